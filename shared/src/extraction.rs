@@ -1,0 +1,176 @@
+//! What is found in a document: its text by page, and the fields with the evidence for each.
+//!
+//! Plain data. It must know nothing of how text is read or models are asked.
+
+use crate::{document::{DocumentId, DocumentState}, schema::SchemaRef};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// The text of a document, page by page.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Pages {
+    /// What read it: name and version of the engine, for example `hayro-0.9+rows-1`.
+    pub engine: String,
+    /// The pages in order.
+    pub pages: Vec<Page>,
+    /// What was odd about the document but did not stop it.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+impl Pages {
+    /// The numbers of the pages on which there is no text.
+    pub fn without_text(&self) -> Vec<u32> {
+        let empty = |page: &&Page| page.text.trim().is_empty();
+        self.pages.iter().filter(empty).map(|page| page.number).collect()
+    }
+}
+
+/// The text of one page.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Page {
+    /// Counted from 1.
+    pub number: u32,
+    /// The visible text in reading order: one printed row a line, columns three spaces apart.
+    pub text: String,
+    /// Why this page could not be read, when it could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// The typed fields of one document, as `GET /v1/documents/{id}/result` shows them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Extraction {
+    /// The document.
+    pub document: DocumentId,
+    /// The schema and its version, as `name@version`.
+    #[schema(value_type = String, example = "invoice@1")]
+    pub schema: SchemaRef,
+    /// `succeeded` or `partial`.
+    pub state: DocumentState,
+    /// The values. They always validate against the schema.
+    #[schema(value_type = Object)]
+    pub data: Value,
+    /// For every value of `data`, by its JSON pointer, whether and where it stands in the text.
+    pub fields: BTreeMap<String, Field>,
+    /// The rules of the schema, and whether they hold.
+    pub checks: Vec<Check>,
+    /// What it cost.
+    pub usage: Usage,
+    /// Who answered.
+    pub model: ModelUsed,
+    /// What was read.
+    pub text: TextUsed,
+    /// Where the time went.
+    pub timings_ms: Timings,
+    /// What a reader should know before trusting this.
+    pub warnings: Vec<String>,
+}
+
+/// Whether a value was proven from the document's own text. Worked out by code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldStatus {
+    /// It stands in the text; numbers, dates and spacing are compared by value.
+    Verified,
+    /// It is not printed as such, and need not be (a choice, a yes or no, a field that its schema
+    /// marks as not printed).
+    Inferred,
+    /// It should be printed and is not: treat it as a possible invention.
+    NotFound,
+    /// It is null.
+    Missing,
+}
+
+/// One value and its evidence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Field {
+    /// Whether it was proven.
+    pub status: FieldStatus,
+    /// Where it stands; empty unless the status is `verified`. At most
+    /// [`Field::EVIDENCE_MAX`] places.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Evidence>,
+}
+
+impl Field {
+    /// The most places that are listed for one value.
+    pub const EVIDENCE_MAX: usize = 5;
+}
+
+/// A place in the text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Evidence {
+    /// Counted from 1.
+    pub page: u32,
+    /// The words exactly as they stand in the page's text.
+    pub quote: String,
+    /// Left, bottom, right, top in PDF points from the lower left corner of the page, where the
+    /// engine reports it.
+    #[serde(default, rename = "box", skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<[f32; 4]>,
+}
+
+/// One rule of the schema, and whether it holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Check {
+    /// The rule as the schema says it.
+    pub rule: String,
+    /// Whether it holds; null when a value that it needs is missing.
+    pub ok: Option<bool>,
+    /// What was compared, when it does not hold or could not be checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// What an extraction cost.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Usage {
+    /// Calls of a model that were made for this document and may have been paid.
+    pub calls: u32,
+    /// Questions that a stored reply answered.
+    pub replayed: u32,
+    /// Tokens of the questions that were paid, as the provider counted them.
+    pub tokens_input: u64,
+    /// Tokens of the answers that were paid, as the provider counted them.
+    pub tokens_output: u64,
+    /// Money, in the currency of the configured prices; null when no price is configured.
+    pub cost: Option<f64>,
+}
+
+/// Who answered.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ModelUsed {
+    /// The name of the deployment in the configuration.
+    pub deployment: String,
+    /// The model as it named itself.
+    pub model: String,
+}
+
+/// What was read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TextUsed {
+    /// Name and version of the engine.
+    pub engine: String,
+    /// How many pages there are.
+    pub pages: u32,
+    /// The numbers of the pages on which there is no text.
+    pub pages_without_text: Vec<u32>,
+}
+
+/// Where the time went, in milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Timings {
+    /// From accepted to the start of the attempt that finished it.
+    pub queued: u64,
+    /// Reading the text.
+    pub text: u64,
+    /// Waiting for the deployments' quota.
+    pub waited_for_quota: u64,
+    /// Calls of the model.
+    pub model: u64,
+    /// From accepted to the end.
+    pub total: u64,
+}

@@ -1,0 +1,6 @@
+//! What Sluice's uploader and worker must agree on, and nothing else: plain data first, then the
+//! services that both use. A module uses only modules listed above it.
+
+pub mod schema;
+pub mod document;
+pub mod extraction;

@@ -1,0 +1,3 @@
+//! Turns accepted documents into typed results. A module uses only modules listed above it.
+
+pub mod chat;
