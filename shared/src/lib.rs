@@ -4,3 +4,11 @@
 pub mod schema;
 pub mod document;
 pub mod extraction;
+pub mod job;
+pub mod message;
+pub mod clock;
+pub mod blob;
+pub mod store;
+pub mod queue;
+pub mod outbox;
+pub mod services;

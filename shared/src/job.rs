@@ -1,0 +1,67 @@
+//! A document in the hands of a worker: what it claimed, and how the work ended.
+//!
+//! Plain data. It must know nothing of brokers: only the worker's consumer turns a verdict into
+//! what the queue understands.
+
+use crate::{
+    document::{DocumentId, Failure, Format, Priority, Waiting},
+    schema::SchemaRef,
+};
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// Who a document belongs to. There is one tenant, `default`, until keys are configured.
+pub const TENANT_DEFAULT: &str = "default";
+
+/// A document that this worker holds, until its lease runs out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claim {
+    /// The document.
+    pub document: DocumentId,
+    /// Who it belongs to.
+    pub tenant: String,
+    /// Grows with every claim; writes of an older fence are refused.
+    pub fence: i64,
+    /// Counted from 1; grows when somebody asks to retry or to process again.
+    pub run: u32,
+    /// How often a worker has taken it up in this run, this time included, waits excluded.
+    pub attempts: u32,
+    /// What to extract.
+    pub schema: SchemaRef,
+    /// The format of the file.
+    pub format: Format,
+    /// SHA-256 of the file, in hexadecimal digits.
+    pub sha256: String,
+    /// Who is served first.
+    pub priority: Priority,
+    /// When it was accepted, or asked for again.
+    pub queued_at: Timestamp,
+    /// When it was claimed, on the database's clock.
+    pub claimed_at: Timestamp,
+}
+
+/// How a step of work on a document ended.
+#[derive(Debug)]
+pub enum Verdict {
+    /// The result is visible, or somebody else has taken over: nothing is left to do.
+    Done,
+    /// It cannot go on now and it is not its fault. Costs no attempt.
+    Wait {
+        /// From now on.
+        pause: Duration,
+        /// What to tell those who ask; `None` when it was merely handed back.
+        why: Option<Waiting>,
+    },
+    /// Something went wrong that may go right next time. Costs an attempt.
+    Retry {
+        /// What went wrong.
+        error: String,
+    },
+    /// It will never succeed as it is.
+    Reject(Failure),
+}
+
+/// The pause before attempt `attempts + 1`: 1, 2, 4 ... at most 60 seconds.
+pub fn retry_pause(attempts: u32) -> Duration {
+    Duration::from_secs(1 << attempts.saturating_sub(1).min(6)).min(Duration::from_secs(60))
+}

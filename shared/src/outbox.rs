@@ -1,0 +1,101 @@
+//! The relay from the outbox to the queue: the only publisher. A reconciler without input: it
+//! runs in every process, on a nudge and on a timer, and doing its work twice does no harm.
+
+use crate::{
+    clock,
+    message::JobMessage,
+    queue::{Queue, QueueError},
+    store::{Store, StoreError},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// How long a ring may stay unconfirmed before another relay takes it.
+const LEASE: Duration = Duration::from_secs(10);
+
+/// How many rings go out at once.
+const BATCH: u32 = 100;
+
+/// How often to look without a nudge.
+const POLL: Duration = Duration::from_millis(500);
+
+/// A relay could not do its work now.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// The outbox could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The queue did not confirm.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+/// The relay. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Outbox {
+    store: Store,
+    queue: Queue,
+    nudge: Arc<Notify>,
+}
+
+impl Outbox {
+    /// A relay between these two.
+    pub fn new(store: Store, queue: Queue) -> Self {
+        Self { store, queue, nudge: Arc::new(Notify::new()) }
+    }
+
+    /// Says that there is something to relay.
+    pub fn nudge(&self) {
+        self.nudge.notify_one();
+    }
+
+    /// Relays until `stop`.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut failing = false;
+        while !stop.is_cancelled() {
+            match self.relay().await {
+                Ok(sent) => {
+                    if failing {
+                        tracing::info!("the outbox flows again");
+                    }
+                    failing = false;
+                    if sent == BATCH as usize {
+                        continue;
+                    }
+                }
+                Err(error) => {
+                    if !failing {
+                        tracing::warn!(%error, "the outbox waits: uploads go on, work does not start");
+                    }
+                    failing = true;
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.nudge.notified() => {}
+                () = tokio::time::sleep(POLL) => {}
+            }
+        }
+    }
+
+    /// Relays what is due now, at most one batch, and says how many rings that were.
+    ///
+    /// # Errors
+    /// When the store or the queue does not answer; the rings stay in the outbox.
+    pub async fn relay(&self) -> Result<usize, RelayError> {
+        let rings = self.store.rings(BATCH, LEASE).await?;
+        if rings.is_empty() {
+            return Ok(0);
+        }
+        let now = clock::now();
+        let message = |ring: &crate::store::Ring| {
+            (JobMessage::new(ring.document.clone(), ring.id, now), ring.priority)
+        };
+        let messages: Vec<_> = rings.iter().map(message).collect();
+        self.queue.publish(&messages).await?;
+        let count = rings.len();
+        self.store.rung(rings.into_iter().map(|ring| ring.id).collect()).await?;
+        Ok(count)
+    }
+}

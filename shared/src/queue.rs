@@ -1,0 +1,106 @@
+//! The doorbell: carries ids from the outbox to the workers. It may lose, double and delay; the
+//! row in the database decides.
+
+pub mod embedded;
+
+use crate::{document::Priority, message::JobMessage};
+use embedded::{EmbeddedConsumer, EmbeddedQueue, EmbeddedReceipt};
+
+/// The queue could not do what it was asked: hold, and try again later.
+#[derive(Debug, thiserror::Error)]
+#[error("queue: {0}")]
+pub struct QueueError(pub(crate) String);
+
+/// What carries messages, chosen by the configuration.
+#[derive(Clone, Debug)]
+pub enum Queue {
+    /// A table of the database.
+    Embedded(EmbeddedQueue),
+}
+
+impl Queue {
+    /// Hands messages over, and returns when the queue has confirmed all of them.
+    ///
+    /// # Errors
+    /// When it is not certain that all of them arrived; some may have.
+    pub async fn publish(&self, messages: &[(JobMessage, Priority)]) -> Result<(), QueueError> {
+        match self {
+            Self::Embedded(queue) => queue.publish(messages).await,
+        }
+    }
+
+    /// Starts to consume, with at most `prefetch` messages unanswered.
+    ///
+    /// # Errors
+    /// When the queue does not answer.
+    pub async fn consume(&self, prefetch: u32) -> Result<Consumer, QueueError> {
+        match self {
+            Self::Embedded(queue) => Ok(Consumer::Embedded(queue.consume(prefetch))),
+        }
+    }
+
+    /// Whether the queue answers.
+    ///
+    /// # Errors
+    /// When it does not, and why.
+    pub async fn ready(&self) -> Result<(), QueueError> {
+        match self {
+            Self::Embedded(queue) => queue.ready().await,
+        }
+    }
+}
+
+/// A stream of messages.
+#[derive(Debug)]
+pub enum Consumer {
+    /// From a table of the database.
+    Embedded(EmbeddedConsumer),
+}
+
+impl Consumer {
+    /// The next messages, at most `most` and at least one; waits for them. Cancel-safe: a message
+    /// that was taken and not returned becomes visible again by itself.
+    ///
+    /// # Errors
+    /// When the queue does not answer.
+    pub async fn next(&mut self, most: u32) -> Result<Vec<Delivery>, QueueError> {
+        match self {
+            Self::Embedded(consumer) => consumer.next(most).await,
+        }
+    }
+}
+
+/// A message in our hands.
+#[derive(Debug)]
+pub struct Delivery {
+    /// What it says, or why it cannot be read.
+    pub message: Result<JobMessage, String>,
+    receipt: Receipt,
+}
+
+#[derive(Debug)]
+enum Receipt {
+    Embedded(EmbeddedReceipt),
+}
+
+impl Delivery {
+    /// Done with it.
+    ///
+    /// # Errors
+    /// When the queue does not answer; the message comes again then.
+    pub async fn ack(self) -> Result<(), QueueError> {
+        match self.receipt {
+            Receipt::Embedded(receipt) => receipt.ack().await,
+        }
+    }
+
+    /// Hands it back untouched, for another worker.
+    ///
+    /// # Errors
+    /// When the queue does not answer; the message comes back by itself then.
+    pub async fn give_back(self) -> Result<(), QueueError> {
+        match self.receipt {
+            Receipt::Embedded(receipt) => receipt.give_back().await,
+        }
+    }
+}

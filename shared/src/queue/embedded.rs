@@ -1,0 +1,171 @@
+//! The queue as a table of the SQLite file. A delivery is a visibility lease with a token, so that
+//! a late answer of somebody who lost it changes nothing.
+
+use super::{Delivery, QueueError, Receipt};
+use crate::{
+    document::Priority,
+    message::JobMessage,
+    store::{
+        StoreError,
+        sqlite::{SqliteFile, now},
+    },
+};
+use rusqlite::{Transaction, params};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+/// How long a delivery is hidden from others. A document's own lease outlives it; a ring that
+/// comes early finds the document held and is forgotten.
+const VISIBILITY: Duration = Duration::from_secs(120);
+
+/// How often an idle consumer looks for messages of other processes.
+const POLL: Duration = Duration::from_millis(100);
+
+/// The queue as a table. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct EmbeddedQueue {
+    file: SqliteFile,
+    /// Wakes consumers in this process.
+    published: Arc<Notify>,
+}
+
+impl EmbeddedQueue {
+    /// A queue in this file, whose tables the store's migration makes.
+    pub fn new(file: SqliteFile) -> Self {
+        Self { file, published: Arc::new(Notify::new()) }
+    }
+
+    pub(super) async fn publish(
+        &self,
+        messages: &[(JobMessage, Priority)],
+    ) -> Result<(), QueueError> {
+        let mut rows = Vec::with_capacity(messages.len());
+        for (message, priority) in messages {
+            let body = serde_json::to_string(message);
+            let body = body.map_err(|error| QueueError(error.to_string()))?;
+            rows.push((body, *priority as u8));
+        }
+        let insert = move |db: &Transaction<'_>| {
+            let sql = concat!(
+                "INSERT INTO messages (body, rank, visible_ms) VALUES (?1, ?2, ", now!(), ")"
+            );
+            let mut statement = db.prepare_cached(sql)?;
+            for (body, rank) in &rows {
+                statement.execute(params![body, rank])?;
+            }
+            Ok(())
+        };
+        self.file.write(insert).await.map_err(QueueError::from)?;
+        self.published.notify_waiters();
+        Ok(())
+    }
+
+    pub(super) fn consume(&self, prefetch: u32) -> EmbeddedConsumer {
+        EmbeddedConsumer { queue: self.clone(), prefetch }
+    }
+
+    pub(super) async fn ready(&self) -> Result<(), QueueError> {
+        let look = |db: &rusqlite::Connection| {
+            db.query_row("SELECT EXISTS (SELECT 1 FROM messages)", [], |_| Ok(()))
+        };
+        self.file.read(look).await.map_err(QueueError::from)
+    }
+}
+
+/// A consumer of the table.
+#[derive(Debug)]
+pub struct EmbeddedConsumer {
+    queue: EmbeddedQueue,
+    prefetch: u32,
+}
+
+impl EmbeddedConsumer {
+    pub(super) async fn next(&mut self, most: u32) -> Result<Vec<Delivery>, QueueError> {
+        let most = most.min(self.prefetch).max(1);
+        loop {
+            let published = self.queue.published.clone();
+            let published = published.notified();
+            let taken = self.take(most).await?;
+            if !taken.is_empty() {
+                return Ok(taken);
+            }
+            // Waking early or late by a poll is all that can happen.
+            let _ = tokio::time::timeout(POLL, published).await;
+        }
+    }
+
+    async fn take(&self, most: u32) -> Result<Vec<Delivery>, QueueError> {
+        let any =
+            concat!("SELECT EXISTS (SELECT 1 FROM messages WHERE visible_ms <= ", now!(), ")");
+        let any = self.queue.file.read(|db| {
+            db.prepare_cached(any)?.query_row([], |row| row.get::<_, bool>(0))
+        });
+        if !any.await.map_err(QueueError::from)? {
+            return Ok(Vec::new());
+        }
+        let token = Uuid::new_v4().simple().to_string();
+        let marked = token.clone();
+        let sql = concat!(
+            "UPDATE messages SET token = ?1, deliveries = deliveries + 1,
+               visible_ms = ", now!(), " + ?2
+             WHERE id IN (SELECT id FROM messages WHERE visible_ms <= ", now!(), "
+               ORDER BY rank, id LIMIT ?3)
+             RETURNING id, body"
+        );
+        let hidden = i64::try_from(VISIBILITY.as_millis()).unwrap_or(i64::MAX);
+        let take = move |db: &Transaction<'_>| {
+            let mut statement = db.prepare_cached(sql)?;
+            let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            let rows = statement.query_map(params![marked, hidden, most], row)?;
+            let mut rows = rows.collect::<rusqlite::Result<Vec<(i64, String)>>>()?;
+            rows.sort_by_key(|(id, _)| *id);
+            Ok(rows)
+        };
+        let rows = self.queue.file.write(take).await.map_err(QueueError::from)?;
+        let delivery = |(id, body): (i64, String)| Delivery {
+            message: serde_json::from_str(&body).map_err(|error| error.to_string()),
+            receipt: Receipt::Embedded(EmbeddedReceipt {
+                queue: self.queue.clone(),
+                id,
+                token: token.clone(),
+            }),
+        };
+        Ok(rows.into_iter().map(delivery).collect())
+    }
+}
+
+/// The right to answer for one message.
+#[derive(Debug)]
+pub(super) struct EmbeddedReceipt {
+    queue: EmbeddedQueue,
+    id: i64,
+    token: String,
+}
+
+impl EmbeddedReceipt {
+    pub(super) async fn ack(self) -> Result<(), QueueError> {
+        self.answer("DELETE FROM messages WHERE id = ?1 AND token = ?2").await
+    }
+
+    pub(super) async fn give_back(self) -> Result<(), QueueError> {
+        let published = self.queue.published.clone();
+        self.answer("UPDATE messages SET visible_ms = 0, token = NULL WHERE id = ?1 AND token = ?2")
+            .await?;
+        published.notify_waiters();
+        Ok(())
+    }
+
+    async fn answer(self, sql: &'static str) -> Result<(), QueueError> {
+        let answer = move |db: &Transaction<'_>| {
+            db.prepare_cached(sql)?.execute(params![self.id, self.token]).map(drop)
+        };
+        self.queue.file.write(answer).await.map_err(QueueError::from)
+    }
+}
+
+impl From<StoreError> for QueueError {
+    fn from(error: StoreError) -> Self {
+        Self(error.to_string())
+    }
+}
