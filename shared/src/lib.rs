@@ -7,6 +7,7 @@ pub mod extraction;
 pub mod job;
 pub mod message;
 pub mod clock;
+pub mod fault;
 pub mod blob;
 pub mod store;
 pub mod queue;

@@ -2,7 +2,7 @@
 //! runs in every process, on a nudge and on a timer, and doing its work twice does no harm.
 
 use crate::{
-    clock,
+    clock, fault,
     message::JobMessage,
     queue::{Queue, QueueError},
     store::{Store, StoreError},
@@ -94,6 +94,7 @@ impl Outbox {
         };
         let messages: Vec<_> = rings.iter().map(message).collect();
         self.queue.publish(&messages).await?;
+        fault::point("published");
         let count = rings.len();
         self.store.rung(rings.into_iter().map(|ring| ring.id).collect()).await?;
         Ok(count)

@@ -158,9 +158,11 @@ pub enum CallEnd {
     },
 }
 
-/// What was spent on one run of a document.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What was spent at one deployment on one run of a document.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spent {
+    /// Where.
+    pub deployment: String,
     /// Calls that may have been paid.
     pub calls: u32,
     /// Tokens of the questions.
@@ -320,8 +322,8 @@ verbs! {
     /// A reply was found in storage for a question that the ledger does not know as answered.
     fn adopt_reply(&self, question: &str) -> ();
 
-    /// What was spent on this run so far.
-    fn spent(&self, claim: &Claim) -> Spent;
+    /// What was spent on this run so far, by deployment.
+    fn spent(&self, claim: &Claim) -> Vec<Spent>;
 
     /// Makes the result of this run visible, unless the document has ended. The lease is not
     /// asked for: whoever holds the saved reply may finish. False when it had ended already.

@@ -1,1 +1,20 @@
-//! simulator
+//! A stand-in for Azure OpenAI and OpenAI deployments: it enforces rate limits as the real
+//! services do, fails on demand, and answers by rules. It holds no model and must never know
+//! anything about the rest of Sluice: it sees only what a provider would see.
+
+pub mod config;
+pub mod fault;
+pub mod limiter;
+pub mod schema;
+pub mod request;
+pub mod answer;
+pub mod stats;
+mod completion;
+mod deployment;
+mod reply;
+mod server;
+
+pub use config::{Config, DeploymentConfig, Kind};
+pub use fault::{Fault, FaultKind};
+pub use server::{Running, serve, start};
+pub use stats::{DeploymentStats, RejectedStats, Stats};

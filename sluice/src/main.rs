@@ -1,2 +1,30 @@
-//! sluice
-fn main() {}
+//! Sluice: documents in, typed JSON out, at exactly the rate that your model quota allows.
+
+mod end;
+mod cli;
+mod telemetry;
+mod roles;
+mod client;
+mod upload;
+mod documents;
+mod schema;
+mod settings;
+mod simulate;
+mod expected;
+mod extract;
+mod demo;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    if let cli::Command::TextChild = cli.command {
+        // Before anything else is set up: this process reads hostile files.
+        return worker::text::child::main();
+    }
+    match cli::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(end) => end.report(),
+    }
+}

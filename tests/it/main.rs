@@ -1,2 +1,15 @@
-//! it
-fn main(){}
+//! What Sluice promises, tested from outside: the real binary, over HTTP, against the simulator.
+//! One file a promise.
+
+mod harness;
+mod tidy;
+mod journey;
+mod text;
+mod answers;
+mod paid_once;
+mod kill;
+mod processes;
+mod pacing;
+mod uploads;
+mod command_line;
+mod real_documents;

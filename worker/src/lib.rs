@@ -1,3 +1,12 @@
 //! Turns accepted documents into typed results. A module uses only modules listed above it.
 
 pub mod chat;
+pub mod pool;
+pub mod text;
+pub mod extract;
+pub mod worker;
+mod ask;
+mod answer;
+pub mod process;
+pub mod consume;
+pub mod sweep;

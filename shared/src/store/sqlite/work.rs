@@ -142,18 +142,24 @@ impl SqliteStore {
         self.file.write(move |db| answered(db, &question)).await
     }
 
-    pub(in crate::store) async fn spent(&self, claim: &Claim) -> Result<Spent, StoreError> {
-        let sql = "SELECT count(*), coalesce(sum(tokens_input), 0), coalesce(sum(tokens_output), 0)
-            FROM calls WHERE document = ?1 AND run = ?2 AND outcome <> 'unbilled'";
+    pub(in crate::store) async fn spent(&self, claim: &Claim) -> Result<Vec<Spent>, StoreError> {
+        let sql = "SELECT deployment, count(*), coalesce(sum(tokens_input), 0),
+              coalesce(sum(tokens_output), 0)
+            FROM calls WHERE document = ?1 AND run = ?2 AND outcome <> 'unbilled'
+            GROUP BY deployment ORDER BY deployment";
         let (id, run) = (claim.document.clone(), claim.run);
         let read = move |db: &rusqlite::Connection| {
-            db.prepare_cached(sql)?.query_row(params![id.as_str(), run], |row| {
+            let mut statement = db.prepare_cached(sql)?;
+            let spent = |row: &rusqlite::Row<'_>| {
                 Ok(Spent {
-                    calls: row.get(0)?,
-                    tokens_input: row.get(1)?,
-                    tokens_output: row.get(2)?,
+                    deployment: row.get(0)?,
+                    calls: row.get(1)?,
+                    tokens_input: row.get(2)?,
+                    tokens_output: row.get(3)?,
                 })
-            })
+            };
+            let rows = statement.query_map(params![id.as_str(), run], spent)?;
+            rows.collect()
         };
         self.file.read(read).await
     }

@@ -1,0 +1,11 @@
+# Everything that continuous integration checks.
+check:
+    ./tests/run
+
+# The demo, with bundled documents and simulated deployments.
+demo:
+    cargo run --release -- demo
+
+# Look at changed snapshots.
+review:
+    cargo insta review

@@ -1,0 +1,93 @@
+//! One answer, good or spoilt by a fault: what stands in it and how much it counts. Pure.
+
+use crate::answer::answer;
+use crate::fault::FaultKind;
+use crate::reply::Completion;
+use crate::request::{Format, Request, tokens_of};
+use serde_json::{Value, json};
+
+/// Characters a token stands for, as [`tokens_of`] counts.
+const CHARS_PER_TOKEN: f64 = 2.5;
+
+/// Produces the answer to a request; `fault` spoils it.
+pub(crate) fn complete(
+    request: &Request,
+    fault: Option<FaultKind>,
+    output_tokens_max: u64,
+) -> Completion {
+    let mut content = content(request, fault);
+    let mut finish_reason = "stop";
+    let max_out = request.max_out.unwrap_or(output_tokens_max).min(output_tokens_max);
+    if tokens_of(&content) > max_out {
+        content = first_chars(&content, (max_out as f64 * CHARS_PER_TOKEN) as usize);
+        finish_reason = "length";
+    }
+    match fault {
+        Some(FaultKind::Length) => {
+            content = first_half(&content);
+            finish_reason = "length";
+        }
+        Some(FaultKind::ContentFilterOutput) => {
+            content = first_half(&content);
+            finish_reason = "content_filter";
+        }
+        _ => {}
+    }
+    let completion_tokens = tokens_of(&content);
+    let (content, refusal) = match fault {
+        Some(FaultKind::Refusal) => (None, Some(content)),
+        _ => (Some(content), None),
+    };
+    let prompt_tokens = request.prompt_tokens();
+    Completion { content, refusal, finish_reason, prompt_tokens, completion_tokens }
+}
+
+fn content(request: &Request, fault: Option<FaultKind>) -> String {
+    if fault == Some(FaultKind::Refusal) {
+        return "I'm sorry, but I can't assist with that request.".to_owned();
+    }
+    let in_prompt;
+    let schema = match &request.format {
+        Format::Text => return "This answer was made by a simulator: it is no model.".to_owned(),
+        Format::JsonObject => {
+            in_prompt = schema_in(&request.text()).unwrap_or_else(|| json!({ "type": "object" }));
+            &in_prompt
+        }
+        Format::Schema(schema) => schema,
+    };
+    let mut value = answer(schema, &request.document());
+    match fault {
+        Some(FaultKind::InvalidJson) => format!("Sure: {}", first_half(&value.to_string())),
+        Some(FaultKind::InvalidReply) => {
+            spoil(&mut value);
+            value.to_string()
+        }
+        _ => value.to_string(),
+    }
+}
+
+/// Gives the first property a type that it cannot have.
+fn spoil(value: &mut Value) {
+    match value.as_object_mut().and_then(|object| object.values_mut().next()) {
+        Some(first) if first.is_object() => *first = json!("invalid"),
+        Some(first) => *first = json!({ "invalid": true }),
+        None => *value = json!("invalid"),
+    }
+}
+
+/// The first JSON Schema of an object that stands in a text.
+fn schema_in(text: &str) -> Option<Value> {
+    text.match_indices('{').take(20).find_map(|(start, _)| {
+        let rest = text.get(start..)?;
+        let value = serde_json::Deserializer::from_str(rest).into_iter::<Value>().next()?.ok()?;
+        value.get("properties").is_some_and(Value::is_object).then_some(value)
+    })
+}
+
+fn first_half(text: &str) -> String {
+    first_chars(text, text.chars().count() / 2)
+}
+
+fn first_chars(text: &str, count: usize) -> String {
+    text.chars().take(count).collect()
+}

@@ -1,0 +1,432 @@
+//! The HTTP side: routes, keys, waiting, and the life of the listener. What an answer says and
+//! whether it is let in is decided elsewhere.
+
+use crate::completion::complete;
+use crate::config::Config;
+use crate::deployment::{Accepted, Admission, Deployment};
+use crate::fault::FaultKind;
+use crate::reply::{self, Surface};
+use crate::request::{Format, Request};
+use crate::stats::Stats;
+use anyhow::Context as _;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use futures::stream;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A body above this is refused before it is read.
+const BODY_BYTES_MAX: usize = 64 << 20;
+/// How long open connections may hold up the end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// `created` counts from here (2026-01-01), so that answers do not depend on the clock.
+const CREATED_BASE: u64 = 1_767_225_600;
+
+/// All that handlers share.
+struct Simulator {
+    config: Config,
+    round: Mutex<Round>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// All that a reset begins anew. Calls under way keep the round they began in.
+#[derive(Clone)]
+struct Round {
+    started: Instant,
+    deployments: Arc<Vec<Arc<Mutex<Deployment>>>>,
+}
+
+/// An accepted call under way; dropping it ends the call, answered or not.
+struct InFlight {
+    deployment: Arc<Mutex<Deployment>>,
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        locked(&self.deployment).leave();
+    }
+}
+
+/// One call, from the moment its deployment is known.
+struct Visit {
+    surface: Surface,
+    started: Instant,
+    deployment: Arc<Mutex<Deployment>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing is left half done under these locks, so a panic elsewhere does not spoil them.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Round {
+    fn new(config: &Config) -> Self {
+        let deployment = |of: &crate::config::DeploymentConfig| {
+            Arc::new(Mutex::new(Deployment::new(of.clone(), config.seed)))
+        };
+        let deployments = Arc::new(config.deployments.iter().map(deployment).collect());
+        Self { started: Instant::now(), deployments }
+    }
+
+    /// A deployment by its name, or else the first that serves a model of this name.
+    fn find(&self, name: &str, models_too: bool) -> Option<Arc<Mutex<Deployment>>> {
+        let by = |test: &dyn Fn(&Deployment) -> bool| {
+            self.deployments.iter().find(|deployment| test(&locked(deployment))).cloned()
+        };
+        let named = by(&|deployment| deployment.config().name == name);
+        match named {
+            None if models_too => by(&|deployment| deployment.config().model() == name),
+            named => named,
+        }
+    }
+}
+
+impl Simulator {
+    fn round(&self) -> Round {
+        locked(&self.round).clone()
+    }
+
+    fn stats(&self) -> Stats {
+        let round = self.round();
+        let one = |deployment: &Arc<Mutex<Deployment>>| {
+            let deployment = locked(deployment);
+            (deployment.config().name.clone(), deployment.stats().clone())
+        };
+        Stats {
+            deployments: round.deployments.iter().map(one).collect(),
+            seconds: round.started.elapsed().as_secs_f64(),
+        }
+    }
+
+    /// Waits, but not beyond the end of the simulator.
+    async fn pause(&self, delay: Duration) {
+        if delay.is_zero() {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+}
+
+/// Serves until `shutdown` completes; calls under way are then answered at once.
+pub async fn serve(
+    config: Config,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    run(build(config).map_err(std::io::Error::other)?, listener, shutdown).await
+}
+
+fn build(config: Config) -> anyhow::Result<Arc<Simulator>> {
+    config.validate()?;
+    Ok(Arc::new(Simulator {
+        round: Mutex::new(Round::new(&config)),
+        config,
+        tasks: TaskTracker::new(),
+        stop: CancellationToken::new(),
+    }))
+}
+
+async fn run(
+    simulator: Arc<Simulator>,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let stop = simulator.stop.clone();
+    let shutdown = async move {
+        shutdown.await;
+        stop.cancel();
+    };
+    let server = axum::serve(listener, router(Arc::clone(&simulator)));
+    let server = server.with_graceful_shutdown(shutdown).into_future();
+    let stopped = simulator.stop.clone();
+    let overdue = async move {
+        stopped.cancelled().await;
+        tokio::time::sleep(STOP_TIMEOUT).await;
+    };
+    let result = tokio::select! {
+        result = server => result,
+        () = overdue => {
+            tracing::warn!("connections were still open: they are dropped");
+            Ok(())
+        }
+    };
+    simulator.tasks.close();
+    simulator.tasks.wait().await;
+    result
+}
+
+fn router(simulator: Arc<Simulator>) -> Router {
+    Router::new()
+        .route("/openai/deployments/{name}/chat/completions", post(azure_deployment))
+        .route("/openai/v1/chat/completions", post(azure_v1))
+        .route("/v1/chat/completions", post(openai))
+        .route("/v1/models", get(models))
+        .route("/openai/v1/models", get(models))
+        .route("/simulator/stats", get(stats))
+        .route("/simulator/reset", post(reset))
+        .fallback(async || reply::not_found())
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(simulator)
+}
+
+async fn azure_deployment(
+    State(simulator): State<Arc<Simulator>>,
+    Path(name): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if query.get("api-version").is_none_or(String::is_empty) {
+        return reply::not_found();
+    }
+    chat(simulator, Surface::AzureDeployment, Some(name), &headers, &body).await
+}
+
+async fn azure_v1(
+    State(simulator): State<Arc<Simulator>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    chat(simulator, Surface::AzureV1, None, &headers, &body).await
+}
+
+async fn openai(
+    State(simulator): State<Arc<Simulator>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    chat(simulator, Surface::OpenAi, None, &headers, &body).await
+}
+
+async fn models(State(simulator): State<Arc<Simulator>>) -> Response {
+    let model = |deployment: &crate::config::DeploymentConfig| {
+        json!({ "id": deployment.name, "object": "model", "created": CREATED_BASE,
+                "owned_by": "simulator" })
+    };
+    let data: Vec<Value> = simulator.config.deployments.iter().map(model).collect();
+    axum::Json(json!({ "object": "list", "data": data })).into_response()
+}
+
+async fn stats(State(simulator): State<Arc<Simulator>>) -> Response {
+    axum::Json(simulator.stats()).into_response()
+}
+
+async fn reset(State(simulator): State<Arc<Simulator>>) -> StatusCode {
+    *locked(&simulator.round) = Round::new(&simulator.config);
+    StatusCode::NO_CONTENT
+}
+
+async fn chat(
+    simulator: Arc<Simulator>,
+    surface: Surface,
+    name: Option<String>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Response {
+    let body: Value = match serde_json::from_slice(body) {
+        Ok(body) => body,
+        Err(fault) => return reply::not_json(&fault),
+    };
+    let in_body = body.get("model").and_then(Value::as_str).map(str::to_owned);
+    let models_too = name.is_none();
+    let Some(name) = name.or(in_body) else { return reply::deployment_not_found(surface) };
+    let round = simulator.round();
+    let Some(deployment) = round.find(&name, models_too) else {
+        return reply::deployment_not_found(surface);
+    };
+    let (bounds, key) = {
+        let deployment = locked(&deployment);
+        (deployment.bounds(), deployment.config().api_key.clone())
+    };
+    if key.is_some_and(|key| !holds_key(headers, &key)) {
+        return reply::unauthorized(surface);
+    }
+    let request = match Request::read(&body, bounds) {
+        Ok(request) => request,
+        Err(bad) => return reply::bad_request(&bad),
+    };
+    let visit = Visit { surface, started: round.started, deployment };
+    let admission = locked(&visit.deployment).admit(visit.started.elapsed(), &request);
+    match admission {
+        Admission::Fault { kind, retry_after, delay } => {
+            simulator.pause(delay).await;
+            turned_away(surface, kind, retry_after)
+        }
+        Admission::Rejected { rejection, told, delay } => {
+            simulator.pause(delay).await;
+            let (kind, name) = kind_and_name(&visit.deployment);
+            reply::rejected(surface, kind, &name, &rejection, told)
+        }
+        Admission::Accepted(accepted) => welcome(simulator, visit, request, accepted).await,
+    }
+}
+
+fn holds_key(headers: &HeaderMap, key: &str) -> bool {
+    let own = headers.get("api-key").and_then(|value| value.to_str().ok());
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    own == Some(key) || bearer.and_then(|value| value.strip_prefix("Bearer ")) == Some(key)
+}
+
+fn kind_and_name(deployment: &Mutex<Deployment>) -> (crate::config::Kind, String) {
+    let deployment = locked(deployment);
+    (deployment.config().kind, deployment.config().name.clone())
+}
+
+fn turned_away(surface: Surface, kind: FaultKind, retry_after: Option<f64>) -> Response {
+    match kind {
+        FaultKind::NoCapacity => reply::no_capacity(surface, retry_after),
+        FaultKind::Unauthorized => reply::unauthorized(surface),
+        FaultKind::NotFound => reply::deployment_not_found(surface),
+        FaultKind::Unavailable => reply::unavailable(retry_after),
+        _ => reply::server_error(),
+    }
+}
+
+async fn welcome(
+    simulator: Arc<Simulator>,
+    visit: Visit,
+    request: Request,
+    accepted: Accepted,
+) -> Response {
+    let guard = InFlight { deployment: Arc::clone(&visit.deployment) };
+    let mut patience = Duration::ZERO;
+    match accepted.fault.as_ref().map(|fault| (fault.kind, fault.seconds)) {
+        Some((FaultKind::Hang, None)) => {
+            // When the client gives up this future is dropped, and the guard with it.
+            simulator.stop.cancelled().await;
+            drop(guard);
+            return reply::unavailable(None);
+        }
+        Some((FaultKind::Hang, Some(seconds))) => patience = Duration::from_secs_f64(seconds),
+        Some((FaultKind::ContentFilter, _)) => {
+            simulator.pause(accepted.delay(0)).await;
+            drop(guard);
+            return reply::content_filter();
+        }
+        _ => {}
+    }
+    // A provider finishes, and bills, what it began even when the client has gone: so do we.
+    let tasks = simulator.tasks.clone();
+    let work = tasks.spawn(work(simulator, visit, request, accepted, patience, guard));
+    work.await.unwrap_or_else(|fault| {
+        tracing::error!(%fault, "an answer was not produced");
+        reply::server_error()
+    })
+}
+
+async fn work(
+    simulator: Arc<Simulator>,
+    visit: Visit,
+    request: Request,
+    accepted: Accepted,
+    patience: Duration,
+    guard: InFlight,
+) -> Response {
+    let arrived = Instant::now();
+    let fault = accepted.fault.as_ref().map(|fault| fault.kind);
+    let output_tokens_max = locked(&visit.deployment).bounds().output_tokens_max;
+    let is_json = request.format != Format::Text;
+    let id = format!("{}-{}", request.hash.get(..24).unwrap_or_default(), accepted.number);
+    let produced =
+        tokio::task::spawn_blocking(move || complete(&request, fault, output_tokens_max)).await;
+    let Ok(done) = produced else { return reply::server_error() };
+    let due = accepted.delay(done.completion_tokens) + patience;
+    simulator.pause(due.saturating_sub(arrived.elapsed())).await;
+    let now = visit.started.elapsed();
+    let (kind, name, model) = {
+        let mut deployment = locked(&visit.deployment);
+        deployment.finish(now, &accepted, done.prompt_tokens, done.completion_tokens);
+        let config = deployment.config();
+        (config.kind, config.name.clone(), config.model().to_owned())
+    };
+    drop(guard);
+    tracing::debug!(deployment = %name, tokens = done.completion_tokens, is_json, "answered");
+    let created = CREATED_BASE + now.as_secs();
+    let body = reply::completion_body(visit.surface, &model, &id, created, &done);
+    let mut response = if fault == Some(FaultKind::Reset) {
+        broken_off(&body)
+    } else {
+        axum::Json(body).into_response()
+    };
+    let headers = response.headers_mut();
+    reply::put_standing(headers, visit.surface, kind, &name, &accepted.standing);
+    reply::put_origin(headers, visit.surface, kind, &name, &id, arrived.elapsed());
+    response
+}
+
+/// An answer whose connection is closed in the middle of the body.
+fn broken_off(body: &Value) -> Response {
+    let whole = Bytes::from(body.to_string());
+    let half = whole.slice(..whole.len() / 2);
+    let parts = [Ok(half), Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))];
+    let mut response = Response::new(Body::from_stream(stream::iter(parts)));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A simulator that runs beside the caller, for tests and the demo.
+pub struct Running {
+    address: SocketAddr,
+    simulator: Arc<Simulator>,
+    shutdown: CancellationToken,
+    server: JoinHandle<std::io::Result<()>>,
+}
+
+/// Starts a simulator on `config.listen`; port 0 takes a free one.
+pub async fn start(config: Config) -> anyhow::Result<Running> {
+    let listener = TcpListener::bind(&config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let address = listener.local_addr().context("cannot tell the address of the listener")?;
+    let simulator = build(config)?;
+    let shutdown = CancellationToken::new();
+    let asked = shutdown.clone().cancelled_owned();
+    let server = tokio::spawn(run(Arc::clone(&simulator), listener, asked));
+    Ok(Running { address, simulator, shutdown, server })
+}
+
+impl Running {
+    /// Where it listens, as `http://127.0.0.1:8089`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What has happened since the start or the last reset.
+    pub fn stats(&self) -> Stats {
+        self.simulator.stats()
+    }
+
+    /// Forgets everything that has happened.
+    pub fn reset(&self) {
+        *locked(&self.simulator.round) = Round::new(&self.simulator.config);
+    }
+
+    /// Ends it: calls under way are answered at once, then the listener is gone.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        match self.server.await {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => tracing::warn!(%fault, "the simulator ended badly"),
+            Err(fault) => tracing::warn!(%fault, "the simulator was aborted"),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! One shot, without a server: everything runs in this process and in a temporary folder.
+
+use crate::{
+    client::{Api, segment},
+    end::End,
+    roles::{self, Roles, Running},
+    schema, upload,
+};
+use clap::Args;
+use futures::{StreamExt, stream};
+use reqwest::Method;
+use serde_json::Value;
+use shared::config::{Config, Database, Queue, Storage};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+/// How many documents are on their way at once.
+const AT_ONCE: usize = 16;
+
+#[derive(Debug, Args)]
+pub(crate) struct Extract {
+    /// Files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The schema: the name of one that is built in or configured, or a file with a JSON Schema
+    #[arg(long, default_value = "generic")]
+    schema: String,
+}
+
+/// Uploader and worker in this process, keeping everything in `folder`.
+pub(crate) async fn within(folder: &Path, mut config: Config) -> Result<(Running, Api), End> {
+    config.listen = "127.0.0.1:0".to_owned();
+    config.storage = Storage::Dir(folder.join("blobs"));
+    config.database = Database::Sqlite(folder.join("sluice.db"));
+    config.queue = Queue::Embedded;
+    let running = roles::start(config, Roles { uploader: true, worker: true }).await?;
+    let address = running.address.ok_or_else(|| End::Usage("nothing listens".to_owned()))?;
+    let api = Api::new(&format!("http://{address}"))?;
+    Ok((running, api))
+}
+
+pub(crate) async fn run(extract: Extract, config: Config) -> Result<(), End> {
+    for file in &extract.files {
+        if !file.is_file() {
+            return Err(End::Usage(format!("{}: there is no such file", file.display())));
+        }
+    }
+    let folder = tempfile::tempdir()?;
+    let (running, api) = within(folder.path(), config).await?;
+    let printed = print_all(&extract, &api).await;
+    running.stop().await;
+    match printed? {
+        0 => Ok(()),
+        1 if extract.files.len() == 1 => Err(End::Failed(String::new())),
+        n => Err(End::Failed(format!("{n} of the documents failed; their lines say why"))),
+    }
+}
+
+async fn print_all(extract: &Extract, api: &Api) -> Result<u32, End> {
+    let name = name(extract, api).await?;
+    let one = |file: &PathBuf| one(api, file.clone(), name.clone());
+    let mut outcomes = stream::iter(&extract.files).map(one).buffered(AT_ONCE);
+    let single = extract.files.len() == 1;
+    let mut failed = 0;
+    while let Some(outcome) = outcomes.next().await {
+        let outcome = outcome?;
+        failed += u32::from(!upload::ended_well(&outcome));
+        let line = if single {
+            serde_json::to_string_pretty(&outcome).map_err(anyhow::Error::from)?
+        } else {
+            outcome.to_string()
+        };
+        writeln!(std::io::stdout(), "{line}")?;
+    }
+    Ok(failed)
+}
+
+/// The name of the schema; a file becomes one.
+async fn name(extract: &Extract, api: &Api) -> Result<String, End> {
+    let file = Path::new(&extract.schema);
+    if !extract.schema.ends_with(".json") {
+        return Ok(extract.schema.clone());
+    }
+    let body = schema::read(file)?;
+    schema::usable(&extract.schema, &body)?;
+    api.json(|| api.request(Method::PUT, "/v1/schemas/from-file").json(&body)).await?;
+    Ok("from-file".to_owned())
+}
+
+async fn one(api: &Api, file: PathBuf, schema: String) -> Result<Value, End> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let bytes = bytes(&file)?;
+    let document = send(api, &name, bytes, &schema).await;
+    match document {
+        Ok(document) => upload::result(api, document).await,
+        // One refused file does not stop the others.
+        Err(End::Failed(error)) => Ok(serde_json::json!({ "filename": name, "error": error })),
+        Err(other) => Err(other),
+    }
+}
+
+fn bytes(file: &Path) -> Result<Vec<u8>, End> {
+    std::fs::read(file).map_err(|error| End::Usage(format!("{}: {error}", file.display())))
+}
+
+/// Uploads bytes under a name.
+pub(crate) async fn send(
+    api: &Api,
+    name: &str,
+    bytes: Vec<u8>,
+    schema: &str,
+) -> Result<Value, End> {
+    let path = format!("/v1/documents?schema={}&filename={}", segment(schema), segment(name));
+    api.json(|| api.request(Method::POST, &path).body(bytes.clone())).await
+}

@@ -1,0 +1,157 @@
+//! Runs uploader and worker, together or alone, until told to stop: softly first, then hard.
+
+use crate::{end::End, telemetry};
+use shared::{
+    config::Config,
+    schema::{self, builtin},
+    services::Services,
+};
+use std::{net::SocketAddr, time::Duration};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+/// What a worker may take beyond its longest call to end what it has begun.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Which roles this process plays.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Roles {
+    pub(crate) uploader: bool,
+    pub(crate) worker: bool,
+}
+
+/// A process at work.
+#[derive(Debug)]
+pub(crate) struct Running {
+    /// Where the uploader listens.
+    pub(crate) address: Option<SocketAddr>,
+    soft: CancellationToken,
+    hard: CancellationToken,
+    background: CancellationToken,
+    roles: Vec<JoinHandle<()>>,
+    helpers: Vec<JoinHandle<()>>,
+    grace: Duration,
+}
+
+/// Runs until a signal: the first one drains, the second one ends at once.
+pub(crate) async fn run(config: Config, roles: Roles) -> Result<(), End> {
+    let running = start(config, roles).await?;
+    if let Some(address) = running.address {
+        tracing::info!("listening on http://{address}, documentation at http://{address}/docs");
+    }
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    tracing::info!("draining: what runs is finished, what waits goes back; signal again to stop now");
+    let hard = running.hard.clone();
+    let stopped = running.stop();
+    tokio::pin!(stopped);
+    tokio::select! {
+        () = &mut stopped => return Ok(()),
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    hard.cancel();
+    stopped.await;
+    Ok(())
+}
+
+/// Starts the roles and returns when they are ready.
+pub(crate) async fn start(config: Config, roles: Roles) -> Result<Running, End> {
+    if roles.worker {
+        config.deployments_required().map_err(End::usage)?;
+    }
+    // Both TLS users share one provider; a second installation is refused and harmless.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let metrics = telemetry::metrics().ok();
+    let services = Services::open(&config).map_err(End::unreachable)?;
+    if config.migrate {
+        services.store.migrate().await.map_err(End::unreachable)?;
+    }
+    seed(&config, &services).await?;
+    let [soft, hard, background] = [(); 3].map(|()| CancellationToken::new());
+    let mut running = Running {
+        address: None,
+        soft: soft.clone(),
+        hard: hard.clone(),
+        background: background.clone(),
+        roles: Vec::new(),
+        helpers: Vec::new(),
+        grace: Duration::from_secs(config.worker.call_timeout_seconds) + GRACE,
+    };
+    if roles.worker {
+        let worker = worker::build(&config, services.clone(), soft.clone()).map_err(End::usage)?;
+        let sweep = worker::sweep::run(worker.clone(), background.clone());
+        running.helpers.push(tokio::spawn(sweep));
+        running.roles.push(tokio::spawn(worker::consume::run(worker, hard)));
+    }
+    if roles.uploader {
+        let listener = TcpListener::bind(&config.listen).await.map_err(|error| {
+            End::Usage(format!("cannot listen on {}: {error}", config.listen))
+        })?;
+        running.address = Some(listener.local_addr()?);
+        let router = uploader::router(services.clone(), uploader::Limits::from(&config), metrics);
+        let serve = uploader::serve(router, listener, soft);
+        running.roles.push(tokio::spawn(async move {
+            if let Err(error) = serve.await {
+                tracing::error!(%error, "the uploader stopped");
+            }
+        }));
+    }
+    let relay = async move { services.outbox.run(background).await };
+    running.helpers.push(tokio::spawn(relay));
+    Ok(running)
+}
+
+impl Running {
+    /// Drains, for as long as the longest call and a little may take, then ends what is left.
+    pub(crate) async fn stop(self) {
+        self.soft.cancel();
+        let mut roles = futures::future::join_all(self.roles);
+        if tokio::time::timeout(self.grace, &mut roles).await.is_err() {
+            self.hard.cancel();
+            roles.await;
+        }
+        // The relay goes last: it rings for what the worker gave back.
+        self.background.cancel();
+        futures::future::join_all(self.helpers).await;
+    }
+}
+
+/// Keeps the schemas that come with the program and those of the configuration.
+async fn seed(config: &Config, services: &Services) -> Result<(), End> {
+    for (name, body) in builtin::all() {
+        let name = name.parse().map_err(End::usage)?;
+        services.store.seed_schema(&name, body).await.map_err(End::unreachable)?;
+    }
+    for entry in &config.schemas {
+        let schema = configured(entry)?;
+        services.store.put_schema(&schema.0, schema.1).await.map_err(End::unreachable)?;
+    }
+    Ok(())
+}
+
+fn configured(
+    entry: &shared::config::Schema,
+) -> Result<(schema::SchemaName, serde_json::Value), End> {
+    let name: schema::SchemaName = entry.name.parse().map_err(End::usage)?;
+    let mut body = crate::schema::read(&entry.file)?;
+    if let Some(object) = body.as_object_mut() {
+        let own = object.entry(schema::KEYWORD).or_insert_with(|| serde_json::json!({}));
+        if let Some(model) = &entry.model {
+            own["model"] = model.clone().into();
+        }
+        if let Some(instructions) = &entry.instructions {
+            own["instructions"] = instructions.clone().into();
+        }
+        if !entry.checks.is_empty() {
+            own["checks"] = entry.checks.clone().into();
+        }
+    }
+    crate::schema::usable(&entry.file.display().to_string(), &body)?;
+    Ok((name, body))
+}

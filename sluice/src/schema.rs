@@ -1,0 +1,71 @@
+//! Whether a schema is acceptable, and what would be sent to the model.
+
+use crate::{cli::Server, client::Api, end::End};
+use clap::{Args, Subcommand};
+use serde_json::Value;
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Say whether a JSON Schema can be used, and print what would be sent to the model
+    Check {
+        /// A file with a JSON Schema
+        file: PathBuf,
+    },
+    /// List the schemas of a running uploader
+    List {
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+pub(crate) async fn run(schema: Schema) -> Result<(), End> {
+    match schema.action {
+        Action::Check { file } => {
+            let body = read(&file)?;
+            usable(&file.display().to_string(), &body)?;
+            let strict = shared::schema::strict::convert(&body)
+                .map_err(|faults| End::Usage(said(&file.display().to_string(), &faults)))?;
+            let text = serde_json::to_string_pretty(&strict).map_err(anyhow::Error::from)?;
+            Ok(writeln!(std::io::stdout(), "{text}")?)
+        }
+        Action::List { server } => {
+            let page = Api::new(&server.url)?.get("/v1/schemas").await?;
+            for schema in page["data"].as_array().map(Vec::as_slice).unwrap_or_default() {
+                writeln!(std::io::stdout(), "{}", schema["ref"].as_str().unwrap_or_default())?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Reads a file with a JSON Schema.
+pub(crate) fn read(file: &Path) -> Result<Value, End> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| End::Usage(format!("{}: {error}", file.display())))?;
+    serde_json::from_str(&text)
+        .map_err(|error| End::Usage(format!("{}: this is not JSON: {error}", file.display())))
+}
+
+/// Refuses a schema that cannot be used, and names every fault.
+pub(crate) fn usable(file: &str, body: &Value) -> Result<(), End> {
+    let faults = shared::schema::faults(body);
+    if faults.is_empty() { Ok(()) } else { Err(End::Usage(said(file, &faults))) }
+}
+
+fn said(file: &str, faults: &[shared::schema::SchemaFault]) -> String {
+    let lines = faults.iter().map(|fault| {
+        let path = if fault.path.is_empty() { "/" } else { &fault.path };
+        format!("\n  {path}: {}", fault.message)
+    });
+    format!("{file} cannot be used as a schema:{}", lines.collect::<String>())
+}

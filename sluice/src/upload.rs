@@ -1,0 +1,211 @@
+//! Uploads files and folders to a running uploader: many at once, with a progress bar. Run again
+//! after an interruption it finds what is there: the idempotency key is made from the content.
+
+use crate::{
+    cli::Server,
+    client::{Api, segment},
+    end::End,
+};
+use clap::Args;
+use futures::{StreamExt, stream};
+use indicatif::{ProgressBar, ProgressStyle};
+use reqwest::Method;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use shared::schema::hexadecimal;
+use std::{
+    io::{Read, Write},
+    path::{Path, PathBuf},
+};
+use tokio_util::io::ReaderStream;
+
+/// How many files are on their way at once.
+const AT_ONCE: usize = 8;
+
+#[derive(Debug, Args)]
+pub(crate) struct Upload {
+    /// Files or folders
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// The schema: NAME for its newest version, NAME@2 for version 2
+    #[arg(long, default_value = "generic")]
+    schema: String,
+    /// Wait for every document and print its result as a line of JSON
+    #[arg(long)]
+    wait: bool,
+    /// Go into folders within folders
+    #[arg(long)]
+    recursive: bool,
+    /// Serve these before bulk work
+    #[arg(long)]
+    interactive: bool,
+    /// What to attach, as KEY=VALUE; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    metadata: Vec<String>,
+    #[command(flatten)]
+    server: Server,
+}
+
+pub(crate) async fn run(upload: Upload) -> Result<(), End> {
+    let api = Api::new(&upload.server.url)?;
+    let files = files(&upload.paths, upload.recursive)?;
+    let metadata = metadata(&upload.metadata)?;
+    let bar = bar(files.len() as u64);
+    let send = |file: PathBuf| {
+        let (api, upload, metadata, bar) = (&api, &upload, &metadata, &bar);
+        async move {
+            let sent = one(api, upload, metadata, &file).await;
+            bar.inc(1);
+            (file, sent)
+        }
+    };
+    let mut sent = stream::iter(files).map(send).buffer_unordered(AT_ONCE);
+    let mut failed = 0_u32;
+    while let Some((file, outcome)) = sent.next().await {
+        let line = match outcome {
+            Ok(value) => {
+                failed += u32::from(upload.wait && !ended_well(&value));
+                value
+            }
+            // Nothing else would fare better.
+            Err(End::Unreachable(message)) => return Err(End::Unreachable(message)),
+            Err(End::Failed(message) | End::Usage(message)) => {
+                failed += 1;
+                serde_json::json!({ "file": file, "error": message })
+            }
+        };
+        bar.suspend(|| writeln!(std::io::stdout(), "{line}"))?;
+    }
+    bar.finish_and_clear();
+    match failed {
+        0 => Ok(()),
+        n => Err(End::Failed(format!("{n} of the documents failed; their lines say why"))),
+    }
+}
+
+async fn one(
+    api: &Api,
+    upload: &Upload,
+    metadata: &Map<String, Value>,
+    file: &Path,
+) -> Result<Value, End> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let priority = if upload.interactive { "interactive" } else { "bulk" };
+    let metadata = Value::Object(metadata.clone()).to_string();
+    let key = key(file, &[&name, &upload.schema, priority, &metadata])?;
+    let path = format!(
+        "/v1/documents?schema={}&priority={priority}&filename={}&metadata={}",
+        segment(&upload.schema),
+        segment(&name),
+        segment(&metadata)
+    );
+    let handle = std::fs::File::open(file).map_err(|error| unreadable(file, &error))?;
+    let make = || {
+        // Each try reads the file from its start.
+        let body = handle.try_clone().and_then(|mut again| {
+            std::io::Seek::rewind(&mut again)?;
+            Ok(tokio::fs::File::from_std(again))
+        });
+        let request = api.request(Method::POST, &path).header("idempotency-key", &key);
+        match body {
+            Ok(body) => request.body(reqwest::Body::wrap_stream(ReaderStream::new(body))),
+            Err(_) => request,
+        }
+    };
+    let document = api.json(make).await?;
+    if upload.wait { result(api, document).await } else { Ok(document) }
+}
+
+/// The result of an uploaded document, once there is one: its extraction, or the document as it
+/// ended.
+pub(crate) async fn result(api: &Api, mut document: Value) -> Result<Value, End> {
+    let id = document.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+    loop {
+        match document.get("state").and_then(Value::as_str) {
+            Some("queued" | "processing") => {
+                document = api.get(&format!("/v1/documents/{id}?wait=30")).await?;
+            }
+            Some("succeeded" | "partial") => {
+                return api.get(&format!("/v1/documents/{id}/result")).await;
+            }
+            _ => return Ok(document),
+        }
+    }
+}
+
+/// Whether a result, as [`result`] gives it, is an extraction.
+pub(crate) fn ended_well(value: &Value) -> bool {
+    value.get("data").is_some()
+}
+
+/// A progress bar on stderr; hidden where that is no terminal.
+pub(crate) fn bar(length: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:32} {pos}/{len} documents, {elapsed}");
+    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn key(file: &Path, parts: &[&str]) -> Result<String, End> {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    let mut handle = std::fs::File::open(file).map_err(|error| unreadable(file, &error))?;
+    let mut buffer = vec![0; 128 * 1024];
+    loop {
+        let read = handle.read(&mut buffer).map_err(|error| unreadable(file, &error))?;
+        match buffer.get(..read) {
+            Some([]) | None => break,
+            Some(piece) => hash.update(piece),
+        }
+    }
+    Ok(format!("sluice-upload-{}", hexadecimal(&hash.finalize())))
+}
+
+fn metadata(pairs: &[String]) -> Result<Map<String, Value>, End> {
+    let pair = |pair: &String| {
+        let (key, value) = pair
+            .split_once('=')
+            .ok_or_else(|| End::Usage(format!("--metadata {pair:?}: write KEY=VALUE")))?;
+        Ok((key.to_owned(), Value::from(value)))
+    };
+    pairs.iter().map(pair).collect()
+}
+
+fn files(paths: &[PathBuf], recursive: bool) -> Result<Vec<PathBuf>, End> {
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            folder(path, recursive, &mut files)?;
+        } else if path.exists() {
+            files.push(path.clone());
+        } else {
+            return Err(End::Usage(format!("{}: there is no such file", path.display())));
+        }
+    }
+    if files.is_empty() {
+        let hint = if recursive { "" } else { "; --recursive goes into folders within" };
+        return Err(End::Usage(format!("there is no file in these folders{hint}")));
+    }
+    Ok(files)
+}
+
+fn folder(path: &Path, recursive: bool, files: &mut Vec<PathBuf>) -> Result<(), End> {
+    let entries = std::fs::read_dir(path).map_err(|error| unreadable(path, &error))?;
+    let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(std::fs::DirEntry::path);
+    for entry in entries {
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        let hidden = entry.file_name().to_string_lossy().starts_with('.');
+        if kind.is_file() && !hidden {
+            files.push(path);
+        } else if kind.is_dir() && recursive && !hidden {
+            folder(&path, recursive, files)?;
+        }
+    }
+    Ok(())
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> End {
+    End::Usage(format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,164 @@
+//! The commands: what they print, and how they end.
+
+use crate::harness::{Place, fast, repository, run};
+use serde_json::Value;
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[tokio::test]
+async fn the_demo_ends_as_expected() {
+    let (code, out, err) = run(&["demo", "--exit"], folder().path(), &[]).await;
+    assert_eq!(code, 0, "{out}\n{err}");
+    for part in ["invoice-en-classic.pdf", "no_text", "\"evidence\"", "/docs"] {
+        assert!(out.contains(part), "{part} is missing from\n{out}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_deployment_the_remedies_are_named() {
+    let empty = folder();
+    for command in [&["up"][..], &["worker"], &["extract", "a.txt"]] {
+        std::fs::write(empty.path().join("a.txt"), "hello").unwrap();
+        let (code, _, err) = run(command, empty.path(), &[]).await;
+        assert_eq!(code, 2, "{command:?}: {err}");
+        for part in ["OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "sluice demo"] {
+            assert!(err.contains(part), "{command:?}: {part} is missing from {err}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn extract_prints_json_without_a_server() {
+    let place = Place::new(vec![fast("sweden")], "").await;
+    let config = place.folder.path().join("sluice.toml");
+    let config = config.to_str().unwrap();
+    let document = |name: &str| {
+        repository().join("fixtures/documents").join(name).to_str().unwrap().to_owned()
+    };
+    let (one, two) = (document("invoice-en-classic.pdf"), document("invoice-de-agentur.pdf"));
+    let arguments = ["--config", config, "extract", &one, "--schema", "invoice"];
+    let (code, out, err) = run(&arguments, place.folder.path(), &[]).await;
+    assert_eq!(code, 0, "{err}");
+    let extraction: Value = serde_json::from_str(&out).unwrap();
+    assert!(extraction["data"]["total"].is_number(), "{extraction}");
+    let scan = document("scan.pdf");
+    let arguments = ["--config", config, "extract", &one, &scan, &two, "--schema", "invoice"];
+    let (code, out, err) = run(&arguments, place.folder.path(), &[]).await;
+    assert_eq!(code, 1, "{err}");
+    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[1]["failure"]["code"], "no_text");
+    let schema = repository().join("fixtures/schemas/delivery-note.json");
+    let letter = document("delivery.txt");
+    let schema = schema.to_str().unwrap();
+    let arguments = ["--config", config, "extract", &letter, "--schema", schema];
+    let (code, out, err) = run(&arguments, place.folder.path(), &[]).await;
+    assert_eq!(code, 0, "{out}{err}");
+}
+
+#[tokio::test]
+async fn upload_and_documents_talk_to_a_running_uploader() {
+    let place = Place::new(vec![fast("sweden")], "").await;
+    let _sluice = place.start("up").await;
+    let url = place.url("");
+    let documents = repository().join("fixtures/documents");
+    let documents = documents.to_str().unwrap();
+    let here = place.folder.path();
+    let arguments = ["upload", documents, "--schema", "generic", "--wait", "--url", &url];
+    let (code, out, err) = run(&arguments, here, &[]).await;
+    assert_eq!(code, 1, "two of the documents cannot be read: {err}");
+    let count = out.lines().count();
+    assert!(count >= 14, "{out}");
+    // Again: everything is there already.
+    run(&arguments, here, &[]).await;
+    let list = ["documents", "list", "--limit", "200", "-o", "json", "--url", &url];
+    let (code, out, _) = run(&list, here, &[]).await;
+    assert_eq!(code, 0);
+    let page: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(page["data"].as_array().unwrap().len(), count);
+    let ok = page["data"].as_array().unwrap().iter().find(|d| d["state"] == "succeeded").unwrap();
+    let id = ok["id"].as_str().unwrap();
+    for (verb, part) in [("show", "\"calls\""), ("result", "\"fields\""), ("text", "page")] {
+        let (code, out, err) = run(&["documents", verb, id, "--url", &url], here, &[]).await;
+        assert_eq!(code, 0, "{verb}: {err}");
+        assert!(verb == "text" || out.contains(part), "{verb}: {out}");
+    }
+    let (code, _, err) = run(&["documents", "cancel", id, "--url", &url], here, &[]).await;
+    assert_eq!(code, 1, "what has ended cannot be cancelled: {err}");
+    let (code, ..) = run(&["documents", "reprocess", id, "--url", &url], here, &[]).await;
+    assert_eq!(code, 0);
+    let (code, ..) = run(&["documents", "delete", id, "--url", &url], here, &[]).await;
+    assert_eq!(code, 0);
+    let (code, _, err) = run(&["documents", "show", id, "--url", &url], here, &[]).await;
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains("deleted"), "{err}");
+}
+
+#[tokio::test]
+async fn a_service_that_cannot_be_reached_is_exit_code_3() {
+    let arguments = ["documents", "list", "--url", "http://127.0.0.1:9"];
+    let (code, _, err) = run(&arguments, folder().path(), &[]).await;
+    assert_eq!(code, 3);
+    assert!(err.contains("sluice up"), "{err}");
+}
+
+#[tokio::test]
+async fn a_bad_configuration_names_file_line_and_key() {
+    let here = folder();
+    std::fs::write(here.path().join("sluice.toml"), "[worker]\nconcurency = 3\n").unwrap();
+    let (code, _, err) = run(&["config", "check"], here.path(), &[]).await;
+    assert_eq!(code, 2);
+    for part in ["sluice.toml:2", "concurency", "concurrency"] {
+        assert!(err.contains(part), "{part} is missing from {err}");
+    }
+}
+
+#[tokio::test]
+async fn config_check_shows_no_secret() {
+    let environment = [("OPENAI_API_KEY", "sk-canary-0123456789")];
+    let (code, out, err) = run(&["config", "check"], folder().path(), &environment).await;
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("\"listen\"") && !out.contains("canary") && !err.contains("canary"));
+}
+
+#[tokio::test]
+async fn a_schema_is_checked_before_it_is_used() {
+    let here = folder();
+    let file = here.path().join("a.json");
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    let name = file.to_str().unwrap();
+    write(r#"{"type":"object","properties":{"total":{"type":"number","minimum":0}}}"#);
+    let (code, out, err) = run(&["schema", "check", name], here.path(), &[]).await;
+    assert_eq!(code, 0, "{err}");
+    let strict: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(strict["additionalProperties"], false);
+    write(r#"{"type":"object","additionalProperties":{"type":"string"}}"#);
+    let (code, _, err) = run(&["schema", "check", name], here.path(), &[]).await;
+    assert_eq!(code, 2);
+    assert!(err.contains("additionalProperties"), "{err}");
+    write("{");
+    assert_eq!(run(&["schema", "check", name], here.path(), &[]).await.0, 2);
+}
+
+#[tokio::test]
+async fn migrate_makes_a_database() {
+    let here = folder();
+    let (code, out, err) = run(&["migrate"], here.path(), &[]).await;
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("up to date"));
+    assert!(here.path().join("sluice-data/sluice.db").exists());
+}
+
+#[tokio::test]
+async fn every_command_has_help_with_an_example() {
+    for command in [
+        "demo", "up", "uploader", "worker", "extract", "upload", "documents", "schema", "config",
+        "simulate", "migrate",
+    ] {
+        let (code, out, _) = run(&[command, "--help"], folder().path(), &[]).await;
+        assert_eq!(code, 0, "{command}");
+        assert!(out.contains("Example:"), "{command}: {out}");
+    }
+}

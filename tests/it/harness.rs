@@ -1,0 +1,282 @@
+//! Starts the real binary in a folder of its own, with simulated deployments beside it.
+
+use anyhow::{Context, bail};
+use reqwest::Client;
+use serde_json::{Value, json};
+use simulator::{Config, DeploymentConfig, Running};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+/// The longest that anything in a test may take before the test fails.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The binary under test, built beside the test by `tests/run`.
+pub fn binary() -> PathBuf {
+    let mut path = std::env::current_exe().expect("a test knows its own path");
+    path.pop();
+    if path.ends_with("deps") {
+        path.pop();
+    }
+    let path = path.join("sluice");
+    assert!(path.exists(), "{} is missing: run ./tests/run", path.display());
+    path
+}
+
+/// The folder of the repository.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository exists")
+}
+
+/// The bytes of one of our own documents.
+pub fn fixture(name: &str) -> Vec<u8> {
+    let path = repository().join("fixtures").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A deployment without latency that is never the bottleneck.
+pub fn fast(name: &str) -> DeploymentConfig {
+    deployment(json!({
+        "name": name, "model": "gpt-4o", "tokens_per_minute": 100_000_000, "requests_per_minute": 600_000,
+        "latency": { "ttft_ms": [0, 0], "tokens_per_second": [1e9, 1e9], "rejection_ms": [0, 0] },
+    }))
+}
+
+/// A deployment as its configuration says.
+pub fn deployment(config: Value) -> DeploymentConfig {
+    serde_json::from_value(config).expect("the configuration of a simulated deployment")
+}
+
+/// A deployment as [`fast`], with faults.
+pub fn faulty(name: &str, faults: Value) -> DeploymentConfig {
+    DeploymentConfig {
+        faults: serde_json::from_value(faults).expect("faults of a deployment"),
+        ..fast(name)
+    }
+}
+
+/// A place where Sluice runs: a folder, simulated deployments, a configuration.
+pub struct Place {
+    pub folder: TempDir,
+    pub simulation: Running,
+    pub http: Client,
+    port: u16,
+}
+
+impl Place {
+    /// With these deployments, and these lines added to the configuration (sections first seen
+    /// there; `[worker]` is open).
+    pub async fn new(deployments: Vec<DeploymentConfig>, worker: &str) -> Self {
+        let mut config = Config::demo();
+        config.listen = "127.0.0.1:0".to_owned();
+        config.deployments = deployments;
+        let simulation = simulator::start(config.clone()).await.expect("the simulator starts");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let port = free_port();
+        let mut text = format!(
+            "listen = \"127.0.0.1:{port}\"\nstorage = \"dir:{0}/blobs\"\n\
+             database = \"sqlite:{0}/sluice.db\"\n[limits]\nsize_bytes_max = 700000000\n\
+             [worker]\nlease_seconds = 3\nsweep_seconds = 1\nconcurrency = 8\n{worker}\n",
+            folder.path().display()
+        );
+        for deployment in &config.deployments {
+            let model = deployment.model.as_deref().unwrap_or(&deployment.name);
+            text.push_str(&format!(
+                "[[deployments]]\nname = \"{0}\"\nmodel = \"{model}\"\nprovider = \"azure\"\n\
+                 endpoint = \"{1}\"\ndeployment = \"{0}\"\napi_key = \"key-of-a-test\"\n\
+                 tokens_per_minute = {2}\nrequests_per_minute = {3}\nconcurrency_max = 256\n\
+                 input_price_per_million = 2.0\noutput_price_per_million = 8.0\n",
+                deployment.name,
+                simulation.url(),
+                deployment.tokens_per_minute,
+                deployment.requests_per_minute,
+            ));
+        }
+        std::fs::write(folder.path().join("sluice.toml"), text).expect("the configuration");
+        Self { folder, simulation, http: Client::new(), port }
+    }
+
+    /// The uploader's address.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// Starts `sluice ROLE` and does not wait.
+    pub fn spawn(&self, role: &str, environment: &[(&str, &str)]) -> Process {
+        let log = self.folder.path().join("log");
+        let log = std::fs::File::options().create(true).append(true).open(log).expect("a log");
+        let mut command = Command::new(binary());
+        command
+            .arg("--config")
+            .arg(self.folder.path().join("sluice.toml"))
+            .arg(role)
+            .current_dir(self.folder.path())
+            .env("SLUICE_LOG", "info")
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true);
+        Process { child: command.spawn().expect("the binary starts") }
+    }
+
+    /// Starts `sluice ROLE` and waits until the uploader answers.
+    pub async fn start(&self, role: &str) -> Process {
+        let process = self.spawn(role, &[]);
+        self.ready().await;
+        process
+    }
+
+    /// Waits until the uploader answers.
+    pub async fn ready(&self) {
+        let ready = async || {
+            let answer = self.http.get(self.url("/readyz")).send().await;
+            answer.is_ok_and(|answer| answer.status().is_success()).then_some(())
+        };
+        until("the uploader answers", ready).await;
+    }
+
+    /// Uploads bytes and gives the document.
+    pub async fn upload(&self, name: &str, schema: &str, bytes: Vec<u8>) -> Value {
+        self.try_upload(name, schema, bytes).await.expect("an upload")
+    }
+
+    /// Uploads bytes, and may fail because the uploader was killed.
+    pub async fn try_upload(
+        &self,
+        name: &str,
+        schema: &str,
+        bytes: Vec<u8>,
+    ) -> anyhow::Result<Value> {
+        let url = self.url("/v1/documents");
+        let request = self.http.post(url).query(&[("schema", schema), ("filename", name)]);
+        let answer = request.body(bytes).send().await?;
+        let status = answer.status();
+        let body: Value = answer.json().await.context("the answer is JSON")?;
+        if status != 202 {
+            bail!("{status}: {body}");
+        }
+        Ok(body)
+    }
+
+    /// Gets JSON, whatever the status.
+    pub async fn get(&self, path: &str) -> Value {
+        let answer = self.http.get(self.url(path)).send().await.expect("an answer");
+        answer.json().await.expect("JSON")
+    }
+
+    /// The document once it has ended.
+    pub async fn ended(&self, document: &Value) -> Value {
+        let id = document["id"].as_str().expect("a document has an id");
+        let ended = async || {
+            let answer = self.http.get(self.url(&format!("/v1/documents/{id}?wait=5"))).send().await;
+            let document: Value = answer.ok()?.json().await.ok()?;
+            let open = matches!(document["state"].as_str(), Some("queued" | "processing") | None);
+            (!open).then_some(document)
+        };
+        until(&format!("{id} ends"), ended).await
+    }
+
+    /// The extraction of a document that succeeds.
+    pub async fn extraction(&self, document: &Value) -> Value {
+        let ended = self.ended(document).await;
+        assert_eq!(ended["state"], "succeeded", "{ended}\n{}", self.log());
+        self.get(&format!("/v1/documents/{}/result", id(document))).await
+    }
+
+    /// What the processes have logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// The counters of one simulated deployment.
+    pub async fn stats(&self, deployment: &str) -> Value {
+        let url = format!("{}/simulator/stats", self.simulation.url());
+        let stats: Value = self.http.get(url).send().await.unwrap().json().await.unwrap();
+        stats["deployments"][deployment].clone()
+    }
+
+    /// How often each prompt was paid, over all deployments.
+    pub async fn paid(&self) -> std::collections::BTreeMap<String, u64> {
+        let url = format!("{}/simulator/stats", self.simulation.url());
+        let stats: Value = self.http.get(url).send().await.unwrap().json().await.unwrap();
+        let mut paid = std::collections::BTreeMap::new();
+        for deployment in stats["deployments"].as_object().into_iter().flat_map(|d| d.values()) {
+            for (prompt, calls) in deployment["calls_by_prompt"].as_object().into_iter().flatten() {
+                *paid.entry(prompt.clone()).or_insert(0) += calls.as_u64().unwrap_or_default();
+            }
+        }
+        paid
+    }
+}
+
+/// The id of a document.
+pub fn id(document: &Value) -> &str {
+    document["id"].as_str().expect("a document has an id")
+}
+
+/// A running `sluice`; killed when dropped.
+pub struct Process {
+    child: Child,
+}
+
+impl Process {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// SIGKILL.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("it can be killed");
+    }
+
+    /// SIGTERM, and its exit status.
+    pub async fn terminate(mut self) -> std::process::ExitStatus {
+        let pid = i32::try_from(self.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let pid = pid.expect("a process id");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends").expect("a status")
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a status").is_some()
+    }
+}
+
+/// Asks again until there is an answer; fails the test when there is none in [`PATIENCE`].
+pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// Runs a command of the binary to its end: exit code, stdout, stderr.
+pub async fn run(arguments: &[&str], folder: &Path, environment: &[(&str, &str)]) -> (i32, String, String) {
+    let mut command = Command::new(binary());
+    command.args(arguments).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
+    // Keys of whoever runs the tests must not reach anything.
+    for name in ["OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY", "SLUICE_CONFIG"] {
+        command.env_remove(name);
+    }
+    command.envs(environment.iter().copied());
+    let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("it ends");
+    let output = output.expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+}

@@ -1,0 +1,188 @@
+//! Accepted is never lost and shows exactly one result, whichever process dies whenever.
+
+use crate::harness::{PATIENCE, Place, Process, deployment, fixture, id};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+const DOCUMENTS: usize = 200;
+
+/// A deployment that takes a moment, so that kills hit calls too.
+fn slow() -> simulator::DeploymentConfig {
+    deployment(json!({
+        "name": "sweden", "model": "gpt-4o",
+        "tokens_per_minute": 100_000_000, "requests_per_minute": 600_000,
+        "latency": { "ttft_ms": [20, 120], "tokens_per_second": [5000.0, 9000.0], "rejection_ms": [0, 0] },
+    }))
+}
+
+/// A text document that no other is equal to.
+fn letter(number: usize) -> Vec<u8> {
+    format!(
+        "Bolt & Sons Ltd\n\nInvoice No.: K-{number:04}\nInvoice date: 2024-03-05\nCurrency: EUR\n\n\
+         Description   Quantity   Unit price   Amount\nBolts   {number}   1.00   {number}.00\n\n\
+         Subtotal   {number}.00\nVAT 0 %   0.00\nTotal   {number}.00\n"
+    )
+    .into_bytes()
+}
+
+/// Puts messages for a fifth of the documents into the queue once more.
+fn double(place: &Place, documents: &[Value]) {
+    let db = rusqlite::Connection::open(place.folder.path().join("sluice.db")).unwrap();
+    db.busy_timeout(PATIENCE).unwrap();
+    for document in documents.iter().step_by(5) {
+        let message = json!({
+            "specversion": "1.0", "id": "double", "source": "/test",
+            "type": "com.sluice.document.accepted", "time": "2024-03-05T00:00:00Z",
+            "subject": id(document),
+        });
+        let sql = "INSERT INTO messages (body, rank, visible_ms) VALUES (?1, 1, 0)";
+        db.execute(sql, [message.to_string()]).unwrap();
+    }
+}
+
+/// The result of every document that has one now, to compare with later.
+async fn results(place: &Place, documents: &[Value]) -> BTreeMap<String, Value> {
+    let mut results = BTreeMap::new();
+    for document in documents {
+        let path = format!("/v1/documents/{}/result", id(document));
+        let answer = place.http.get(place.url(&path)).send().await.unwrap();
+        if answer.status() == 200 {
+            results.insert(id(document).to_owned(), answer.json().await.unwrap());
+        }
+    }
+    results
+}
+
+/// Kills workers, one after the other, while they work: at named points, then at random.
+async fn massacre(place: &Place, kills: usize) {
+    const POINTS: [&str; 8] = [
+        "claimed", "text-saved", "intended", "answered", "reply-saved", "call-ended",
+        "result-saved", "finished",
+    ];
+    let mut workers: Vec<Process> = Vec::new();
+    for kill in 0..kills {
+        let point = match kill % 3 {
+            // The point decides when this one dies.
+            0 => format!("{}:{}", POINTS[kill / 3 % POINTS.len()], 1 + kill % 4),
+            _ => String::new(),
+        };
+        workers.push(place.spawn("worker", &[("SLUICE_KILL_AT", &point)]));
+        // A moment of work; a fixed sequence that looks like chance.
+        let pause = Duration::from_millis(150 + (kill as u64 * 7919) % 450);
+        tokio::time::sleep(pause).await;
+        if workers.len() > 3 {
+            workers.remove(kill % 4).kill().await;
+        }
+    }
+    for worker in workers {
+        worker.kill().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_changed_or_paid_too_often_when_workers_die() {
+    let place = Place::new(vec![slow()], "calls_max = 3\nattempts_max = 50").await;
+    let _uploader = place.start("uploader").await;
+    let mut documents = Vec::new();
+    for number in 1..=DOCUMENTS {
+        documents.push(place.upload("letter.txt", "invoice", letter(number)).await);
+    }
+    double(&place, &documents);
+    massacre(&place, 24).await;
+    let early = results(&place, &documents).await;
+    let _survivors = [place.spawn("worker", &[]), place.spawn("worker", &[])];
+    let begun = Instant::now();
+    for document in &documents {
+        let ended = place.ended(document).await;
+        assert_eq!(ended["state"], "succeeded", "{ended}");
+    }
+    let drained = begun.elapsed();
+    double(&place, &documents);
+    crate::harness::until("the doubled messages are consumed", async || {
+        let db = rusqlite::Connection::open(place.folder.path().join("sluice.db")).unwrap();
+        db.busy_timeout(PATIENCE).unwrap();
+        let left: i64 = db.query_row("SELECT count(*) FROM messages", [], |row| row.get(0)).unwrap();
+        (left == 0).then_some(())
+    })
+    .await;
+    let late = results(&place, &documents).await;
+    assert_eq!(late.len(), DOCUMENTS);
+    for (id, result) in &early {
+        assert_eq!(&late[id], result, "a visible result has changed");
+    }
+    let paid = place.paid().await;
+    let (most, sum) = (paid.values().max().unwrap(), paid.values().sum::<u64>());
+    eprintln!(
+        "{DOCUMENTS} documents, 24 kills: {} results before the last kill, {sum} calls, \
+         at most {most} for one question, drained in {drained:?}",
+        early.len()
+    );
+    assert_eq!(paid.len(), DOCUMENTS, "every question was paid");
+    assert!(*most <= 3, "one question was paid {most} times");
+    assert!(sum <= DOCUMENTS as u64 + 4 * 24 * 8, "{sum} calls");
+    // A second upload of the same bytes pays nothing.
+    for number in [1, 77, DOCUMENTS] {
+        let again = place.upload("again.txt", "invoice", letter(number)).await;
+        assert_eq!(place.extraction(&again).await["usage"]["calls"], 0);
+    }
+    assert_eq!(place.paid().await.values().sum::<u64>(), sum);
+}
+
+#[tokio::test]
+async fn an_uploader_that_dies_loses_nothing_that_it_accepted() {
+    let place = Place::new(vec![slow()], "").await;
+    for point in ["stored", "accepted", "published"] {
+        let mut uploader = place.spawn("uploader", &[("SLUICE_KILL_AT", point)]);
+        place.ready().await;
+        // It dies at the point: before or after it could answer.
+        let answer =
+            place.try_upload("a.pdf", "invoice", fixture("documents/invoice-en-classic.pdf")).await;
+        assert!(point == "published" || answer.is_err(), "{point}: {answer:?}");
+        crate::harness::until("the uploader is dead", async || uploader.has_ended().then_some(()))
+            .await;
+    }
+    let _sluice = place.start("up").await;
+    let listed = crate::harness::until("what was accepted ends", async || {
+        let listed = place.get("/v1/documents").await;
+        let documents = listed["data"].as_array().unwrap().clone();
+        documents.iter().all(|d| d["state"] == "succeeded").then_some(documents)
+    })
+    .await;
+    // "stored" died before it accepted anything; the other two had accepted.
+    assert_eq!(listed.len(), 2, "{listed:?}");
+}
+
+#[tokio::test]
+async fn a_worker_that_sleeps_longer_than_its_lease_changes_nothing() {
+    let place = Place::new(vec![slow()], "").await;
+    let _uploader = place.start("uploader").await;
+    let sleeper = place.spawn("worker", &[]);
+    let mut documents = Vec::new();
+    for number in 1..=20 {
+        documents.push(place.upload("letter.txt", "invoice", letter(number)).await);
+    }
+    crate::harness::until("work has begun", async || {
+        (!place.paid().await.is_empty()).then_some(())
+    })
+    .await;
+    signal(&sleeper, rustix::process::Signal::STOP);
+    let _other = place.spawn("worker", &[]);
+    for document in &documents {
+        assert_eq!(place.ended(document).await["state"], "succeeded");
+    }
+    let before = results(&place, &documents).await;
+    signal(&sleeper, rustix::process::Signal::CONT);
+    let status = sleeper.terminate().await;
+    assert!(status.success(), "{status}");
+    assert_eq!(results(&place, &documents).await, before);
+    assert!(place.paid().await.values().all(|calls| *calls <= 2));
+}
+
+fn signal(process: &Process, signal: rustix::process::Signal) {
+    let pid = i32::try_from(process.id()).unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
+}

@@ -1,0 +1,105 @@
+//! All of the quota, none of the 429s: work that has to wait waits, and never fails because of it.
+
+use crate::harness::{Place, deployment, fast, faulty, fixture};
+use serde_json::{Value, json};
+
+/// A deployment with room for `documents` small letters a minute.
+fn narrow(name: &str, kind: &str, requests: u64) -> simulator::DeploymentConfig {
+    deployment(json!({
+        "name": name, "model": "gpt-4o", "kind": kind,
+        "tokens_per_minute": 10_000_000, "requests_per_minute": requests,
+        "latency": { "ttft_ms": [5, 20], "tokens_per_second": [1e6, 1e6], "rejection_ms": [0, 0] },
+    }))
+}
+
+async fn letters(place: &Place, count: usize) -> Vec<Value> {
+    let mut documents = Vec::new();
+    for number in 0..count {
+        let letter = format!("Letter\n\nReference: {number}\nDate: 2024-03-05\n").into_bytes();
+        documents.push(place.upload("letter.txt", "generic", letter).await);
+    }
+    documents
+}
+
+#[tokio::test]
+async fn work_waits_for_quota_and_no_call_is_rejected() {
+    // 60 requests a minute are 10 in any 10 seconds: 26 letters need a wait or two.
+    let place = Place::new(vec![narrow("window", "window", 60)], "concurrency = 32").await;
+    let _sluice = place.start("up").await;
+    let documents = letters(&place, 26).await;
+    for document in &documents {
+        place.extraction(document).await;
+    }
+    let stats = place.stats("window").await;
+    assert_eq!(stats["accepted"], 26, "{stats}");
+    let rejected = stats["rejected"].as_object().unwrap().values();
+    assert_eq!(rejected.filter_map(Value::as_u64).sum::<u64>(), 0, "{stats}");
+}
+
+#[tokio::test]
+async fn a_document_that_waits_says_why() {
+    let place = Place::new(vec![narrow("window", "window", 6)], "concurrency = 4").await;
+    let _sluice = place.start("up").await;
+    let documents = letters(&place, 4).await;
+    let waiting = crate::harness::until("a document says why it waits", async || {
+        for document in &documents {
+            let path = format!("/v1/documents/{}", crate::harness::id(document));
+            let document = place.get(&path).await;
+            if document.get("waiting").is_some() {
+                return Some(document["waiting"].clone());
+            }
+        }
+        None
+    })
+    .await;
+    assert_eq!(waiting["reason"], "quota", "{waiting}");
+    assert_eq!(waiting["deployment"], "window");
+    assert!(waiting["until"].is_string(), "{waiting}");
+}
+
+#[tokio::test]
+async fn all_deployments_of_a_model_share_the_work() {
+    let place = Place::new(vec![fast("sweden"), fast("france")], "concurrency = 16").await;
+    let _sluice = place.start("up").await;
+    for document in letters(&place, 60).await {
+        place.extraction(&document).await;
+    }
+    for name in ["sweden", "france"] {
+        let accepted = place.stats(name).await["accepted"].as_u64().unwrap();
+        assert!(accepted >= 15, "{name} had {accepted} of 60 calls");
+    }
+}
+
+#[tokio::test]
+async fn an_outage_of_one_deployment_costs_no_document() {
+    let down = faulty("sweden", json!([{ "kind": "unavailable" }]));
+    let place = Place::new(vec![down, fast("france")], "").await;
+    let _sluice = place.start("up").await;
+    for document in letters(&place, 20).await {
+        place.extraction(&document).await;
+    }
+    assert_eq!(place.stats("france").await["accepted"], 20);
+}
+
+#[tokio::test]
+async fn an_outage_of_all_deployments_is_waited_for() {
+    let down = faulty("sweden", json!([{ "kind": "unavailable", "times": 5 }]));
+    let place = Place::new(vec![down], "").await;
+    let _sluice = place.start("up").await;
+    for document in letters(&place, 3).await {
+        place.extraction(&document).await;
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_named_and_nothing_is_lost() {
+    let denied = faulty("sweden", json!([{ "kind": "unauthorized" }]));
+    let place = Place::new(vec![denied], "").await;
+    let _sluice = place.start("up").await;
+    let bytes = fixture("documents/invoice-en-classic.pdf");
+    let ended = place.ended(&place.upload("a.pdf", "invoice", bytes).await).await;
+    assert_eq!(ended["failure"]["code"], "deployment_rejected", "{ended}");
+    assert!(ended["failure"]["message"].as_str().unwrap().contains("401"), "{ended}");
+    assert_eq!(ended["failure"]["retryable"], true);
+    assert!(!place.log().contains("key-of-a-test"), "a key stands in the log");
+}

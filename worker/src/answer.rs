@@ -1,0 +1,115 @@
+//! The answer about one part of a document: asked once, once more with double the room when it
+//! was cut off, and once more with the faults when it does not fit the schema.
+
+use crate::{
+    ask::{Asked, Question, ask},
+    chat::{Answer, ReplyFault, Request},
+    extract::{repair, validate},
+    worker::Worker,
+};
+use serde_json::Value;
+use shared::{
+    document::{Failure, FailureCode, Stage},
+    extraction::ModelUsed,
+    job::{Claim, Verdict},
+    schema::ExtractionSchema,
+};
+use std::time::Duration;
+
+/// What was found in one part of a document.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// The values; they validate against the schema.
+    pub(crate) data: Value,
+    /// Who answered.
+    pub(crate) model: ModelUsed,
+    /// How many saved replies were used.
+    pub(crate) replayed: u32,
+    /// How long the questions waited for quota.
+    pub(crate) waited: Duration,
+    /// How long the calls took that were made now.
+    pub(crate) model_ms: u64,
+}
+
+/// Asks about part `index` of `total`.
+///
+/// # Errors
+/// The verdict on the document when there is no valid answer now, or never will be.
+pub(crate) async fn answer(
+    worker: &Worker,
+    claim: &Claim,
+    schema: &ExtractionSchema,
+    request: Request,
+    index: usize,
+    total: usize,
+) -> Result<Part, Verdict> {
+    let label = if total > 1 { format!("part {} of {total}", index + 1) } else { "all".into() };
+    let mut part = Part {
+        data: Value::Null,
+        model: ModelUsed::default(),
+        replayed: 0,
+        waited: Duration::ZERO,
+        model_ms: 0,
+    };
+    let first = say(worker, claim, Question { request: request.clone(), label }, &mut part).await?;
+    let faults = match validate::validate(schema, &first.content) {
+        Ok(data) => return Ok(Part { data, ..part }),
+        Err(faults) => faults,
+    };
+    tracing::info!(?faults, "the reply does not fit the schema and is asked for again");
+    let request = repair::request(&request, &first.content, &faults);
+    let label = format!("repair of part {} of {total}", index + 1);
+    let second = say(worker, claim, Question { request, label }, &mut part).await?;
+    match validate::validate(schema, &second.content) {
+        Ok(data) => Ok(Part { data, ..part }),
+        Err(faults) => {
+            let message = format!("the model's reply does not fit the schema: {}", faults.join("; "));
+            let failure = Failure::new(FailureCode::InvalidReply, Stage::Validation, message);
+            Err(Verdict::Reject(failure))
+        }
+    }
+}
+
+/// Asks until the answer is whole: a second time, with double the room, when it was cut off.
+async fn say(
+    worker: &Worker,
+    claim: &Claim,
+    mut question: Question,
+    part: &mut Part,
+) -> Result<Answer, Verdict> {
+    let asked = ask(worker, claim, &question).await?;
+    let fault = match note(part, &asked) {
+        Ok(answer) => return Ok(answer),
+        Err(fault) => fault,
+    };
+    if !matches!(fault, ReplyFault::Truncated { .. }) {
+        return Err(rejected(&fault));
+    }
+    question.request.tokens_output_max = question.request.tokens_output_max.saturating_mul(2);
+    question.label.push_str(", with more room");
+    let asked = ask(worker, claim, &question).await?;
+    note(part, &asked).map_err(|fault| rejected(&fault))
+}
+
+fn note(part: &mut Part, asked: &Asked) -> Result<Answer, ReplyFault> {
+    part.waited += asked.waited;
+    if asked.replayed {
+        part.replayed += 1;
+    } else {
+        part.model_ms += asked.reply.duration_ms;
+    }
+    let answer = asked.reply.answer()?;
+    part.model =
+        ModelUsed { deployment: asked.reply.deployment.clone(), model: answer.model.clone() };
+    Ok(answer)
+}
+
+fn rejected(fault: &ReplyFault) -> Verdict {
+    let code = match fault {
+        ReplyFault::Truncated { .. } => FailureCode::OutputTruncated,
+        ReplyFault::ContentFiltered => FailureCode::ContentFiltered,
+        ReplyFault::Refused(_) => FailureCode::ModelRefused,
+        ReplyFault::Malformed(_) => FailureCode::InvalidReply,
+    };
+    Verdict::Reject(Failure::new(code, Stage::Model, fault.to_string()))
+}

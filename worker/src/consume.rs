@@ -1,0 +1,207 @@
+//! From the queue to the work and back: the only place that turns a verdict into what the store
+//! and the queue understand.
+
+use crate::{process::process, worker::Worker};
+use shared::{
+    document::{Failure, FailureCode, Stage},
+    fault,
+    job::{Claim, Verdict, retry_pause},
+    queue::{Consumer, Delivery},
+    store::StoreError,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// How long to hold when the queue or the database does not answer.
+const OUTAGE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Consumes until the worker is asked to drain, then waits for what runs.
+pub async fn run(worker: Worker, hard: CancellationToken) {
+    let concurrency = worker.settings.concurrency.max(1);
+    let permits = Arc::new(Semaphore::new(concurrency as usize));
+    let tasks = TaskTracker::new();
+    while !worker.draining.is_cancelled() {
+        let consumer = worker.services.queue.consume(concurrency).await;
+        match consumer {
+            Ok(consumer) => consume(&worker, consumer, &permits, &tasks, &hard).await,
+            Err(error) => tracing::warn!(%error, "the queue does not answer"),
+        }
+        pause(&worker).await;
+    }
+    tasks.close();
+    tasks.wait().await;
+}
+
+/// Consumes until the queue fails or the worker drains.
+async fn consume(
+    worker: &Worker,
+    mut consumer: Consumer,
+    permits: &Arc<Semaphore>,
+    tasks: &TaskTracker,
+    hard: &CancellationToken,
+) {
+    loop {
+        let Some(first) = permit(worker, permits).await else { return };
+        let free = u32::try_from(permits.available_permits()).unwrap_or(u32::MAX);
+        let next = tokio::select! {
+            biased;
+            () = worker.draining.cancelled() => return,
+            next = consumer.next(free.saturating_add(1)) => next,
+        };
+        let deliveries = match next {
+            Ok(deliveries) => deliveries,
+            Err(error) => {
+                tracing::warn!(%error, "the queue does not answer");
+                return;
+            }
+        };
+        let mut first = Some(first);
+        for delivery in deliveries {
+            let permit = match first.take() {
+                Some(permit) => Some(permit),
+                None => permit(worker, permits).await,
+            };
+            match permit {
+                Some(permit) => {
+                    let work = work(worker.clone(), delivery, hard.clone());
+                    tasks.spawn(async move {
+                        work.await;
+                        drop(permit);
+                    });
+                }
+                None => give_back(delivery).await,
+            }
+        }
+    }
+}
+
+/// Room for one more document; `None` when the worker drains.
+async fn permit(worker: &Worker, permits: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    tokio::select! {
+        biased;
+        () = worker.draining.cancelled() => None,
+        permit = permits.clone().acquire_owned() => permit.ok(),
+    }
+}
+
+/// One message: look at the row, and if it is ours, work on it.
+async fn work(worker: Worker, delivery: Delivery, hard: CancellationToken) {
+    let message = match &delivery.message {
+        Ok(message) => message.clone(),
+        Err(error) => {
+            tracing::error!(error, "a message cannot be read and is dropped");
+            return ack(delivery).await;
+        }
+    };
+    let (store, settings) = (&worker.services.store, &worker.settings);
+    let claim = match store.claim(&message.subject, &worker.id, settings.lease).await {
+        Ok(Some(claim)) => claim,
+        // It has ended, is not due, or somebody else holds it: the sweep keeps watch.
+        Ok(None) => return ack(delivery).await,
+        Err(error) => {
+            tracing::warn!(%error, "the database does not answer: the message goes back");
+            pause(&worker).await;
+            return give_back(delivery).await;
+        }
+    };
+    fault::point("claimed");
+    let verdict = if claim.attempts > settings.attempts_max {
+        exhausted(&claim)
+    } else {
+        hold(&worker, &claim, hard).await
+    };
+    match settle(&worker, &claim, verdict).await {
+        Ok(()) => {
+            fault::point("finished");
+            ack(delivery).await;
+        }
+        // The lease runs out by itself, and the sweep rings again.
+        Err(error) => tracing::warn!(%error, document = %claim.document, "the end is not written"),
+    }
+}
+
+/// Works while the claim is ours: prolongs the lease, and stops when that is refused.
+async fn hold(worker: &Worker, claim: &Claim, hard: CancellationToken) -> Verdict {
+    let settings = &worker.settings;
+    let heartbeat = async {
+        loop {
+            tokio::time::sleep(settings.lease / 3).await;
+            match worker.services.store.heartbeat(claim, settings.lease).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => tracing::warn!(%error, "the lease could not be prolonged"),
+            }
+        }
+    };
+    let work = tokio::time::timeout(settings.job_time_max, process(worker, claim));
+    tokio::select! {
+        verdict = work => verdict.unwrap_or_else(|_| Verdict::Retry {
+            error: format!("it took longer than {} s", settings.job_time_max.as_secs()),
+        }),
+        () = heartbeat => Verdict::Done,
+        () = hard.cancelled() => Verdict::Wait { pause: Duration::ZERO, why: None },
+    }
+}
+
+/// Writes a verdict into the row.
+async fn settle(worker: &Worker, claim: &Claim, verdict: Verdict) -> Result<(), StoreError> {
+    let store = &worker.services.store;
+    match verdict {
+        Verdict::Done => {}
+        Verdict::Wait { pause, why } => {
+            store.release(claim, pause, why, false).await?;
+            worker.services.outbox.nudge();
+        }
+        Verdict::Retry { error } if claim.attempts >= worker.settings.attempts_max => {
+            let message = format!("given up after {} attempts: {error}", claim.attempts);
+            fail(worker, claim, Failure::new(FailureCode::AttemptsExhausted, Stage::Worker, message))
+                .await?;
+        }
+        Verdict::Retry { error } => {
+            tracing::warn!(error, document = %claim.document, "the document is tried again");
+            store.release(claim, retry_pause(claim.attempts), None, true).await?;
+        }
+        Verdict::Reject(failure) => fail(worker, claim, failure).await?,
+    }
+    Ok(())
+}
+
+async fn fail(worker: &Worker, claim: &Claim, failure: Failure) -> Result<(), StoreError> {
+    let message = failure.message.clone();
+    if worker.services.store.fail(claim, failure).await? {
+        tracing::info!(document = %claim.document, message, "the document failed");
+        let schema = claim.schema.name.to_string();
+        metrics::counter!("sluice_documents_total", "state" => "failed", "schema" => schema)
+            .increment(1);
+    }
+    Ok(())
+}
+
+fn exhausted(claim: &Claim) -> Verdict {
+    let message = format!(
+        "given up after {} attempts, the last of which ended with the worker",
+        claim.attempts - 1
+    );
+    Verdict::Reject(Failure::new(FailureCode::AttemptsExhausted, Stage::Worker, message))
+}
+
+async fn ack(delivery: Delivery) {
+    if let Err(error) = delivery.ack().await {
+        // It comes again, finds nothing to do, and is forgotten.
+        tracing::debug!(%error, "a message could not be acknowledged");
+    }
+}
+
+async fn give_back(delivery: Delivery) {
+    if let Err(error) = delivery.give_back().await {
+        tracing::debug!(%error, "a message could not be given back");
+    }
+}
+
+async fn pause(worker: &Worker) {
+    tokio::select! {
+        () = worker.draining.cancelled() => {}
+        () = tokio::time::sleep(OUTAGE_PAUSE) => {}
+    }
+}

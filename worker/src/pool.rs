@@ -1,0 +1,189 @@
+//! The balanced pool of model deployments: paces calls to what each provider admits, spreads them
+//! over the deployments of a model, and says what became of each.
+//!
+//! A call has two steps so that its caller can write down its intent between them: [`Pool::acquire`]
+//! waits for quota and gives a [`Slot`]; [`Slot::send`] makes the one call that it stands for. The
+//! pool never repeats a call. It must know nothing of documents, jobs or configuration files.
+
+mod config;
+mod headers;
+mod classify;
+mod window;
+mod level;
+mod limiter;
+mod health;
+mod pick;
+mod deployment;
+mod lane;
+mod transport;
+mod slot;
+#[cfg(test)]
+mod tests;
+
+pub use config::{ApiKey, DeploymentConfig, LimiterKind, PoolConfig, PoolError, Provider};
+pub use deployment::{DeploymentState, DeploymentStatus};
+pub use lane::AcquireError;
+pub use slot::Slot;
+
+use crate::chat::Request;
+use lane::{Lane, Verdict};
+use limiter::Cost;
+use slot::{Inner, Seat, Waiting};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use transport::Transport;
+
+/// No wait is longer, whatever a caller allows.
+const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// The pool. Cheap to clone: clones are the same pool.
+#[derive(Clone)]
+pub struct Pool {
+    inner: Arc<Inner>,
+}
+
+/// What a call needs before it may be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// The model.
+    pub model: String,
+    /// What providers count of the question at admission: `floor(characters / 4) + 1` a message.
+    pub tokens_input: u64,
+    /// The most tokens that the answer may have.
+    pub tokens_output_max: u32,
+    /// Whether someone waits for it: goes before all that does not.
+    pub interactive: bool,
+    /// The longest wait that makes sense.
+    pub wait_max: Duration,
+}
+
+impl Need {
+    /// What this request needs.
+    pub fn of(request: &Request, interactive: bool, wait_max: Duration) -> Self {
+        Self {
+            model: request.model.clone(),
+            tokens_input: request.characters().map(|count| count as u64 / 4 + 1).sum(),
+            tokens_output_max: request.tokens_output_max,
+            interactive,
+            wait_max,
+        }
+    }
+
+    fn cost(&self) -> Cost {
+        Cost { tokens_input: self.tokens_input, tokens_output_max: self.tokens_output_max.into() }
+    }
+}
+
+/// When a call could start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forecast {
+    /// The deployment that would take it.
+    pub deployment: String,
+    /// How long until then, at least; zero when it could start now.
+    pub wait: Duration,
+}
+
+impl Pool {
+    /// Builds the pool. No network is used.
+    ///
+    /// # Errors
+    /// When the configuration cannot work.
+    pub fn new(config: PoolConfig) -> Result<Self, PoolError> {
+        config.check()?;
+        let client = transport::client()?;
+        let now = Instant::now();
+        let mut models: BTreeMap<String, (Lane, Vec<Transport>)> = BTreeMap::new();
+        for one in config.deployments {
+            let transport = Transport::new(&client, &one)?;
+            let (lane, transports) = models.entry(one.model.clone()).or_default();
+            lane.add(one, now);
+            transports.push(transport);
+        }
+        let lanes = models
+            .into_iter()
+            .map(|(model, (lane, transports))| (model, Seat { lane: Mutex::new(lane), transports }))
+            .collect();
+        Ok(Self { inner: Arc::new(Inner { lanes, call_timeout: config.call_timeout }) })
+    }
+
+    /// The models that some deployment serves, sorted.
+    pub fn models(&self) -> Vec<String> {
+        self.inner.lanes.keys().cloned().collect()
+    }
+
+    /// Whether some deployment serves the model.
+    pub fn serves(&self, model: &str) -> bool {
+        self.inner.lanes.contains_key(model)
+    }
+
+    /// The largest context among the model's deployments, where one is configured.
+    pub fn context_tokens_max(&self, model: &str) -> Option<u32> {
+        self.inner.seat(model)?.lock().context_tokens_max()
+    }
+
+    /// What these tokens cost at a deployment, where its prices are configured.
+    pub fn cost_of(&self, deployment: &str, tokens_input: u64, tokens_output: u64) -> Option<f64> {
+        let price =
+            |seat: &Seat| seat.lock().price(deployment, tokens_input, tokens_output);
+        self.inner.lanes.values().find_map(price)
+    }
+
+    /// When such a call could start, were it asked for now. Changes nothing.
+    ///
+    /// # Errors
+    /// [`AcquireError::NoDeployment`], [`AcquireError::TooLong`] and [`AcquireError::Denied`].
+    pub fn forecast(&self, need: &Need) -> Result<Forecast, AcquireError> {
+        let Some(seat) = self.inner.seat(&need.model) else {
+            return Err(AcquireError::NoDeployment { model: need.model.clone() });
+        };
+        let (deployment, wait) =
+            seat.lock().forecast(&need.cost(), need.interactive, Instant::now())?;
+        Ok(Forecast { deployment, wait })
+    }
+
+    /// Waits until a deployment of the model may be called, in the order of asking; interactive
+    /// calls before all others. Cancel-safe: a dropped future gives back what it had reserved.
+    ///
+    /// # Errors
+    /// See [`AcquireError`].
+    pub async fn acquire(&self, need: &Need) -> Result<Slot, AcquireError> {
+        if !self.serves(&need.model) {
+            return Err(AcquireError::NoDeployment { model: need.model.clone() });
+        }
+        let asked = Instant::now();
+        let deadline = asked + need.wait_max.min(WAIT_MAX);
+        let waiting = Waiting::enter(&self.inner, need, asked, deadline)?;
+        loop {
+            let now = Instant::now();
+            let alarm = match waiting.poll(now, deadline)? {
+                Verdict::Granted(slot) => {
+                    let waited = now.saturating_duration_since(asked);
+                    metrics::histogram!("sluice_quota_wait_seconds").record(waited.as_secs_f64());
+                    return Ok(slot);
+                }
+                Verdict::Wait(alarm) => alarm,
+            };
+            // The alarm is a computed time; a nudge comes when anything it rests on changes.
+            let until = alarm.unwrap_or(deadline).min(deadline);
+            if timeout_at(until, waiting.nudged()).await.is_err() {
+                sleep_until(until).await;
+            }
+        }
+    }
+
+    /// Lets this process use only this part of every quota, from above 0 to 1: N workers that do
+    /// not talk to each other use 1/N each.
+    pub fn set_share(&self, share: f64) {
+        for seat in self.inner.lanes.values() {
+            seat.lock().set_share(share, Instant::now());
+        }
+    }
+
+    /// How each deployment fares now, by model and in the order of the configuration.
+    pub fn snapshot(&self) -> Vec<DeploymentStatus> {
+        let now = Instant::now();
+        self.inner.lanes.values().flat_map(|seat| seat.lock().snapshot(now)).collect()
+    }
+}

@@ -1,0 +1,207 @@
+//! Turns a response that is no reply into what its caller should do (POOL.md 1.5).
+//!
+//! It goes by the HTTP status first: bodies come in many shapes, and some have none. It must know
+//! nothing of how the response was got.
+
+use super::headers;
+use crate::chat::{CallError, Refusal};
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+
+/// The most characters of a message that are kept.
+const MESSAGE_CHARS_MAX: usize = 300;
+
+/// The class of a response whose status is not 200.
+pub(super) fn classify(
+    deployment: &str,
+    status: u16,
+    headers: &HeaderMap,
+    body: &str,
+) -> CallError {
+    let fault = Fault::read(body);
+    let deployment = deployment.to_owned();
+    match status {
+        429 if fault.is("insufficient_quota") => {
+            CallError::Denied { deployment, status, message: fault.message(status) }
+        }
+        429 => {
+            let wait = headers::retry_after(headers);
+            // A data centre without capacity needs longer than a quota that refills.
+            let factor = if fault.is("no_capacity") || fault.is("nocapacity") { 2 } else { 1 };
+            let retry_after = (wait * factor).min(headers::WAIT_MAX);
+            CallError::Throttled { deployment, retry_after, message: fault.message(status) }
+        }
+        // 3xx and 405 mean a wrong address: no question will fare better.
+        300..=399 | 401..=407 | 410 | 421 => {
+            CallError::Denied { deployment, status, message: fault.message(status) }
+        }
+        408 | 409 | 425 | 499 => unknown(deployment, status, &fault),
+        400..=499 => {
+            let why = fault.refusal(status);
+            CallError::Refused { deployment, status, why, message: fault.message(status) }
+        }
+        _ => unknown(deployment, status, &fault),
+    }
+}
+
+fn unknown(deployment: String, status: u16, fault: &Fault) -> CallError {
+    CallError::Unknown { deployment, status: Some(status), message: fault.message(status) }
+}
+
+/// What a body says, whatever its shape; empty where it says nothing.
+struct Fault {
+    code: String,
+    inner: String,
+    param: String,
+    message: String,
+}
+
+impl Fault {
+    fn read(body: &str) -> Self {
+        let value: Value = serde_json::from_str(body).unwrap_or_default();
+        // Gateways put the same fields at the top.
+        let error = value.get("error").filter(|error| error.is_object()).unwrap_or(&value);
+        let text = |pointer| match error.pointer(pointer) {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Number(number)) => number.to_string(),
+            _ => String::new(),
+        };
+        let code = [text("/code"), text("/type")].into_iter().find(|code| !code.is_empty());
+        let message = match (text("/message"), value.get("error").and_then(Value::as_str)) {
+            (message, _) if !message.is_empty() => message,
+            (_, Some(error)) => error.to_owned(),
+            _ => body.to_owned(),
+        };
+        Self {
+            code: code.unwrap_or_default(),
+            inner: text("/innererror/code"),
+            param: text("/param"),
+            message: shorten(&message),
+        }
+    }
+
+    fn is(&self, code: &str) -> bool {
+        self.code.eq_ignore_ascii_case(code)
+    }
+
+    fn refusal(&self, status: u16) -> Refusal {
+        let message = self.message.to_ascii_lowercase();
+        if self.is("content_filter") || self.inner == "ResponsibleAIPolicyViolation" {
+            Refusal::ContentFiltered
+        } else if status == 413
+            || self.is("context_length_exceeded")
+            || message.contains("maximum context length")
+        {
+            Refusal::ContextTooLong
+        } else if message.contains("invalid schema") || self.param.starts_with("response_format") {
+            Refusal::Schema
+        } else {
+            Refusal::Other
+        }
+    }
+
+    fn message(&self, status: u16) -> String {
+        match (self.code.as_str(), self.message.as_str()) {
+            (_, "") => format!("status {status} without a message"),
+            ("", message) => message.to_owned(),
+            (code, message) => format!("{code}: {message}"),
+        }
+    }
+}
+
+/// One line, without markup, of bounded length.
+pub(super) fn shorten(text: &str) -> String {
+    let text = text.trim();
+    if text.starts_with('<') {
+        return "a page of markup instead of an answer".to_owned();
+    }
+    let line: Vec<&str> = text.split_whitespace().collect();
+    line.join(" ").chars().take(MESSAGE_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn class(status: u16, body: &str) -> String {
+        match classify("d", status, &HeaderMap::new(), body) {
+            CallError::Throttled { retry_after, .. } => {
+                format!("throttled {} ms", retry_after.as_millis())
+            }
+            CallError::Unreachable { .. } => "unreachable".into(),
+            CallError::Denied { status, .. } => format!("denied {status}"),
+            CallError::Refused { why, .. } => format!("refused {why:?}"),
+            CallError::Unknown { status, .. } => format!("unknown {status:?}"),
+        }
+    }
+
+    #[test]
+    fn every_seen_body_has_its_class() {
+        let quota = r#"{"error":{"code":"429","message":"Requests to the ChatCompletions_Create Operation under Azure OpenAI API have exceeded token rate limit of your current OpenAI S0 pricing tier. Please retry after 7 seconds."}}"#;
+        let v1 = r#"{"error":{"type":"too_many_requests","code":"too_many_requests","message":"Too Many Requests"}}"#;
+        let filter = r#"{"error":{"message":"The response was filtered due to the prompt triggering Azure OpenAI's content management policy.","type":null,"param":"prompt","code":"content_filter","status":400,"innererror":{"code":"ResponsibleAIPolicyViolation","content_filter_result":{"hate":{"filtered":true,"severity":"high"}}}}}"#;
+        let inner = r#"{"error":{"message":"filtered","code":null,"innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#;
+        let context = r#"{"error":{"message":"This model's maximum context length is 128000 tokens.","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}"#;
+        let schema = r#"{"error":{"message":"Invalid schema for response_format 'invoice': ...","type":"invalid_request_error","param":"response_format","code":null}}"#;
+        let large = r#"{"error":{"message":"max_tokens is too large: 99999. This model supports at most 16384","type":"invalid_request_error","param":"max_tokens","code":null}}"#;
+        let html = "<html><body><h1>502 Bad Gateway</h1></body></html>";
+        let capacity = |code| format!(r#"{{"error":{{"code":"{code}","message":"The system is currently experiencing high demand"}}}}"#);
+        let table: &[(u16, &str, &str)] = &[
+            (429, quota, "throttled 1000 ms"),
+            (429, v1, "throttled 1000 ms"),
+            (429, &capacity("NoCapacity"), "throttled 2000 ms"),
+            (429, &capacity("no_capacity"), "throttled 2000 ms"),
+            (429, r#"{"statusCode":429,"message":"Rate limit is exceeded."}"#, "throttled 1000 ms"),
+            (429, r#"{"error":{"code":429,"message":"slow"}}"#, "throttled 1000 ms"),
+            (429, html, "throttled 1000 ms"),
+            (429, "", "throttled 1000 ms"),
+            (429, r#"{"error":{"code":"insufficient_quota","message":"billing"}}"#, "denied 429"),
+            (400, filter, "refused ContentFiltered"),
+            (400, inner, "refused ContentFiltered"),
+            (400, context, "refused ContextTooLong"),
+            (413, "", "refused ContextTooLong"),
+            (400, schema, "refused Schema"),
+            (400, large, "refused Other"),
+            (422, r#"{"detail":[{"loc":["body"]}]}"#, "refused Other"),
+            (431, "", "refused Other"),
+            (401, r#"{"error":{"code":"401","message":"Access denied due to invalid subscription key"}}"#, "denied 401"),
+            (403, r#"{"statusCode":403,"message":"Out of call volume quota."}"#, "denied 403"),
+            (404, r#"{"error":{"code":"DeploymentNotFound","message":"no"}}"#, "denied 404"),
+            (404, html, "denied 404"),
+            (302, "", "denied 302"),
+            (408, r#"{"error":{"code":"Timeout","message":"x"}}"#, "unknown Some(408)"),
+            (409, "", "unknown Some(409)"),
+            (500, r#"{"error":{"code":"InternalServerError","message":"x"}}"#, "unknown Some(500)"),
+            (502, html, "unknown Some(502)"),
+            (503, "", "unknown Some(503)"),
+            (504, "upstream request timeout", "unknown Some(504)"),
+            (204, "", "unknown Some(204)"),
+        ];
+        for (status, body, expected) in table {
+            assert_eq!(class(*status, body), *expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn messages_are_short_single_lines() {
+        let error = classify("d", 503, &HeaderMap::new(), &"word\n".repeat(1000));
+        let CallError::Unknown { message, .. } = error else { panic!("{error:?}") };
+        assert!(message.chars().count() <= MESSAGE_CHARS_MAX && !message.contains('\n'));
+        let error = classify("d", 500, &HeaderMap::new(), "<html>secret</html>");
+        assert_eq!(error.to_string(), "no answer from d: a page of markup instead of an answer");
+        let error = classify("d", 500, &HeaderMap::new(), r#"{"error":"boom"}"#);
+        assert_eq!(error.to_string(), "no answer from d: boom");
+    }
+
+    #[test]
+    fn a_capacity_wait_stays_bounded() {
+        let headers = [("retry-after", "50")];
+        let headers = headers.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap()));
+        let headers: HeaderMap = headers.map(|(n, v): (reqwest::header::HeaderName, _)| (n, v)).collect();
+        let body = r#"{"error":{"code":"no_capacity"}}"#;
+        let error = classify("d", 429, &headers, body);
+        let CallError::Throttled { retry_after, .. } = error else { panic!("{error:?}") };
+        assert_eq!(retry_after, Duration::from_secs(60));
+    }
+}

@@ -1,0 +1,205 @@
+//! One document from top to bottom: read, ask, check, prove, finish.
+
+use crate::{
+    answer::{self, Part},
+    chat::Request,
+    extract::{budget, evidence, merge, prompt, rules},
+    worker::{Outage, Worker, outage},
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use shared::{
+    blob::{BlobKey, Put},
+    document::{DocumentState, Failure, FailureCode, Stage},
+    extraction::{Extraction, ModelUsed, Pages, TextUsed, Timings, Usage},
+    fault,
+    job::{Claim, Verdict},
+    schema::{ExtractionSchema, strict},
+};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How many parts of one document are asked about at once.
+const PARTS_AT_ONCE: usize = 4;
+
+/// Works on a claimed document until there is something to say about it.
+pub async fn process(worker: &Worker, claim: &Claim) -> Verdict {
+    let started = Instant::now();
+    let done = async {
+        let schema = schema(worker, claim).await?;
+        let pages = read(worker, claim).await?;
+        let text_took = started.elapsed();
+        let requests = requests(worker, &schema, &pages)?;
+        let total = requests.len();
+        let parts = stream::iter(requests.into_iter().enumerate())
+            .map(|(index, request)| answer::answer(worker, claim, &schema, request, index, total))
+            .buffered(PARTS_AT_ONCE);
+        let parts: Vec<Part> = parts.try_collect().await?;
+        let timings = timings(claim, started.elapsed(), text_took, &parts);
+        let extraction = extraction(worker, claim, &schema, &pages, parts, timings).await?;
+        finish(worker, claim, extraction).await
+    };
+    done.await.unwrap_or_else(|verdict| verdict)
+}
+
+async fn schema(worker: &Worker, claim: &Claim) -> Result<ExtractionSchema, Verdict> {
+    let reference = &claim.schema;
+    let found = worker.services.store.schema(&reference.name, Some(reference.version)).await;
+    let missing = || outage(Outage(format!("the schema {reference} is not in the database")));
+    found.map_err(outage)?.ok_or_else(missing)
+}
+
+/// The text of the document, read by a child process and saved.
+async fn read(worker: &Worker, claim: &Claim) -> Result<Pages, Verdict> {
+    let (blobs, store) = (&worker.services.blobs, &worker.services.store);
+    let source = blobs.get(&BlobKey::source(&claim.document)).await.map_err(outage)?;
+    let gone = || outage(Outage(format!("the file of {} is not in storage", claim.document)));
+    let pages = worker.text.read(source.ok_or_else(gone)?, claim.format).await;
+    let pages = pages.map_err(|error| match error.failure() {
+        Some(failure) => Verdict::Reject(failure),
+        None => outage(Outage(error.to_string())),
+    })?;
+    let text = serde_json::to_vec(&pages).map_err(|error| outage(Outage(error.to_string())))?;
+    let key = BlobKey::text(&claim.document, &pages.engine);
+    blobs.put_if_absent(&key, text.into()).await.map_err(outage)?;
+    let count = u32::try_from(pages.pages.len()).unwrap_or(u32::MAX);
+    fault::point("text-saved");
+    store.text_read(claim, &pages.engine, count).await.map_err(outage)?;
+    if pages.without_text().len() == pages.pages.len() {
+        let message = format!("none of the {count} pages has text: is this a scan?");
+        return Err(Verdict::Reject(Failure::new(FailureCode::NoText, Stage::Text, message)));
+    }
+    Ok(pages)
+}
+
+/// What to ask: one request, or several where the document is longer than the model's context.
+fn requests(
+    worker: &Worker,
+    schema: &ExtractionSchema,
+    pages: &Pages,
+) -> Result<Vec<Request>, Verdict> {
+    let shape = strict::convert(&schema.body).map_err(|faults| {
+        let first = faults.first().map(|fault| format!("{}: {}", fault.path, fault.message));
+        let message = format!("the schema cannot be asked for: {}", first.unwrap_or_default());
+        Verdict::Reject(Failure::new(FailureCode::SchemaRejected, Stage::Model, message))
+    })?;
+    let settings = &worker.settings;
+    let model = schema.model().unwrap_or(&settings.model);
+    let context = worker.pool.context_tokens_max(model).unwrap_or(settings.context_tokens_max);
+    let room = budget::room(context, settings.tokens_output_max, schema, &shape);
+    let total = u32::try_from(pages.pages.len()).unwrap_or(u32::MAX);
+    let chunks = budget::chunks(pages, room).into_iter();
+    let chunks = chunks.filter_map(|range| pages.pages.get(range));
+    let request = |chunk| {
+        prompt::request(schema, &shape, model, chunk, total, settings.tokens_output_max)
+    };
+    Ok(chunks.map(request).collect())
+}
+
+async fn extraction(
+    worker: &Worker,
+    claim: &Claim,
+    schema: &ExtractionSchema,
+    pages: &Pages,
+    parts: Vec<Part>,
+    timings_ms: Timings,
+) -> Result<Extraction, Verdict> {
+    let spent = worker.services.store.spent(claim).await.map_err(outage)?;
+    let replayed = parts.iter().map(|part| part.replayed).sum();
+    let usage = spent.iter().fold(Usage { replayed, ..Usage::default() }, |usage, spent| Usage {
+        calls: usage.calls + spent.calls,
+        replayed,
+        tokens_input: usage.tokens_input + spent.tokens_input,
+        tokens_output: usage.tokens_output + spent.tokens_output,
+        cost: worker
+            .pool
+            .cost(&spent.deployment, spent.tokens_input, spent.tokens_output)
+            .map(|cost| cost + usage.cost.unwrap_or_default())
+            .or(usage.cost),
+    });
+    let model = parts.last().map(|part| part.model.clone()).unwrap_or_default();
+    let data = merge::merge(parts.into_iter().map(|part| part.data).collect());
+    let unread = pages.pages.iter().filter(|page| page.error.is_some()).count();
+    let state = if unread == 0 { DocumentState::Succeeded } else { DocumentState::Partial };
+    Ok(Extraction {
+        document: claim.document.clone(),
+        schema: claim.schema.clone(),
+        state,
+        fields: evidence::prove(schema, &data, pages),
+        checks: rules::check(schema, &data),
+        data,
+        usage,
+        model,
+        text: text_used(pages),
+        timings_ms,
+        warnings: warnings(pages),
+    })
+}
+
+/// Writes the result once and makes it visible. Whoever comes second adopts the first's.
+async fn finish(
+    worker: &Worker,
+    claim: &Claim,
+    extraction: Extraction,
+) -> Result<Verdict, Verdict> {
+    let (blobs, store) = (&worker.services.blobs, &worker.services.store);
+    let key = BlobKey::result(&claim.document, claim.run);
+    let bytes = serde_json::to_vec(&extraction).map_err(|e| outage(Outage(e.to_string())))?;
+    let state = match blobs.put_if_absent(&key, bytes.into()).await.map_err(outage)? {
+        Put::Stored => extraction.state,
+        Put::Exists => {
+            let first = blobs.get(&key).await.map_err(outage)?.unwrap_or_default();
+            let first: Result<Extraction, _> = serde_json::from_slice(&first);
+            first.map_err(|error| outage(Outage(error.to_string())))?.state
+        }
+    };
+    fault::point("result-saved");
+    if store.finish(claim, state).await.map_err(outage)? {
+        observe(claim, state, &extraction.timings_ms);
+    }
+    Ok(Verdict::Done)
+}
+
+fn text_used(pages: &Pages) -> TextUsed {
+    TextUsed {
+        engine: pages.engine.clone(),
+        pages: u32::try_from(pages.pages.len()).unwrap_or(u32::MAX),
+        pages_without_text: pages.without_text(),
+    }
+}
+
+fn warnings(pages: &Pages) -> Vec<String> {
+    let unread = pages.pages.iter().filter_map(|page| {
+        page.error.as_ref().map(|error| format!("page {} could not be read: {error}", page.number))
+    });
+    unread.chain(pages.warnings.iter().cloned()).collect()
+}
+
+fn timings(claim: &Claim, took: Duration, text: Duration, parts: &[Part]) -> Timings {
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let queued = claim.claimed_at.as_millisecond() - claim.queued_at.as_millisecond();
+    let queued = u64::try_from(queued).unwrap_or_default();
+    Timings {
+        queued,
+        text: ms(text),
+        waited_for_quota: ms(parts.iter().map(|part| part.waited).max().unwrap_or_default()),
+        model: parts.iter().map(|part| part.model_ms).max().unwrap_or_default(),
+        total: queued + ms(took),
+    }
+}
+
+fn observe(claim: &Claim, state: DocumentState, timings: &Timings) {
+    let schema = claim.schema.name.to_string();
+    metrics::counter!("sluice_documents_total", "state" => state.as_str(), "schema" => schema)
+        .increment(1);
+    let stages = [
+        ("queued", timings.queued),
+        ("text", timings.text),
+        ("quota", timings.waited_for_quota),
+        ("model", timings.model),
+        ("total", timings.total),
+    ];
+    for (stage, ms) in stages {
+        let seconds = Duration::from_millis(ms).as_secs_f64();
+        metrics::histogram!("sluice_document_seconds", "stage" => stage).record(seconds);
+    }
+}

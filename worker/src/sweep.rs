@@ -1,0 +1,58 @@
+//! What every worker does on the side: ring for documents that were left behind, remove what was
+//! deleted, and tell the pool how many share the quota. A reconciler: idempotent, on a timer.
+
+use crate::worker::Worker;
+use shared::{blob::BlobKey, store::Purge};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// After how long a document is rung for again although its ring was confirmed.
+const SILENCE: Duration = Duration::from_secs(600);
+
+/// Sweeps until `stop`, then says that this worker is gone.
+pub async fn run(worker: Worker, stop: CancellationToken) {
+    let mut failing = false;
+    while !stop.is_cancelled() {
+        match sweep(&worker).await {
+            Ok(()) => failing = false,
+            Err(error) => {
+                if !failing {
+                    tracing::warn!(%error, "the sweep waits");
+                }
+                failing = true;
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(worker.settings.sweep) => {}
+        }
+    }
+    if let Err(error) = worker.services.store.worker_gone(&worker.id).await {
+        tracing::debug!(%error, "could not say goodbye");
+    }
+}
+
+async fn sweep(worker: &Worker) -> anyhow::Result<()> {
+    let services = &worker.services;
+    let alive = services.store.worker_alive(&worker.id, worker.settings.sweep * 4).await?;
+    worker.pool.set_share(1.0 / f64::from(alive.max(1)));
+    let rung = services.store.sweep(SILENCE).await?;
+    if rung > 0 {
+        tracing::info!(rung, "documents that were left behind are rung for again");
+        services.outbox.nudge();
+    }
+    for purge in services.store.purges().await? {
+        remove(worker, purge).await?;
+    }
+    Ok(())
+}
+
+async fn remove(worker: &Worker, purge: Purge) -> anyhow::Result<()> {
+    let services = &worker.services;
+    services.blobs.delete_folder(&BlobKey::folder(&purge.document)).await?;
+    for question in &purge.questions {
+        services.blobs.delete(&BlobKey::reply(question)).await?;
+    }
+    services.store.purged(&purge.document, None).await?;
+    Ok(())
+}

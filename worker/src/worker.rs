@@ -1,0 +1,79 @@
+//! What a worker works with: the services, the pool, the reader of text, and its settings.
+
+use crate::{pool::Pool, text::reader::TextReader};
+use shared::{
+    blob::BlobError,
+    document::{WaitReason, Waiting},
+    job::Verdict,
+    services::Services,
+    store::StoreError,
+};
+use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// How long a document rests when a service that it needs does not answer.
+const OUTAGE_PAUSE: Duration = Duration::from_secs(5);
+
+/// The limits of a worker; each is a setting of `[worker]`.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Documents in work at once.
+    pub concurrency: u32,
+    /// Payments at most for one question.
+    pub calls_max: u32,
+    /// How often a document is taken up before it is given up.
+    pub attempts_max: u32,
+    /// How long a claim lasts without a sign of life.
+    pub lease: Duration,
+    /// How often to look for documents that were left behind.
+    pub sweep: Duration,
+    /// How long one document may be in work at a stretch.
+    pub job_time_max: Duration,
+    /// The room for a first answer; a second one gets double.
+    pub tokens_output_max: u32,
+    /// The longest question, where the deployments do not say.
+    pub context_tokens_max: u32,
+    /// The model of schemas that name none.
+    pub model: String,
+}
+
+/// A worker. Cheap to clone.
+#[derive(Clone)]
+pub struct Worker {
+    /// Its name among the workers.
+    pub id: Arc<str>,
+    /// Storage, database, queue.
+    pub services: Services,
+    /// The model deployments.
+    pub pool: Pool,
+    /// The child processes that read files.
+    pub text: Arc<TextReader>,
+    /// Its limits.
+    pub settings: Arc<Settings>,
+    /// Set when the worker is asked to stop: what waits goes back, what is being paid ends.
+    pub draining: CancellationToken,
+}
+
+/// The verdict when a service does not answer: wait, at no cost.
+pub(crate) fn outage(error: impl Into<Outage>) -> Verdict {
+    let Outage(error) = error.into();
+    tracing::warn!(%error, "a service does not answer: the document waits");
+    let why =
+        Waiting { reason: WaitReason::Outage, deployment: None, until: None, position: None };
+    Verdict::Wait { pause: OUTAGE_PAUSE, why: Some(why) }
+}
+
+/// A service that does not answer.
+pub(crate) struct Outage(pub(crate) String);
+
+impl From<StoreError> for Outage {
+    fn from(error: StoreError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<BlobError> for Outage {
+    fn from(error: BlobError) -> Self {
+        Self(error.to_string())
+    }
+}
