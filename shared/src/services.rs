@@ -1,6 +1,16 @@
 //! The services that both programs use, opened as the configuration says.
 
-use crate::{blob::Blobs, outbox::Outbox, queue::Queue, store::Store};
+use crate::{
+    blob::{Blobs, dir::DirBlobs},
+    config::{self, Config},
+    outbox::Outbox,
+    queue::{Queue, embedded::EmbeddedQueue},
+    store::{
+        Store,
+        sqlite::{SqliteFile, SqliteStore},
+    },
+};
+use std::error::Error;
 
 /// Storage, database, queue, and the relay between the last two. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -13,4 +23,23 @@ pub struct Services {
     pub queue: Queue,
     /// From the truth to the doorbell.
     pub outbox: Outbox,
+}
+
+impl Services {
+    /// Opens what the configuration names. Nothing is asked of it yet.
+    ///
+    /// # Errors
+    /// When a folder cannot be made.
+    pub fn open(config: &Config) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let config::Storage::Dir(folder) = &config.storage;
+        let config::Database::Sqlite(file) = &config.database;
+        let blobs = Blobs::Dir(DirBlobs::open(folder)?);
+        let file = SqliteFile::open(file)?;
+        let queue = match config.queue {
+            config::Queue::Embedded => Queue::Embedded(EmbeddedQueue::new(file.clone())),
+        };
+        let store = Store::Sqlite(SqliteStore::new(file));
+        let outbox = Outbox::new(store.clone(), queue.clone());
+        Ok(Self { blobs, store, queue, outbox })
+    }
 }
