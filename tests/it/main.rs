@@ -3,6 +3,7 @@
 
 mod harness;
 mod tidy;
+mod contracts;
 mod journey;
 mod text;
 mod answers;

@@ -175,16 +175,11 @@ fn verdict(error: CallError) -> Result<Option<Reply>, Verdict> {
 
 /// Waits for room at a deployment.
 async fn acquire(worker: &Worker, claim: &Claim, question: &Question) -> Result<Slot, Verdict> {
-    let need = Need {
-        model: question.request.model.clone(),
-        characters: question.request.characters().collect(),
-        tokens_output_max: question.request.tokens_output_max,
-        interactive: claim.priority == Priority::Interactive,
-        wait_max: WAIT_MAX,
-    };
-    let forecast = worker.pool.forecast(&need);
-    let told = forecast.as_ref().is_some_and(|forecast| forecast.wait > WAIT_TOLD);
-    if let Some(forecast) = forecast.filter(|_| told) {
+    let interactive = claim.priority == Priority::Interactive;
+    let need = Need::of(&question.request, interactive, WAIT_MAX);
+    let forecast = worker.pool.forecast(&need).map_err(|error| refused(&error))?;
+    let told = forecast.wait > WAIT_TOLD;
+    if told {
         let why = waiting(WaitReason::Quota, Some(forecast.deployment), forecast.wait);
         worker.services.store.waiting(claim, Some(why)).await.map_err(outage)?;
     }

@@ -10,3 +10,6 @@ mod answer;
 pub mod process;
 pub mod consume;
 pub mod sweep;
+mod build;
+
+pub use build::build;

@@ -26,22 +26,25 @@ pub use lane::AcquireError;
 pub use slot::Slot;
 
 use crate::chat::Request;
-use lane::{Lane, Verdict};
+use lane::Lane;
 use limiter::Cost;
-use slot::{Inner, Seat, Waiting};
+use slot::{Seat, Seats, Waiting};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use transport::Transport;
 
 /// No wait is longer, whatever a caller allows.
 const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 
+/// The shortest time after which it makes sense to ask again.
+const WAIT_AGAIN: Duration = Duration::from_millis(100);
+
 /// The pool. Cheap to clone: clones are the same pool.
 #[derive(Clone)]
 pub struct Pool {
-    inner: Arc<Inner>,
+    seats: Arc<Seats>,
 }
 
 /// What a call needs before it may be sent.
@@ -101,33 +104,33 @@ impl Pool {
             lane.add(one, now);
             transports.push(transport);
         }
-        let lanes = models
-            .into_iter()
-            .map(|(model, (lane, transports))| (model, Seat { lane: Mutex::new(lane), transports }))
-            .collect();
-        Ok(Self { inner: Arc::new(Inner { lanes, call_timeout: config.call_timeout }) })
+        let call_timeout = config.call_timeout;
+        let seat = |(model, (lane, transports))| {
+            (model, Arc::new(Seat { lane: Mutex::new(lane), transports, call_timeout }))
+        };
+        Ok(Self { seats: Arc::new(models.into_iter().map(seat).collect()) })
     }
 
     /// The models that some deployment serves, sorted.
     pub fn models(&self) -> Vec<String> {
-        self.inner.lanes.keys().cloned().collect()
+        self.seats.keys().cloned().collect()
     }
 
     /// Whether some deployment serves the model.
     pub fn serves(&self, model: &str) -> bool {
-        self.inner.lanes.contains_key(model)
+        self.seats.contains_key(model)
     }
 
     /// The largest context among the model's deployments, where one is configured.
     pub fn context_tokens_max(&self, model: &str) -> Option<u32> {
-        self.inner.seat(model)?.lock().context_tokens_max()
+        self.seats.get(model)?.lock().context_tokens_max()
     }
 
     /// What these tokens cost at a deployment, where its prices are configured.
     pub fn cost_of(&self, deployment: &str, tokens_input: u64, tokens_output: u64) -> Option<f64> {
         let price =
-            |seat: &Seat| seat.lock().price(deployment, tokens_input, tokens_output);
-        self.inner.lanes.values().find_map(price)
+            |seat: &Arc<Seat>| seat.lock().price(deployment, tokens_input, tokens_output);
+        self.seats.values().find_map(price)
     }
 
     /// When such a call could start, were it asked for now. Changes nothing.
@@ -135,11 +138,9 @@ impl Pool {
     /// # Errors
     /// [`AcquireError::NoDeployment`], [`AcquireError::TooLong`] and [`AcquireError::Denied`].
     pub fn forecast(&self, need: &Need) -> Result<Forecast, AcquireError> {
-        let Some(seat) = self.inner.seat(&need.model) else {
-            return Err(AcquireError::NoDeployment { model: need.model.clone() });
-        };
+        let cost = need.cost();
         let (deployment, wait) =
-            seat.lock().forecast(&need.cost(), need.interactive, Instant::now())?;
+            self.seat(&need.model)?.lock().forecast(&cost, need.interactive, Instant::now())?;
         Ok(Forecast { deployment, wait })
     }
 
@@ -149,41 +150,62 @@ impl Pool {
     /// # Errors
     /// See [`AcquireError`].
     pub async fn acquire(&self, need: &Need) -> Result<Slot, AcquireError> {
-        if !self.serves(&need.model) {
-            return Err(AcquireError::NoDeployment { model: need.model.clone() });
-        }
+        let seat = self.seat(&need.model)?;
         let asked = Instant::now();
         let deadline = asked + need.wait_max.min(WAIT_MAX);
-        let waiting = Waiting::enter(&self.inner, need, asked, deadline)?;
+        let Forecast { deployment, wait } = self.forecast(need)?;
+        if wait > need.wait_max {
+            return Err(AcquireError::Later { deployment, wait });
+        }
+        let waiting = Waiting::enter(seat, need, asked);
         loop {
             let now = Instant::now();
-            let alarm = match waiting.poll(now, deadline)? {
-                Verdict::Granted(slot) => {
+            let alarm = match waiting.poll(now)? {
+                Ok(slot) => {
                     let waited = now.saturating_duration_since(asked);
                     metrics::histogram!("sluice_quota_wait_seconds").record(waited.as_secs_f64());
                     return Ok(slot);
                 }
-                Verdict::Wait(alarm) => alarm,
+                Err(alarm) => alarm,
             };
-            // The alarm is a computed time; a nudge comes when anything it rests on changes.
-            let until = alarm.unwrap_or(deadline).min(deadline);
-            if timeout_at(until, waiting.nudged()).await.is_err() {
-                sleep_until(until).await;
+            if now >= deadline {
+                drop(waiting);
+                return Err(self.later(need));
             }
+            // The alarm is a computed time; a nudge comes when anything it rests on changes.
+            let until = alarm.map_or(deadline, |alarm| alarm.min(deadline));
+            let _: Result<(), _> = timeout_at(until, waiting.nudged()).await;
         }
     }
 
     /// Lets this process use only this part of every quota, from above 0 to 1: N workers that do
     /// not talk to each other use 1/N each.
     pub fn set_share(&self, share: f64) {
-        for seat in self.inner.lanes.values() {
+        for seat in self.seats.values() {
             seat.lock().set_share(share, Instant::now());
         }
     }
 
-    /// How each deployment fares now, by model and in the order of the configuration.
+    /// How each deployment fares now, by model and in the order of the configuration. Also brings
+    /// their gauges up to date, so call it before metrics are read.
     pub fn snapshot(&self) -> Vec<DeploymentStatus> {
         let now = Instant::now();
-        self.inner.lanes.values().flat_map(|seat| seat.lock().snapshot(now)).collect()
+        let all = self.seats.values().flat_map(|seat| seat.lock().snapshot(now));
+        all.inspect(slot::gauge).collect()
+    }
+
+    fn seat(&self, model: &str) -> Result<&Arc<Seat>, AcquireError> {
+        let missing = || AcquireError::NoDeployment { model: model.to_owned() };
+        self.seats.get(model).ok_or_else(missing)
+    }
+
+    /// The time is over; the forecast says when to come again.
+    fn later(&self, need: &Need) -> AcquireError {
+        match self.forecast(need) {
+            Ok(Forecast { deployment, wait }) => {
+                AcquireError::Later { deployment, wait: wait.max(WAIT_AGAIN) }
+            }
+            Err(error) => error,
+        }
     }
 }

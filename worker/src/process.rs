@@ -112,7 +112,7 @@ async fn extraction(
         tokens_output: usage.tokens_output + spent.tokens_output,
         cost: worker
             .pool
-            .cost(&spent.deployment, spent.tokens_input, spent.tokens_output)
+            .cost_of(&spent.deployment, spent.tokens_input, spent.tokens_output)
             .map(|cost| cost + usage.cost.unwrap_or_default())
             .or(usage.cost),
     });

@@ -36,6 +36,7 @@ pub(super) enum Fitness {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Health {
     failures: u32,
+    failed_last: Option<Instant>,
     resting_until: Option<Instant>,
     denied: Option<(Instant, String)>,
     latency_seconds: Option<f64>,
@@ -80,11 +81,11 @@ impl Health {
     /// 80 % to 120 %.
     pub(super) fn failed(&mut self, started: Instant, now: Instant, jitter: f64) {
         // Calls that were under way together fail together: that is one failure.
-        let same = self.resting_until.is_some_and(|until| until > now) && self.failures > 0;
-        if same && self.failures < FAILURES_PROBE {
+        let same = self.failures > 0 && self.failed_last.is_some_and(|last| started < last);
+        self.failed_last = Some(now);
+        if same {
             return;
         }
-        let _ = started;
         self.failures = self.failures.saturating_add(1);
         let index = (self.failures as usize - 1).min(COOL_DOWNS.len() - 1);
         let pause = COOL_DOWNS.get(index).copied().unwrap_or(PROBE_PAUSE);
@@ -108,5 +109,76 @@ impl Health {
 
     fn rest_until(&mut self, until: Instant) {
         self.resting_until = Some(self.resting_until.map_or(until, |old| old.max(until)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rest(health: &Health, now: Instant) -> f64 {
+        match health.fitness(now) {
+            Fitness::CoolingUntil(until) => until.duration_since(now).as_secs_f64(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn failures_in_a_row_rest_longer() {
+        let mut now = Instant::now();
+        let mut health = Health::default();
+        for expected in [1.0, 2.0, 4.0, 5.0, 5.0] {
+            assert_eq!(health.fitness(now), Fitness::Well);
+            health.failed(now, now, 0.5);
+            assert_eq!(rest(&health, now), expected);
+            now += Duration::from_secs(6);
+        }
+        health.succeeded(Duration::from_secs(1));
+        health.failed(now, now, 0.0);
+        assert_eq!(rest(&health, now), 0.8);
+        assert_eq!(health.fitness(now + Duration::from_secs(1)), Fitness::Well);
+    }
+
+    #[test]
+    fn calls_that_fail_together_are_one_failure() {
+        let now = Instant::now();
+        let mut health = Health::default();
+        for ms in 1..20 {
+            health.failed(now, now + Duration::from_millis(ms), 0.5);
+        }
+        assert!(rest(&health, now + Duration::from_millis(20)) < 1.0);
+    }
+
+    #[test]
+    fn after_three_failures_one_call_at_a_time_tries_it() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut health = Health::default();
+        for seconds in [0, 10, 20] {
+            health.failed(at(seconds), at(seconds), 0.5);
+        }
+        health.started(at(30));
+        assert_eq!(rest(&health, at(30)), 1.0);
+        assert_eq!(health.fitness(at(31)), Fitness::Well);
+        health.succeeded(Duration::from_secs(1));
+        health.started(at(31));
+        assert_eq!(health.fitness(at(31)), Fitness::Well);
+    }
+
+    #[test]
+    fn a_refusal_lasts_until_a_probe_succeeds() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut health = Health::default();
+        health.denied(start, "401".into());
+        assert_eq!(health.fitness(at(29)), Fitness::DeniedUntil(at(30)));
+        assert_eq!(health.fitness(at(30)), Fitness::Well);
+        health.started(at(30));
+        assert_eq!(health.fitness(at(30)), Fitness::DeniedUntil(at(60)));
+        assert_eq!(health.denial(), Some("401"));
+        health.succeeded(Duration::from_secs(2));
+        assert_eq!((health.fitness(at(31)), health.denial()), (Fitness::Well, None));
+        health.succeeded(Duration::from_secs(4));
+        assert_eq!(health.latency(), Some(Duration::from_millis(2400)));
     }
 }

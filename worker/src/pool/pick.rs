@@ -79,3 +79,46 @@ pub(super) fn alarm(candidates: &[Candidate]) -> Option<Instant> {
     });
     times.min()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_choice_follows_tier_then_load_then_time() {
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let table: &[(&[(u32, Ready, f64)], Choice)] = &[
+            (&[], Choice::Nobody),
+            (&[(0, Ready::Now, 0.5), (0, Ready::Now, 0.1)], Choice::Now(1)),
+            (&[(0, Ready::Now, 0.5), (0, Ready::Now, 0.5)], Choice::Now(0)),
+            (&[(0, Ready::Now, 0.9), (1, Ready::Now, 0.0)], Choice::Now(0)),
+            (&[(0, Ready::At(at(1)), 0.0), (1, Ready::Now, 0.0)], Choice::Now(1)),
+            (&[(0, Ready::Full(at(1)), 0.0), (1, Ready::Now, 0.0)], Choice::Now(1)),
+            (&[(0, Ready::At(at(9)), 0.0), (1, Ready::At(at(5)), 0.0)], Choice::Later(1, at(5))),
+            (&[(1, Ready::At(at(5)), 0.0), (0, Ready::At(at(5)), 0.0)], Choice::Later(1, at(5))),
+            (&[(0, Ready::Denied(at(1)), 0.0), (0, Ready::At(at(5)), 0.0)], Choice::Later(1, at(5))),
+            (&[(0, Ready::Denied(at(1)), 0.0), (0, Ready::Never, 0.0)], Choice::Denied),
+            (&[(0, Ready::Never, 0.0), (1, Ready::Never, 0.0)], Choice::TooLong),
+            (&[(0, Ready::Never, 0.0), (1, Ready::Now, 0.0)], Choice::Now(1)),
+        ];
+        for (candidates, expected) in table {
+            let candidates: Vec<_> = (0..)
+                .zip(*candidates)
+                .map(|(index, &(tier, ready, load))| Candidate { index, tier, ready, load })
+                .collect();
+            assert_eq!(pick(&candidates), *expected, "{candidates:?}");
+        }
+    }
+
+    #[test]
+    fn the_alarm_is_the_first_computed_time() {
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let of = |ready| Candidate { index: 0, tier: 0, ready, load: 0.0 };
+        assert_eq!(alarm(&[of(Ready::Full(at(1))), of(Ready::Never)]), None);
+        let some = [of(Ready::At(at(3))), of(Ready::Denied(at(2))), of(Ready::Full(at(1)))];
+        assert_eq!(alarm(&some), Some(at(2)));
+    }
+}

@@ -1,0 +1,110 @@
+//! From the configuration to a worker.
+
+use crate::{
+    pool::{ApiKey, DeploymentConfig, LimiterKind, Pool, PoolConfig, Provider},
+    text::{limits::Limits, reader::{Engine, TextReader}},
+    worker::{Settings, Worker},
+};
+use anyhow::Context;
+use shared::{
+    config::{self, Config},
+    schema::MODEL_DEFAULT,
+    services::Services,
+};
+use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Azure's version of the chat API when a deployment names none.
+const AZURE_API_VERSION: &str = "2024-10-21";
+
+/// Builds a worker. It does nothing until [`crate::consume::run`].
+///
+/// # Errors
+/// When the deployments cannot make a pool, or this binary cannot find itself.
+pub fn build(
+    config: &Config,
+    services: Services,
+    draining: CancellationToken,
+) -> anyhow::Result<Worker> {
+    let call_timeout = Duration::from_secs(config.worker.call_timeout_seconds);
+    let deployments = config.deployments.iter().map(deployment).collect();
+    let pool = Pool::new(PoolConfig { deployments, call_timeout })?;
+    let binary = std::env::current_exe().context("find this program, to start it as text child")?;
+    let engine = match config.text.engine {
+        config::TextEngine::Hayro => Engine::Hayro,
+        config::TextEngine::PdfExtract => Engine::PdfExtract,
+    };
+    let children = config.worker.text_children as usize;
+    let text = TextReader::new(binary, vec!["text-child".into()], engine, limits(config), children);
+    Ok(Worker {
+        id: Uuid::new_v4().simple().to_string().into(),
+        services,
+        pool,
+        text: Arc::new(text),
+        settings: Arc::new(settings(config)),
+        draining,
+    })
+}
+
+fn settings(config: &Config) -> Settings {
+    let worker = &config.worker;
+    // A schema that names no model is asked of the one that is there.
+    let model = config.deployments.first().map_or(MODEL_DEFAULT, |first| &first.model);
+    Settings {
+        concurrency: worker.concurrency,
+        calls_max: worker.calls_max,
+        attempts_max: worker.attempts_max,
+        lease: Duration::from_secs(worker.lease_seconds),
+        sweep: Duration::from_secs(worker.sweep_seconds),
+        job_time_max: Duration::from_secs(worker.job_seconds_max),
+        tokens_output_max: worker.tokens_output_max,
+        context_tokens_max: worker.context_tokens_max,
+        model: model.to_owned(),
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    let worker = &config.worker;
+    Limits {
+        memory_bytes_max: worker.text_memory_bytes_max,
+        cpu_seconds_max: worker.text_seconds_max,
+        // A machine with more children than processors gives each less than real time.
+        wall: Duration::from_secs(worker.text_seconds_max.saturating_mul(2).saturating_add(10)),
+        output_bytes_max: config.limits.text_bytes_max,
+        pages_max: config.limits.pages_max,
+        input_bytes_max: config.limits.size_bytes_max,
+    }
+}
+
+fn deployment(given: &config::Deployment) -> DeploymentConfig {
+    let provider = match given.provider {
+        config::Provider::Azure => Provider::Azure {
+            deployment: given.deployment.clone().unwrap_or_else(|| given.model.clone()),
+            api_version: given.api_version.clone().unwrap_or_else(|| AZURE_API_VERSION.to_owned()),
+        },
+        config::Provider::Openai => Provider::OpenAi,
+        config::Provider::Compatible => Provider::Compatible,
+    };
+    let limiter = match given.limiter {
+        config::Limiter::Auto => LimiterKind::Auto,
+        config::Limiter::Window => LimiterKind::Window,
+        config::Limiter::Bucket => LimiterKind::Bucket,
+        config::Limiter::Ptu => LimiterKind::Ptu,
+    };
+    DeploymentConfig {
+        name: given.name.clone(),
+        model: given.model.clone(),
+        provider,
+        endpoint: given.endpoint.clone(),
+        api_key: given.api_key.as_ref().map(|key| ApiKey::new(key.expose())),
+        tokens_per_minute: given.tokens_per_minute,
+        requests_per_minute: given.requests(),
+        tier: given.tier,
+        concurrency_max: given.concurrency_max,
+        limiter,
+        context_tokens_max: given.context_tokens_max,
+        input_price_per_million: given.input_price_per_million,
+        output_price_per_million: given.output_price_per_million,
+    }
+}

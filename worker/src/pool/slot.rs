@@ -1,0 +1,204 @@
+//! A place in the queue, the slot that comes of it, and the one call that a slot stands for.
+//!
+//! Both give back what they hold when they are dropped. It must know nothing of how a choice is
+//! made.
+
+use super::deployment::{DeploymentState, DeploymentStatus, Outcome};
+use super::headers::Limits;
+use super::lane::{AcquireError, Grant, Lane, TicketId, Verdict};
+use super::limiter::Reservation;
+use super::transport::{Answered, Transport};
+use super::Need;
+use crate::chat::{CallError, Reply, Request};
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+
+/// One model's deployments: what is known of them, and the ways to them, in the same order.
+pub(super) struct Seat {
+    pub(super) lane: Mutex<Lane>,
+    pub(super) transports: Vec<Transport>,
+    pub(super) call_timeout: Duration,
+}
+
+impl Seat {
+    /// The lane; nothing that holds it can stop half-way.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Lane> {
+        self.lane.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The lanes by model.
+pub(super) type Seats = BTreeMap<String, Arc<Seat>>;
+
+/// A place in the queue.
+pub(super) struct Waiting {
+    seat: Arc<Seat>,
+    id: TicketId,
+    nudge: Arc<Notify>,
+}
+
+impl Waiting {
+    /// Queues up.
+    pub(super) fn enter(seat: &Arc<Seat>, need: &Need, now: Instant) -> Self {
+        let nudge = Arc::new(Notify::new());
+        let id = seat.lock().enter(need.cost(), need.interactive, Arc::clone(&nudge), now);
+        Self { seat: Arc::clone(seat), id, nudge }
+    }
+
+    /// The slot, or until when to wait for a nudge.
+    pub(super) fn poll(&self, now: Instant) -> Result<Result<Slot, Option<Instant>>, AcquireError> {
+        let verdict = self.seat.lock().poll(self.id, now)?;
+        Ok(match verdict {
+            Verdict::Granted(grant) => Ok(Slot::new(&self.seat, grant)),
+            Verdict::Wait(alarm) => Err(alarm),
+        })
+    }
+
+    /// Ends when there may be news.
+    pub(super) async fn nudged(&self) {
+        self.nudge.notified().await;
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.seat.lock().leave(self.id, Instant::now());
+    }
+}
+
+/// The right to make one call now. Dropped unsent, it gives its quota back.
+pub struct Slot {
+    seat: Arc<Seat>,
+    index: usize,
+    deployment: String,
+    reservation: Option<Reservation>,
+    sent: bool,
+}
+
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Slot").field("deployment", &self.deployment).finish_non_exhaustive()
+    }
+}
+
+impl Slot {
+    fn new(seat: &Arc<Seat>, grant: Grant) -> Self {
+        let Grant { index, deployment, reservation } = grant;
+        let (seat, reservation) = (Arc::clone(seat), Some(reservation));
+        Self { seat, index, deployment, reservation, sent: false }
+    }
+
+    /// The deployment that the call goes to.
+    pub fn deployment(&self) -> &str {
+        &self.deployment
+    }
+
+    /// Makes the call, once, and learns from how it ends. When the future is dropped under way, the
+    /// call stays charged, for nobody knows what became of it.
+    ///
+    /// # Errors
+    /// When no reply came; the error says whether it may have been paid.
+    pub async fn send(mut self, request: &Request) -> Result<Reply, CallError> {
+        let started = Instant::now();
+        if let Some(reservation) = &mut self.reservation {
+            self.seat.lock().sent(self.index, reservation, started);
+        }
+        self.sent = true;
+        let answered = self.call(request).await;
+        let now = Instant::now();
+        let duration = now.saturating_duration_since(started);
+        let result = answered.result.map(|body| Reply {
+            deployment: self.deployment.clone(),
+            body,
+            duration_ms: duration.as_millis().try_into().unwrap_or(u64::MAX),
+        });
+        let outcome = Outcome {
+            result: result.as_ref().map(Reply::tokens),
+            limits: answered.limits,
+            started,
+            jitter: chance(),
+        };
+        if let Some(reservation) = self.reservation.take() {
+            let status = self.seat.lock().settle(self.index, &reservation, &outcome, now);
+            status.iter().for_each(gauge);
+        }
+        count(&self.deployment, outcome_name(&result), duration, result.as_ref().ok());
+        result
+    }
+
+    async fn call(&self, request: &Request) -> Answered {
+        let limits = Limits::default();
+        let deployment = self.deployment.clone();
+        let Some(transport) = self.seat.transports.get(self.index) else {
+            let message = "it has no address".to_owned();
+            return Answered { limits, result: Err(CallError::Unreachable { deployment, message }) };
+        };
+        let call_timeout = self.seat.call_timeout;
+        timeout(call_timeout, transport.call(request)).await.unwrap_or_else(|_| {
+            let message = format!("no answer within {} s", call_timeout.as_secs_f64());
+            Answered { limits, result: Err(CallError::Unknown { deployment, status: None, message }) }
+        })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // A settled slot has no reservation left.
+        let Some(reservation) = self.reservation.take() else { return };
+        let now = Instant::now();
+        if self.sent {
+            self.seat.lock().abandon(self.index, now);
+            let labels = [("deployment", self.deployment.clone()), ("outcome", "dropped".into())];
+            metrics::counter!("sluice_calls_total", &labels).increment(1);
+        } else {
+            self.seat.lock().cancel(self.index, &reservation, now);
+        }
+    }
+}
+
+/// A number from 0 to 1 by chance.
+fn chance() -> f64 {
+    RandomState::new().hash_one(0) as f64 / u64::MAX as f64
+}
+
+fn outcome_name(result: &Result<Reply, CallError>) -> &'static str {
+    match result {
+        Ok(_) => "answered",
+        Err(CallError::Throttled { .. }) => "throttled",
+        Err(CallError::Unreachable { .. }) => "unreachable",
+        Err(CallError::Denied { .. }) => "denied",
+        Err(CallError::Refused { .. }) => "refused",
+        Err(CallError::Unknown { .. }) => "unknown",
+    }
+}
+
+fn count(deployment: &str, outcome: &'static str, duration: Duration, reply: Option<&Reply>) {
+    let name = || ("deployment", deployment.to_owned());
+    let labels = [name(), ("outcome", outcome.to_owned())];
+    metrics::counter!("sluice_calls_total", &labels).increment(1);
+    metrics::histogram!("sluice_call_seconds", &[name()]).record(duration.as_secs_f64());
+    let Some(reply) = reply else { return };
+    let (tokens_input, tokens_output) = reply.tokens();
+    for (kind, tokens) in [("input", tokens_input), ("output", tokens_output)] {
+        let labels = [name(), ("kind", kind.to_owned())];
+        metrics::counter!("sluice_tokens_total", &labels).increment(tokens);
+    }
+}
+
+/// Shows a deployment's state and quota.
+pub(super) fn gauge(status: &DeploymentStatus) {
+    let labels = [("deployment", status.name.clone())];
+    let state = match status.state {
+        DeploymentState::Ok => 0.0,
+        DeploymentState::Cooling => 1.0,
+        DeploymentState::Throttled => 2.0,
+        DeploymentState::Denied => 3.0,
+    };
+    metrics::gauge!("sluice_deployment_state", &labels).set(state);
+    let tokens = status.tokens_available as f64;
+    metrics::gauge!("sluice_quota_tokens_available", &labels).set(tokens);
+}
