@@ -1,10 +1,21 @@
 //! From a file and the environment to a [`Config`]: variables are put in, overrides are laid over,
 //! and whatever is wrong is named by file, line and key.
 
-use super::{Config, ConfigError};
+use super::{
+    Config, ConfigError, Provider,
+    check::{self, Fault},
+    deployment::from_environment,
+    explain,
+    interpolate::interpolate,
+    place,
+};
 use serde_json::{Map, Value};
-use std::{collections::BTreeMap, path::Path};
+use serde_path_to_error::{Path, Segment};
+use std::{borrow::Cow, collections::BTreeMap, io::Read};
 use toml_edit::{Document, Item, Table};
+
+/// The longest configuration file.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The variables that start with `SLUICE_` and are no settings.
 const RESERVED: [&str; 6] = [
@@ -18,8 +29,7 @@ const RESERVED: [&str; 6] = [
 
 /// A configuration on its way: values, and where they came from.
 struct Source<'a> {
-    file: String,
-    text: &'a str,
+    file: &'a str,
     document: &'a Document<&'a str>,
     values: Value,
     /// Paths whose value came out of the environment, with the variable for whole overrides.
@@ -33,19 +43,35 @@ pub(super) fn read(
     environment: &BTreeMap<String, String>,
 ) -> Result<Config, ConfigError> {
     let document = Document::parse(text).map_err(|error| {
-        let line = error.span().map_or(1, |span| line(text, span.start));
+        let line = error.span().map_or(1, |span| place::line(text, span.start));
         ConfigError(format!("{file}:{line}: this is not TOML: {}", first_line(error.message())))
     })?;
     let mut source = Source {
-        file: file.to_owned(),
-        text,
+        file,
         document: &document,
         values: Value::Null,
         from_environment: BTreeMap::new(),
     };
     source.values = source.table(document.as_table(), "", environment)?;
     source.overrides(environment)?;
-    source.deserialize()
+    source.sections()?;
+    let mut config = source.deserialize()?;
+    if config.deployments.is_empty()
+        && let Some((deployment, variables)) = from_environment(environment)
+    {
+        config.deployments.push(deployment);
+        let paths = variables
+            .into_iter()
+            .map(|(key, variable)| (format!("deployments[0].{key}"), Some(variable.to_owned())));
+        source.from_environment.extend(paths);
+    }
+    for deployment in &mut config.deployments {
+        if deployment.provider == Provider::Openai && deployment.endpoint.is_empty() {
+            deployment.endpoint = "https://api.openai.com/v1".to_owned();
+        }
+    }
+    source.check(&config)?;
+    Ok(config)
 }
 
 impl Source<'_> {
@@ -95,13 +121,19 @@ impl Source<'_> {
             Toml::String(text) => {
                 let put = interpolate(text.value(), environment)
                     .map_err(|fault| ConfigError(format!("{}{path} {fault}", self.at(path))))?;
-                if &put != text.value() {
+                if matches!(put, Cow::Owned(_)) {
                     self.from_environment.insert(path.to_owned(), None);
                 }
-                Value::String(put)
+                Value::String(put.into_owned())
             }
             Toml::Integer(number) => (*number.value()).into(),
-            Toml::Float(number) => (*number.value()).into(),
+            Toml::Float(number) if number.value().is_finite() => (*number.value()).into(),
+            Toml::Float(_) => {
+                return Err(ConfigError(format!(
+                    "{}{path} must be a finite number",
+                    self.at(path)
+                )));
+            }
             Toml::Boolean(truth) => (*truth.value()).into(),
             Toml::Datetime(time) => time.value().to_string().into(),
             Toml::Array(array) => {
@@ -153,125 +185,103 @@ impl Source<'_> {
                 Err(error) => error,
             };
             let path = error.path().to_string();
-            if self.from_environment.contains_key(&path)
+            let message = error.inner().to_string();
+            // A string becomes something else at most once, so this ends.
+            if message.starts_with("invalid type: string ")
+                && self.from_environment.contains_key(&path)
                 && let Some(value) = at_mut(&mut self.values, &path)
                 && let Some(scalar) = value.as_str().and_then(scalar)
             {
                 *value = scalar;
                 continue;
             }
-            return Err(self.explain(&path, &error.into_inner().to_string()));
+            return Err(self.refuse(error.path(), &message));
         }
     }
 
-    fn explain(&self, path: &str, message: &str) -> ConfigError {
-        if let Some(rest) = message.strip_prefix("unknown field `") {
-            let names: Vec<&str> = rest.split('`').collect();
-            let unknown = names.first().copied().unwrap_or_default();
-            // The path ends in the unknown key, or in the section that has it.
-            let section = path.strip_suffix(unknown).unwrap_or(path).trim_end_matches('.');
-            let section = if section == "." { "" } else { section };
-            let full = join(section, unknown);
-            let legal = names.iter().skip(2).step_by(2);
-            let near = legal.max_by_key(|name| (strsim::jaro_winkler(unknown, name) * 1e6) as u64);
+    fn refuse(&self, path: &Path, message: &str) -> ConfigError {
+        if message.starts_with("unknown field ")
+            && let Some(Segment::Map { key }) = path.iter().next_back()
+            && let Some((_, legal)) = explain::expected(message)
+        {
+            let path = path.to_string();
+            let section = path.strip_suffix(key.as_str()).unwrap_or(&path).trim_end_matches('.');
+            let near = explain::nearest(key, &explain::names(legal));
             let hint = near.map(|near| format!("; did you mean {}?", join(section, near)));
-            let at = self.at(&full);
-            return ConfigError(format!("{at}{full} is not a setting{}", hint.unwrap_or_default()));
+            let at = self.at_key(&path, section, Some(key));
+            let hint = hint.unwrap_or_default();
+            return ConfigError(format!("{at}{path} is not a setting{hint}"));
         }
-        let shown = if path == "." { "the file" } else { path };
-        // A value from the environment may be a secret: say what was wanted, not what was there.
-        let message = match self.from_environment.get(path) {
-            Some(_) => match message.split_once(", expected ") {
-                Some((_, wanted)) => format!("expected {wanted}"),
-                None => "the value is not a legal one".to_owned(),
-            },
-            None => message.to_owned(),
-        };
-        ConfigError(format!("{}{shown}: {message}", self.at(path)))
+        let path = path.to_string();
+        if let Some(field) = message.strip_prefix("missing field `") {
+            let missing = join(&path, field.trim_end_matches('`'));
+            return ConfigError(format!("{}{missing} is missing", self.at(&path)));
+        }
+        let literal = !self.from_environment.contains_key(&path);
+        let why = explain::explain(message, literal);
+        let is_sentence = ["is ", "must ", "has "].iter().any(|start| why.starts_with(start));
+        let colon = if is_sentence { "" } else { ":" };
+        ConfigError(format!("{}{path}{colon} {why}", self.at(&path)))
+    }
+
+    /// Refuses values that make no sense; all of them, one a line.
+    fn check(&self, config: &Config) -> Result<(), ConfigError> {
+        let faults = check::faults(config).into_iter().map(|Fault { path, value, rule }| {
+            let at = self.at(&path);
+            match value.filter(|_| !self.from_environment.contains_key(&path)) {
+                Some(value) => format!("{at}{path} is {value}: it {rule}"),
+                None => format!("{at}{path} {rule}"),
+            }
+        });
+        let faults: Vec<String> = faults.collect();
+        if faults.is_empty() { Ok(()) } else { Err(ConfigError(faults.join("\n"))) }
     }
 
     /// `file:line: ` of a path, or the variable that set it.
-    pub(super) fn at(&self, path: &str) -> String {
-        if let Some(Some(variable)) = self.from_environment.get(path) {
-            return format!("the environment variable {variable}: ");
-        }
-        match position(self.document, path) {
-            Some(position) => format!("{}:{}: ", self.file, line(self.text, position)),
-            None => format!("{}: ", self.file),
-        }
+    fn at(&self, path: &str) -> String {
+        self.at_key(path, path, None)
     }
-}
 
-/// `file:line: ` of a path in a file, for faults that are found later.
-pub(super) fn place(file: &str, text: &str, path: &str) -> String {
-    let position = Document::parse(text).ok().and_then(|document| position(&document, path));
-    position.map_or_else(|| format!("{file}: "), |at| format!("{file}:{}: ", line(text, at)))
-}
-
-/// Where a key stands in the text; its section's place when it is not there itself.
-fn position(document: &Document<&str>, path: &str) -> Option<usize> {
-    let mut table: &dyn toml_edit::TableLike = document.as_table();
-    let mut found = None;
-    for part in path.split('.') {
-        let (key, index) = match part.split_once('[') {
-            Some((key, index)) => (key, index.trim_end_matches(']').parse::<usize>().ok()),
-            None => (part, None),
-        };
-        let Some((key, item)) = table.get_key_value(key) else { break };
-        found = key.span().map(|span| span.start).or(found);
-        let inner = match (item, index) {
-            (Item::ArrayOfTables(tables), Some(index)) => {
-                let table = tables.get(index);
-                found = table.and_then(Table::span).map(|span| span.start).or(found);
-                table.map(|table| table as &dyn toml_edit::TableLike)
+    /// The same where the path's last key is known apart, as it may have dots in it.
+    fn at_key(&self, path: &str, section: &str, last: Option<&str>) -> String {
+        let place = place::find(self.document, section, last);
+        let inside =
+            |inner: &str| inner.strip_prefix(path).is_some_and(|rest| rest.starts_with(['.', '[']));
+        let variable = match self.from_environment.get(path) {
+            Some(variable) => variable.as_ref(),
+            // A section that is not in the file is there for what a variable put into it.
+            None if place.as_ref().is_none_or(|place| !place.exact) => {
+                let mut inner = self.from_environment.iter().filter(|(path, _)| inside(path));
+                inner.find_map(|(_, variable)| variable.as_ref())
             }
-            (item, _) => item.as_table_like(),
+            None => None,
         };
-        match inner {
-            Some(inner) => table = inner,
-            None => break,
+        match (variable, place) {
+            (Some(variable), _) => format!("the environment variable {variable}: "),
+            (None, Some(place)) => format!("{}:{}: ", self.file, place.line),
+            (None, None) => format!("{}: ", self.file),
         }
     }
-    found
-}
 
-/// Puts `${VAR}` and `${VAR:-default}` into a text; `$${` stands for `${`.
-fn interpolate(text: &str, environment: &BTreeMap<String, String>) -> Result<String, String> {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("${") {
-        let (before, from) = rest.split_at(at);
-        let inside = from.get(2..).unwrap_or_default();
-        if let Some(before) = before.strip_suffix('$') {
-            out.push_str(before);
-            out.push_str("${");
-            rest = inside;
-            continue;
-        }
-        out.push_str(before);
-        let Some((name, after)) = inside.split_once('}') else {
-            return Err("has a ${ without a }; write $${ for the characters themselves".into());
-        };
-        let (name, default) = match name.split_once(":-") {
-            Some((name, default)) => (name, Some(default)),
-            None => (name, None),
-        };
-        match environment.get(name).map(String::as_str).filter(|value| !value.is_empty()) {
-            Some(value) => out.push_str(value),
-            None => match default {
-                Some(default) => out.push_str(default),
-                None => {
-                    return Err(format!(
-                        "needs the environment variable {name}, which is not set \
-                         (or give a default: ${{{name}:-...}})"
-                    ));
+    /// Refuses a list where a section belongs; serde would take its elements in turn.
+    fn sections(&self) -> Result<(), ConfigError> {
+        let entries = self.values.as_object().into_iter().flatten();
+        for (key, value) in entries {
+            let wrong = match (key.as_str(), value) {
+                ("limits" | "worker" | "text" | "auth" | "log", Value::Array(_)) => key.clone(),
+                ("deployments" | "schemas", Value::Array(items)) => {
+                    match items.iter().position(Value::is_array) {
+                        Some(index) => format!("{key}[{index}]"),
+                        None => continue,
+                    }
                 }
-            },
+                _ => continue,
+            };
+            let at = self.at(&wrong);
+            return Err(ConfigError(format!("{at}{wrong} must be a section, not a list")));
         }
-        rest = after;
+        Ok(())
     }
-    out.push_str(rest);
-    Ok(out)
 }
 
 /// A text as the number or truth value that it is.
@@ -297,6 +307,10 @@ fn set(values: &mut Value, keys: &[String], value: &str) -> bool {
             item.is_some_and(|item| set(item, rest, value))
         }
         Value::Object(entries) => {
+            let is_list = rest.first().is_some_and(|key| key.parse::<usize>().is_ok());
+            if is_list && !entries.contains_key(first) {
+                return false;
+            }
             let entry = entries.entry(first.clone());
             set(entry.or_insert_with(|| Value::Object(Map::new())), rest, value)
         }
@@ -313,16 +327,19 @@ fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-fn line(text: &str, position: usize) -> usize {
-    1 + text.bytes().take(position).filter(|byte| *byte == b'\n').count()
-}
-
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-/// Reads a file; a missing one is an error.
-pub(super) fn text_of(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path)
-        .map_err(|error| ConfigError(format!("{}: {error}", path.display())))
+/// Reads a file; a missing one is an error, and so is one of more than 1 MiB.
+pub(super) fn text_of(path: &std::path::Path) -> Result<String, ConfigError> {
+    let refuse = |why: String| ConfigError(format!("{}: {why}", path.display()));
+    let file = std::fs::File::open(path).map_err(|error| refuse(error.to_string()))?;
+    let mut bytes = Vec::new();
+    let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
+    let read = read.map_err(|error| refuse(error.to_string()))?;
+    if read as u64 > FILE_BYTES_MAX {
+        return Err(refuse(format!("is longer than {FILE_BYTES_MAX} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|_| refuse("is not UTF-8 text".to_owned()))
 }

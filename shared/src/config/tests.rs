@@ -1,135 +1,399 @@
+//! What is refused and how that reads, and what goes over what.
+
 use super::*;
 use proptest::prelude::*;
 
-fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+pub(super) fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-fn refused(text: &str, pairs: &[(&str, &str)], expected: &str) {
-    let error = parse("sluice.toml", text, &environment(pairs)).unwrap_err();
-    assert_eq!(error.to_string(), expected);
+pub(super) fn parse(text: &str, pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    load::read("sluice.toml", text, &environment(pairs))
 }
 
-const AZURE: &str = "[[deployments]]\nname = \"a\"\nmodel = \"m\"\nprovider = \"azure\"\n\
+fn refused(text: &str, pairs: &[(&str, &str)], expected: &str) {
+    let error = parse(text, pairs).expect_err(text);
+    assert_eq!(error.to_string(), expected, "{text}");
+}
+
+/// The file alone; `sluice.toml:` stands before what is expected.
+fn check(text: &str, expected: &str) {
+    refused(text, &[], &format!("sluice.toml:{expected}"));
+}
+
+pub(super) const AZURE: &str = "[[deployments]]\nname = \"a\"\nmodel = \"m\"\nprovider = \"azure\"\n\
     endpoint = \"https://a\"\ntokens_per_minute = 1000\n";
 
-#[test]
-fn what_is_wrong_is_named_by_file_line_and_key() {
-    refused(
-        "listen = \"127.0.0.1:1\"\n\n[worker]\nconcurency = 3\n",
-        &[],
-        "sluice.toml:4: worker.concurency is not a setting; did you mean worker.concurrency?",
-    );
-    refused("listn = \"x\"", &[], "sluice.toml:1: listn is not a setting; did you mean listen?");
-    refused(
-        "[worker]\ncalls_max = \"two\"",
-        &[],
-        "sluice.toml:2: worker.calls_max: invalid type: string \"two\", expected u32",
-    );
-    refused(
-        "[worker]\nlease_seconds = 0",
-        &[],
-        "sluice.toml:2: worker.lease_seconds is 0: it must be at least 1",
-    );
-    refused(
-        "storage = \"s3://bucket\"",
-        &[],
-        "sluice.toml:1: storage: s3:// is not part of this version yet: use dir:PATH",
-    );
-    refused("queue = \"kafka\"", &[], "sluice.toml:1: queue: is not a queue: use embedded");
-    refused("listen = \n", &[], "sluice.toml:1: this is not TOML: string values must be quoted, expected literal string");
-    refused(
-        "listen = \"0.0.0.0:80\"",
-        &[],
-        "sluice.toml:1: listen is reachable from outside while auth.mode is none: listen on 127.0.0.1",
-    );
-    refused(
-        &format!("{AZURE}api_key = \"${{NOPE}}\""),
-        &[],
-        "sluice.toml:7: deployments[0].api_key needs the environment variable NOPE, which is not \
-         set (or give a default: ${NOPE:-...})",
-    );
-    refused(
-        &format!("{AZURE}api_key = \"k\"\nendpont = 1"),
-        &[],
-        "sluice.toml:8: deployments[0].endpont is not a setting; did you mean deployments[0].endpoint?",
-    );
-    refused(AZURE, &[], "sluice.toml:1: deployments[0].api_key is missing: write for example \"${AZURE_KEY}\"");
+/// A legal deployment, with a line after it that is line 8.
+pub(super) fn azure(line: &str) -> String {
+    format!("{AZURE}api_key = \"k\"\n{line}\n")
 }
+
+#[test]
+fn what_is_no_setting_is_named_with_the_nearest_that_is() {
+    check(
+        "listen = \"127.0.0.1:1\"\n\n[worker]\nconcurency = 3\n",
+        "4: worker.concurency is not a setting; did you mean worker.concurrency?",
+    );
+    check("listn = \"x\"", "1: listn is not a setting; did you mean listen?");
+    check("[log]\nog = 1", "2: log.og is not a setting; did you mean log.format?");
+    check("[text]\ntext = 1", "2: text.text is not a setting; did you mean text.engine?");
+    check("\n\"li`st.en\" = 1", "2: li`st.en is not a setting; did you mean listen?");
+    check("log = { lvl = 1 }", "1: log.lvl is not a setting; did you mean log.level?");
+    check(
+        &azure("endpont = 1"),
+        "8: deployments[0].endpont is not a setting; did you mean deployments[0].endpoint?",
+    );
+    check(
+        "deployments = [\n  { nme = 1 },\n]",
+        "2: deployments[0].nme is not a setting; did you mean deployments[0].name?",
+    );
+    check(
+        &format!("{}[[schemas]]\nname = \"n\"\nfle = \"f\"", azure("")),
+        "11: schemas[0].fle is not a setting; did you mean schemas[0].file?",
+    );
+}
+
+#[test]
+fn a_wrong_type_is_named_without_the_value() {
+    for (text, expected) in [
+        (
+            "[worker]\ncalls_max = \"two\"",
+            "2: worker.calls_max must be a whole number from 0 to 4294967295, not text",
+        ),
+        (
+            "[limits]\npages_max = -1",
+            "2: limits.pages_max must be a whole number from 0 to 4294967295",
+        ),
+        (
+            "[limits]\nsize_bytes_max = 1.5",
+            "2: limits.size_bytes_max must be a whole number from 0 on, not a fraction",
+        ),
+        ("migrate = 1", "1: migrate must be true or false, not a whole number"),
+        ("listen = true", "1: listen must be text, not true or false"),
+        ("listen = []", "1: listen must be text, not a list"),
+        ("worker = 3", "1: worker must be a section, not a whole number"),
+        ("worker = [3]", "1: worker must be a section, not a list"),
+        ("deployments = [\n[]]", "2: deployments[0] must be a section, not a list"),
+        ("deployments = 3", "1: deployments must be a list, not a whole number"),
+        ("storage = 3", "1: storage must be text, not a whole number"),
+        ("[text]\nengine = \"x\"", "2: text.engine must be hayro or pdf-extract"),
+        ("[text]\nengine = 3", "2: text.engine must be text, not a whole number"),
+        ("[log]\nformat = \"x\"", "2: log.format must be auto, human or json"),
+        ("[auth]\nmode = \"x\"", "2: auth.mode must be none or keys"),
+        ("[[deployments]]\nname = 'n'", "1: deployments[0].model is missing"),
+        ("\n[[schemas]]\nname = 'n'", "2: schemas[0].file is missing"),
+    ] {
+        check(text, expected);
+    }
+    for (line, expected) in [
+        ("limiter = 'x'", "8: deployments[0].limiter must be auto, window, bucket or ptu"),
+        (
+            "input_price_per_million = 'x'",
+            "8: deployments[0].input_price_per_million must be a number, not text",
+        ),
+        (
+            "input_price_per_million = nan",
+            "8: deployments[0].input_price_per_million must be a finite number",
+        ),
+    ] {
+        check(&azure(line), expected);
+    }
+    let text = AZURE.replace("azure", "x");
+    check(&text, "4: deployments[0].provider must be azure, openai or compatible");
+}
+
+#[test]
+fn what_is_not_toml_is_named_by_line() {
+    for (text, expected) in [
+        (
+            "listen = \n",
+            "1: this is not TOML: string values must be quoted, expected literal string",
+        ),
+        ("migrate = true\nmigrate = true", "2: this is not TOML: duplicate key"),
+    ] {
+        check(text, expected);
+    }
+}
+
+#[test]
+fn backends_of_the_next_version_are_recognised() {
+    for (text, expected) in [
+        ("storage = 's3://b/p'", "storage: s3:// is not part of this version yet: use dir:PATH"),
+        (
+            "database = 'postgres://u:canary@h/d'",
+            "database: postgres:// is not part of this version yet: use sqlite:PATH",
+        ),
+        ("queue = 'amqp://h'", "queue: amqp:// is not part of this version yet: use embedded"),
+        ("queue = 'amqps://h'", "queue: amqp:// is not part of this version yet: use embedded"),
+        ("quota = 'redis://h'", "quota: redis:// is not part of this version yet: use local"),
+        ("quota = 'rediss://h'", "quota: redis:// is not part of this version yet: use local"),
+        ("storage = 'dir:'", "storage is not a storage: use dir:PATH"),
+        ("database = 'x'", "database is not a database: use sqlite:PATH"),
+        ("queue = 'kafka'", "queue is not a queue: use embedded"),
+        ("queue = 'embedded:x'", "queue is not a queue: use embedded"),
+        ("quota = 'x'", "quota is not a quota: use local"),
+        (
+            "[auth]\nmode = 'keys'",
+            "auth.mode keys is not part of this version yet: use none, on loopback",
+        ),
+    ] {
+        let line = text.lines().count();
+        check(text, &format!("{line}: {expected}"));
+    }
+    let config = parse("storage = 'dir:/b'\ndatabase = 'sqlite:/d'", &[]).unwrap();
+    assert_eq!(config.storage, Storage::Dir("/b".into()));
+    assert_eq!(config.database, Database::Sqlite("/d".into()));
+}
+
+#[test]
+fn impossible_values_are_named_with_the_remedy() {
+    for (text, expected) in [
+        ("[worker]\nlease_seconds = 0", "2: worker.lease_seconds is 0: it must be at least 1"),
+        (
+            "[worker]\nlease_seconds = 3601",
+            "2: worker.lease_seconds is 3601: it must be at most 3600",
+        ),
+        ("[worker]\ncalls_max = 0", "2: worker.calls_max is 0: it must be at least 1"),
+        (
+            "[limits]\nqueue_length_max = 0",
+            "2: limits.queue_length_max is 0: it must be at least 1",
+        ),
+        (
+            "listen = '0.0.0.0:80'",
+            "1: listen is reachable from outside while auth.mode is none: listen on 127.0.0.1",
+        ),
+        ("listen = 'x'", "1: listen is not an address: write for example 127.0.0.1:8080"),
+    ] {
+        check(text, expected);
+    }
+    for (from, to, expected) in [
+        ("name = \"a\"", "name = ''", "2: deployments[0].name is empty"),
+        ("model = \"m\"", "model = ''", "3: deployments[0].model is empty"),
+        (
+            "https://a",
+            "ftp://a",
+            "5: deployments[0].endpoint must be a URL that starts with https:// or http://",
+        ),
+        ("= 1000", "= 0", "6: deployments[0].tokens_per_minute must be at least 1"),
+        (
+            "api_key = \"k\"",
+            "",
+            "1: deployments[0].api_key is missing: write for example \"${AZURE_KEY}\"",
+        ),
+        ("\n\n", "\ndeployment = ''", "8: deployments[0].deployment is empty"),
+        (
+            "\n\n",
+            "\nrequests_per_minute = 0",
+            "8: deployments[0].requests_per_minute must be at least 1",
+        ),
+        ("\n\n", "\nconcurrency_max = 0", "8: deployments[0].concurrency_max must be at least 1"),
+        (
+            "\n\n",
+            "\noutput_price_per_million = -1.0",
+            "8: deployments[0].output_price_per_million must be a number that is not negative",
+        ),
+    ] {
+        check(&azure("").replacen(from, to, 1), expected);
+    }
+    check(&azure("").repeat(2), "10: deployments[1].name is the name of another deployment, too");
+    check(
+        "[worker]\ncalls_max = 0\nlease_seconds = 0",
+        "2: worker.calls_max is 0: it must be at least 1\n\
+         sluice.toml:3: worker.lease_seconds is 0: it must be at least 1",
+    );
+}
+
+#[test]
+fn variables_are_put_into_text() {
+    let pairs = [("A", "one"), ("B", ""), ("C", "${A}")];
+    let check = |text: &str, expected: Result<&str, &str>| {
+        let put = interpolate::interpolate(text, &environment(&pairs));
+        assert_eq!(put.as_deref().map_err(String::as_str), expected, "{text}");
+    };
+    check("no $A {A} $", Ok("no $A {A} $"));
+    check("x${A}y${A}", Ok("xoneyone"));
+    check("${NO:-two}${NO:-}${B:-three}", Ok("twothree"));
+    check("${C}", Ok("${A}"));
+    check("$${A} $$${A}", Ok("${A} $${A}"));
+    check("${NO:-a:-b}", Ok("a:-b"));
+    let unset =
+        "needs the environment variable NO, which is not set (or give a default: ${NO:-...})";
+    check("${NO}", Err(unset));
+    check("${NO:x}", Err(NAMELESS));
+    check("pass${}word", Err(NAMELESS));
+    check("${1A}", Err(NAMELESS));
+    check("${A", Err("has a ${ without a }; write $${ for the characters themselves"));
+    super::tests::check(
+        &format!("{AZURE}api_key = \"${{NO}}\""),
+        &format!("7: deployments[0].api_key {unset}"),
+    );
+}
+
+const NAMELESS: &str =
+    "has a ${...} with no variable's name in it; write $${ for the characters themselves";
 
 #[test]
 fn the_environment_goes_over_the_file() {
     let text = "[worker]\nconcurrency = \"${N:-5}\"\ncalls_max = 3\n[log]\nlevel = \"$${x}\"\n";
-    let config = parse("f", text, &environment(&[("SLUICE_WORKER__CALLS_MAX", "7")])).unwrap();
+    let config = parse(text, &[("SLUICE_WORKER__CALLS_MAX", "7"), ("SLUICE_MIGRATE", "false")]);
+    let config = config.unwrap();
     assert_eq!((config.worker.concurrency, config.worker.calls_max), (5, 7));
-    assert_eq!(config.log.level, "${x}");
-    let config = parse("f", text, &environment(&[("N", "9")])).unwrap();
-    assert_eq!(config.worker.concurrency, 9);
-    let keyed = format!("{AZURE}api_key = \"${{K}}\"");
-    let over = environment(&[("K", "12345"), ("SLUICE_DEPLOYMENTS__0__TIER", "2")]);
-    let config = parse("f", &keyed, &over).unwrap();
-    let deployment = &config.deployments[0];
-    assert_eq!((deployment.api_key.as_ref().unwrap().expose(), deployment.tier), ("12345", 2));
+    assert_eq!((config.log.level.as_str(), config.migrate), ("${x}", false));
+    assert_eq!(parse(text, &[("N", "9")]).unwrap().worker.concurrency, 9);
+    let text = azure("").replace("\"k\"", "\"${K}\"");
+    let config = parse(
+        &text,
+        &[
+            ("K", "12345"),
+            ("SLUICE_DEPLOYMENTS__0__TIER", "2"),
+            ("SLUICE_DEPLOYMENTS__0__INPUT_PRICE_PER_MILLION", "3"),
+            ("SLUICE_DEPLOYMENTS__0__MODEL", "4"),
+        ],
+    );
+    let deployment = config.unwrap().deployments.remove(0);
+    assert_eq!(deployment.api_key.as_ref().unwrap().expose(), "12345");
+    assert_eq!((deployment.tier, deployment.input_price_per_million), (2, Some(3.0)));
+    assert_eq!(deployment.model, "4");
+    let reserved = ["CONFIG", "URL", "API_KEY", "MASTER_KEY", "LOG", "KILL_AT"];
+    let reserved = reserved.map(|name| format!("SLUICE_{name}"));
+    parse("", &reserved.each_ref().map(|name| (name.as_str(), "x"))).unwrap();
+}
+
+#[test]
+fn what_is_wrong_in_the_environment_is_named_by_variable() {
+    for (name, expected) in [
+        ("WORKER__CALLS", "worker.calls is not a setting; did you mean worker.calls_max?"),
+        ("WORKR__CALLS_MAX", "workr is not a setting; did you mean worker?"),
+        ("", " is not a setting; did you mean schemas?"),
+        ("WORKER__CALLS_MAX", "worker.calls_max must be a whole number from 0 to 4294967295"),
+        ("MIGRATE", "migrate must be true or false"),
+        ("WORKER", "worker must be a section"),
+        ("LISTEN__X", "listen must be text, not a section"),
+        ("LOG__LEVEL__X", "there is no log.level.x to override"),
+        ("QUEUE", "queue is not a queue: use embedded"),
+        ("AUTH__MODE", "auth.mode must be none or keys"),
+        ("DEPLOYMENTS__0__API_KEY", "there is no deployments[0].api_key to override"),
+    ] {
+        let (name, text) = (format!("SLUICE_{name}"), "[log]\nlevel = 'info'");
+        let expected = format!("the environment variable {name}: {expected}");
+        refused(text, &[(&name, "sk-canary")], &expected);
+    }
     refused(
-        "",
-        &[("SLUICE_WORKER__CALLS", "1")],
-        "the environment variable SLUICE_WORKER__CALLS: worker.calls is not a setting; did you mean worker.calls_max?",
+        &azure(""),
+        &[("SLUICE_DEPLOYMENTS__1__API_KEY", "sk-canary")],
+        "the environment variable SLUICE_DEPLOYMENTS__1__API_KEY: there is no \
+         deployments[1].api_key to override",
     );
     refused(
+        "[worker]\nlease_seconds = 5",
+        &[("SLUICE_WORKER__LEASE_SECONDS", "777000")],
+        "the environment variable SLUICE_WORKER__LEASE_SECONDS: worker.lease_seconds must be at \
+         most 3600",
+    );
+    for (text, expected) in [
+        ("storage = '${L}'", "1: storage is not a storage: use dir:PATH"),
+        ("\nworker.lease_seconds = '${L}'", "2: worker.lease_seconds must be at most 3600"),
+    ] {
+        refused(text, &[("L", "777000")], &format!("sluice.toml:{expected}"));
+    }
+    refused(
         "",
-        &[("SLUICE_WORKER__CALLS_MAX", "sk-canary")],
-        "the environment variable SLUICE_WORKER__CALLS_MAX: worker.calls_max: expected u32",
+        &[("OPENAI_API_KEY", "sk-canary"), ("OPENAI_BASE_URL", "ftp://canary")],
+        "the environment variable OPENAI_BASE_URL: deployments[0].endpoint must be a URL that \
+         starts with https:// or http://",
     );
 }
 
 #[test]
 fn providers_own_variables_make_a_deployment() {
-    let config = parse("f", "", &environment(&[("OPENAI_API_KEY", "sk-canary")])).unwrap();
-    assert_eq!(config.deployments[0].endpoint, "https://api.openai.com/v1");
-    config.deployments_required().unwrap();
     let azure = [
         ("AZURE_OPENAI_ENDPOINT", "https://x.openai.azure.com"),
         ("AZURE_OPENAI_API_KEY", "sk-canary"),
         ("AZURE_OPENAI_DEPLOYMENT", "mine"),
     ];
-    let config = parse("f", "", &environment(&azure)).unwrap();
-    assert_eq!(config.deployments[0].model, "mine");
-    let error = Config::default().deployments_required().unwrap_err().to_string();
-    for part in ["OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "sluice demo"] {
-        assert!(error.contains(part), "{error}");
+    let base = ("OPENAI_BASE_URL", "http://h/v1");
+    let key = ("OPENAI_API_KEY", "sk-canary");
+    let model = ("OPENAI_MODEL", "m");
+    let both = [&azure[..], &[key]].concat();
+    let named = [&azure[..], &[model]].concat();
+    for (pairs, expected) in [
+        (&[key][..], ["openai", "gpt-4o", "openai", "https://api.openai.com/v1"]),
+        (&[key, base, model], ["openai", "m", "compatible", "http://h/v1"]),
+        (&azure, ["azure", "mine", "azure", "https://x.openai.azure.com"]),
+        (&named, ["azure", "m", "azure", "https://x.openai.azure.com"]),
+        (&both, ["openai", "gpt-4o", "openai", "https://api.openai.com/v1"]),
+    ] {
+        let config = parse("", pairs).unwrap();
+        config.deployments_required().unwrap();
+        let shown = &config.redacted()["deployments"][0];
+        let keys = ["name", "model", "provider", "endpoint"];
+        assert_eq!(keys.map(|key| shown[key].as_str().unwrap_or_default()), expected);
+        assert_eq!(shown["tokens_per_minute"], 30_000);
     }
+    assert!(parse("", &azure[..2]).unwrap().deployments.is_empty());
+    assert_eq!(parse(&self::azure(""), &both).unwrap().deployments[0].name, "a");
+    assert_eq!(
+        Config::default().deployments_required().unwrap_err().to_string(),
+        "no model deployment is configured: set OPENAI_API_KEY, or AZURE_OPENAI_ENDPOINT, \
+         AZURE_OPENAI_API_KEY and AZURE_OPENAI_DEPLOYMENT, or write [[deployments]] into \
+         sluice.toml; `sluice demo` needs none"
+    );
 }
 
 #[test]
-fn secrets_are_never_shown() {
-    let config = parse("f", "", &environment(&[("OPENAI_API_KEY", "sk-canary")])).unwrap();
-    let shown = format!("{config:?} {}", config.redacted());
-    assert!(shown.contains("***") && !shown.contains("canary"), "{shown}");
+fn requests_follow_from_tokens() {
+    let requests = |tokens_per_minute, requests_per_minute| {
+        Deployment { tokens_per_minute, requests_per_minute, ..Deployment::default() }.requests()
+    };
+    assert_eq!(requests(60_000, None), 360);
+    assert_eq!(requests(60_000, Some(7)), 7);
+    assert_eq!(requests(1, None), 1);
+    assert_eq!(requests(u64::MAX / 5, None), u64::MAX / 1000);
 }
 
 #[test]
-fn the_example_has_every_setting() {
-    let text = include_str!("../../../deploy/sluice.example.toml");
-    let keys = environment(&[("AZURE_KEY_SWEDEN", "k"), ("AZURE_KEY_FRANCE", "k")]);
-    let config = parse("deploy/sluice.example.toml", text, &keys).unwrap();
-    assert!(config.deployments.len() >= 2);
-    let defaults = serde_json::to_value(Config::default()).unwrap();
-    for (section, value) in defaults.as_object().unwrap() {
-        assert!(text.contains(section.as_str()), "{section} is missing");
-        for key in value.as_object().into_iter().flat_map(|keys| keys.keys()) {
-            assert!(text.contains(&format!("{key} ")), "{section}.{key} is missing");
-        }
-    }
-    let deployment = serde_json::to_value(Deployment::default()).unwrap();
-    for key in deployment.as_object().unwrap().keys() {
-        assert!(text.contains(&format!("{key} ")), "deployments.{key} is missing");
-    }
+fn files_are_found_and_schemas_lie_beside_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.toml");
+    let at = path.display();
+    let none = BTreeMap::new();
+    let error = load(Some(&path), &none).unwrap_err().to_string();
+    assert_eq!(error, format!("{at}: No such file or directory (os error 2)"));
+    std::fs::write(&path, "[[schemas]]\nname = 'n'\nfile = 's/n.json'").unwrap();
+    let config = load(Some(&path), &none).unwrap();
+    assert_eq!(config.schemas[0].file, folder.path().join("s/n.json"));
+    std::fs::write(&path, b"\xff").unwrap();
+    let error = load(Some(&path), &none).unwrap_err().to_string();
+    assert_eq!(error, format!("{at}: is not UTF-8 text"));
+    std::fs::write(&path, " ".repeat(1_048_577)).unwrap();
+    let error = load(Some(&path), &none).unwrap_err().to_string();
+    assert_eq!(error, format!("{at}: is longer than 1048576 bytes"));
+    // The tests' own folder has no sluice.toml.
+    assert_eq!(load(None, &none).unwrap().redacted(), Config::default().redacted());
 }
 
 proptest! {
     #[test]
-    fn no_text_makes_it_panic(text in ".{0,200}", path in "[a-z.\\[\\]0-9=\"${}:\n-]{0,80}") {
-        let _ = parse("f", &text, &BTreeMap::new());
-        let _ = parse("f", &path, &BTreeMap::new());
+    fn no_text_makes_it_panic(
+        text in ".{0,200}",
+        close in "[a-z.\\[\\]0-9=\"${}:\n-]{0,80}",
+        name in "SLUICE_[A-Z_0-9]{0,20}",
+    ) {
+        let pairs = [(name.as_str(), text.as_str())];
+        for file in [&text, &close, &azure(&close)] {
+            let _ = parse(file, &[]);
+            let _ = parse(file, &pairs);
+        }
+    }
+
+    #[test]
+    fn no_legal_toml_makes_it_panic(
+        key in prop::sample::select(vec!["listen", "worker", "worker.calls_max", "log", "deployments",
+            "deployments.name", "schemas", "'a.b[0]'", "'['", "''"]),
+        value in prop::sample::select(vec!["1", "-1", "nan", "1e400", "true", "'x'", "'${A}'", "[]",
+            "[[]]", "[{}]", "[1, {}]", "{}", "{a=1}", "1979-05-27", "9223372036854775807"]),
+    ) {
+        let _ = parse(&format!("{key} = {value}"), &[("A", "1")]);
     }
 }

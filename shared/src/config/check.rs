@@ -1,0 +1,126 @@
+//! Values that are legal by their type and make no sense.
+//!
+//! It must know nothing of where the values came from; so it says the value apart from the rule,
+//! and who prints both decides whether the value may be shown.
+
+use super::{AuthMode, Config, Deployment, Provider};
+use std::net::ToSocketAddrs;
+
+/// A value that makes no sense.
+pub(super) struct Fault {
+    /// Where it is, such as `worker.concurrency` or `deployments[1].endpoint`.
+    pub(super) path: String,
+    /// The value itself, where it helps; it may be secret if it came out of the environment.
+    pub(super) value: Option<String>,
+    /// What it breaks, to be read after the path: "must be at least 1".
+    pub(super) rule: String,
+}
+
+/// What is wrong with a configuration, in the order of its settings.
+pub(super) fn faults(config: &Config) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    address(config, &mut faults);
+    ranges(config, &mut faults);
+    for (index, deployment) in config.deployments.iter().enumerate() {
+        let earlier = config.deployments.get(..index).unwrap_or_default();
+        let twice = earlier.iter().any(|other| other.name == deployment.name);
+        let rules = rules(deployment, twice).into_iter().filter(|(_, broken, _)| *broken);
+        faults.extend(
+            rules.map(|(key, _, rule)| fault(&format!("deployments[{index}].{key}"), rule)),
+        );
+    }
+    faults
+}
+
+fn fault(path: &str, rule: &str) -> Fault {
+    Fault { path: path.to_owned(), value: None, rule: rule.to_owned() }
+}
+
+fn address(config: &Config, faults: &mut Vec<Fault>) {
+    let mut addresses = config.listen.to_socket_addrs().into_iter().flatten().peekable();
+    if addresses.peek().is_none() {
+        faults.push(fault("listen", "is not an address: write for example 127.0.0.1:8080"));
+    } else if config.auth.mode == AuthMode::None && !addresses.all(|a| a.ip().is_loopback()) {
+        let rule = "is reachable from outside while auth.mode is none: listen on 127.0.0.1";
+        faults.push(fault("listen", rule));
+    }
+    if config.auth.mode == AuthMode::Keys {
+        let rule = "keys is not part of this version yet: use none, on loopback";
+        faults.push(fault("auth.mode", rule));
+    }
+}
+
+fn ranges(config: &Config, faults: &mut Vec<Fault>) {
+    let (limits, worker) = (&config.limits, &config.worker);
+    let ranges = [
+        ("limits.size_bytes_max", limits.size_bytes_max, 1, u64::MAX),
+        ("limits.pages_max", limits.pages_max.into(), 1, 1_000_000),
+        ("limits.files_max", limits.files_max.into(), 1, 10_000),
+        ("limits.metadata_bytes_max", limits.metadata_bytes_max, 2, u64::MAX),
+        ("limits.schema_bytes_max", limits.schema_bytes_max, 2, u64::MAX),
+        ("limits.queue_length_max", limits.queue_length_max, 1, u64::MAX),
+        ("limits.text_bytes_max", limits.text_bytes_max, 1, u64::MAX),
+        ("worker.concurrency", worker.concurrency.into(), 1, 10_000),
+        ("worker.calls_max", worker.calls_max.into(), 1, 100),
+        ("worker.attempts_max", worker.attempts_max.into(), 1, 1000),
+        ("worker.lease_seconds", worker.lease_seconds, 1, 3600),
+        ("worker.sweep_seconds", worker.sweep_seconds, 1, 3600),
+        ("worker.call_timeout_seconds", worker.call_timeout_seconds, 1, 840),
+        ("worker.job_seconds_max", worker.job_seconds_max, 10, 1500),
+        ("worker.text_seconds_max", worker.text_seconds_max, 1, 600),
+        ("worker.text_memory_bytes_max", worker.text_memory_bytes_max, 256 << 20, u64::MAX),
+        ("worker.text_children", worker.text_children.into(), 1, 1000),
+        ("worker.tokens_output_max", worker.tokens_output_max.into(), 16, 1_000_000),
+        ("worker.context_tokens_max", worker.context_tokens_max.into(), 1000, 10_000_000),
+    ];
+    for (path, value, least, most) in ranges {
+        let rule = match value {
+            value if value < least => format!("must be at least {least}"),
+            value if value > most => format!("must be at most {most}"),
+            _ => continue,
+        };
+        faults.push(Fault { path: path.to_owned(), value: Some(value.to_string()), rule });
+    }
+}
+
+/// The rules of a deployment: the key, whether it is broken, and how that reads.
+fn rules(deployment: &Deployment, twice: bool) -> [(&'static str, bool, &'static str); 12] {
+    let azure = deployment.provider == Provider::Azure;
+    let negative =
+        |price: Option<f64>| price.is_some_and(|price| !price.is_finite() || price < 0.0);
+    let keyless = deployment.api_key.as_ref().is_none_or(|key| key.expose().is_empty());
+    let (zero, price) = ("must be at least 1", "must be a number that is not negative");
+    [
+        ("name", deployment.name.is_empty(), "is empty"),
+        ("name", !deployment.name.is_empty() && twice, "is the name of another deployment, too"),
+        ("model", deployment.model.is_empty(), "is empty"),
+        (
+            "endpoint",
+            !is_url(&deployment.endpoint),
+            "must be a URL that starts with https:// or http://",
+        ),
+        (
+            "deployment",
+            azure && deployment.deployment.as_ref().is_some_and(String::is_empty),
+            "is empty",
+        ),
+        (
+            "api_key",
+            keyless && deployment.provider != Provider::Compatible,
+            "is missing: write for example \"${AZURE_KEY}\"",
+        ),
+        ("tokens_per_minute", deployment.tokens_per_minute == 0, zero),
+        ("requests_per_minute", deployment.requests_per_minute == Some(0), zero),
+        ("concurrency_max", deployment.concurrency_max == 0, zero),
+        ("input_price_per_million", negative(deployment.input_price_per_million), price),
+        ("output_price_per_million", negative(deployment.output_price_per_million), price),
+        ("context_tokens_max", deployment.context_tokens_max == Some(0), zero),
+    ]
+}
+
+fn is_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        !rest.is_empty() && !rest.starts_with('/') && !rest.contains(char::is_whitespace)
+    })
+}
