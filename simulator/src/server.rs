@@ -2,11 +2,11 @@
 //! whether it is let in is decided elsewhere.
 
 use crate::completion::complete;
-use crate::config::Config;
+use crate::config::{Config, DeploymentConfig, Kind};
 use crate::deployment::{Accepted, Admission, Deployment};
 use crate::fault::FaultKind;
 use crate::reply::{self, Surface};
-use crate::request::{Format, Request};
+use crate::request::Request;
 use crate::stats::Stats;
 use anyhow::Context as _;
 use axum::Router;
@@ -75,9 +75,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Round {
     fn new(config: &Config) -> Self {
-        let deployment = |of: &crate::config::DeploymentConfig| {
-            Arc::new(Mutex::new(Deployment::new(of.clone(), config.seed)))
-        };
+        let deployment =
+            |of: &DeploymentConfig| Arc::new(Mutex::new(Deployment::new(of.clone(), config.seed)));
         let deployments = Arc::new(config.deployments.iter().map(deployment).collect());
         Self { started: Instant::now(), deployments }
     }
@@ -216,7 +215,7 @@ async fn openai(
 }
 
 async fn models(State(simulator): State<Arc<Simulator>>) -> Response {
-    let model = |deployment: &crate::config::DeploymentConfig| {
+    let model = |deployment: &DeploymentConfig| {
         json!({ "id": deployment.name, "object": "model", "created": CREATED_BASE,
                 "owned_by": "simulator" })
     };
@@ -284,7 +283,7 @@ fn holds_key(headers: &HeaderMap, key: &str) -> bool {
     own == Some(key) || bearer.and_then(|value| value.strip_prefix("Bearer ")) == Some(key)
 }
 
-fn kind_and_name(deployment: &Mutex<Deployment>) -> (crate::config::Kind, String) {
+fn kind_and_name(deployment: &Mutex<Deployment>) -> (Kind, String) {
     let deployment = locked(deployment);
     (deployment.config().kind, deployment.config().name.clone())
 }
@@ -342,7 +341,6 @@ async fn work(
     let arrived = Instant::now();
     let fault = accepted.fault.as_ref().map(|fault| fault.kind);
     let output_tokens_max = locked(&visit.deployment).bounds().output_tokens_max;
-    let is_json = request.format != Format::Text;
     let id = format!("{}-{}", request.hash.get(..24).unwrap_or_default(), accepted.number);
     let produced =
         tokio::task::spawn_blocking(move || complete(&request, fault, output_tokens_max)).await;
@@ -357,7 +355,7 @@ async fn work(
         (config.kind, config.name.clone(), config.model().to_owned())
     };
     drop(guard);
-    tracing::debug!(deployment = %name, tokens = done.completion_tokens, is_json, "answered");
+    tracing::debug!(deployment = %name, tokens = done.completion_tokens, "answered");
     let created = CREATED_BASE + now.as_secs();
     let body = reply::completion_body(visit.surface, &model, &id, created, &done);
     let mut response = if fault == Some(FaultKind::Reset) {

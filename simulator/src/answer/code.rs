@@ -7,26 +7,54 @@ const CURRENCIES: [&str; 24] = [
     "CAD", "AUD", "NZD", "BRL", "MXN", "INR", "ZAR", "TRY", "SGD", "HKD", "AED",
 ];
 const SYMBOLS: [(&str, &str); 9] = [
-    ("C$", "CAD"), ("A$", "AUD"), ("R$", "BRL"), ("€", "EUR"), ("$", "USD"), ("£", "GBP"),
-    ("¥", "JPY"), ("zł", "PLN"), ("₹", "INR"),
+    ("C$", "CAD"),
+    ("A$", "AUD"),
+    ("R$", "BRL"),
+    ("€", "EUR"),
+    ("$", "USD"),
+    ("£", "GBP"),
+    ("¥", "JPY"),
+    ("zł", "PLN"),
+    ("₹", "INR"),
 ];
 /// How many characters an IBAN has, by country.
 const IBAN_LENGTHS: [(&str, usize); 24] = [
-    ("DE", 22), ("AT", 20), ("CH", 21), ("LI", 21), ("FR", 27), ("ES", 24), ("IT", 27),
-    ("NL", 18), ("BE", 16), ("LU", 20), ("GB", 22), ("IE", 22), ("PT", 25), ("PL", 28),
-    ("CZ", 24), ("DK", 18), ("SE", 24), ("NO", 15), ("FI", 18), ("HU", 28), ("RO", 24),
-    ("GR", 27), ("SK", 24), ("SI", 19),
+    ("DE", 22),
+    ("AT", 20),
+    ("CH", 21),
+    ("LI", 21),
+    ("FR", 27),
+    ("ES", 24),
+    ("IT", 27),
+    ("NL", 18),
+    ("BE", 16),
+    ("LU", 20),
+    ("GB", 22),
+    ("IE", 22),
+    ("PT", 25),
+    ("PL", 28),
+    ("CZ", 24),
+    ("DK", 18),
+    ("SE", 24),
+    ("NO", 15),
+    ("FI", 18),
+    ("HU", 28),
+    ("RO", 24),
+    ("GR", 27),
+    ("SK", 24),
+    ("SI", 19),
 ];
 const VAT_COUNTRIES: [&str; 28] = [
-    "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "EL", "ES", "FI", "FR", "GB", "HR", "HU",
-    "IE", "IT", "LT", "LU", "LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK",
+    "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "EL", "ES", "FI", "FR", "GB", "HR", "HU", "IE",
+    "IT", "LT", "LU", "LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK",
 ];
 
 /// The currency that a text names.
 pub(crate) fn currency_in(text: &str) -> Option<&'static str> {
     let is_apart = |c: char| !c.is_ascii_alphabetic();
-    let by_code =
-        text.split(is_apart).find_map(|part| CURRENCIES.iter().find(|code| **code == part).copied());
+    let by_code = text
+        .split(is_apart)
+        .find_map(|part| CURRENCIES.iter().find(|code| **code == part).copied());
     by_code.or_else(|| SYMBOLS.iter().find(|(sign, _)| text.contains(sign)).map(|(_, code)| *code))
 }
 
@@ -154,8 +182,14 @@ mod tests {
 
     #[test]
     fn codes_are_found_as_printed() {
-        assert_eq!(iban_in("IBAN: DE89 3704 0044 0532 0130 00 BIC X"), Some("DE89 3704 0044 0532 0130 00".to_owned()));
-        assert_eq!(iban_in("FR7630006000011234567890189"), Some("FR7630006000011234567890189".to_owned()));
+        assert_eq!(
+            iban_in("IBAN: DE89 3704 0044 0532 0130 00 BIC X"),
+            Some("DE89 3704 0044 0532 0130 00".to_owned())
+        );
+        assert_eq!(
+            iban_in("FR7630006000011234567890189"),
+            Some("FR7630006000011234567890189".to_owned())
+        );
         assert_eq!(bic_in("BIC: COBADEFFXXX"), Some("COBADEFFXXX".to_owned()));
         assert_eq!(vat_in("USt-IdNr.: DE 123 456 789, Steuer"), Some("DE 123 456 789".to_owned()));
         assert_eq!(vat_in("VAT GB 123 4567 89"), Some("GB 123 4567 89".to_owned()));

@@ -12,21 +12,78 @@ pub(crate) enum Order {
 
 /// The names of the months in the languages known here, folded; shorter forms are prefixes.
 const MONTHS: [(&str, u32); 62] = [
-    ("january", 1), ("januar", 1), ("janner", 1), ("janvier", 1), ("enero", 1), ("gennaio", 1),
-    ("januari", 1), ("janeiro", 1), ("february", 2), ("februar", 2), ("fevrier", 2),
-    ("febrero", 2), ("febbraio", 2), ("februari", 2), ("fevereiro", 2), ("march", 3), ("marz", 3),
-    ("maerz", 3), ("mars", 3), ("marzo", 3), ("maart", 3), ("mrt", 3), ("marco", 3), ("april", 4),
-    ("avril", 4), ("abril", 4), ("aprile", 4), ("may", 5), ("mai", 5), ("mayo", 5), ("maggio", 5),
-    ("mei", 5), ("maio", 5), ("june", 6), ("juni", 6), ("juin", 6), ("junio", 6), ("giugno", 6),
-    ("junho", 6), ("july", 7), ("juli", 7), ("juillet", 7), ("julio", 7), ("luglio", 7),
-    ("julho", 7), ("august", 8), ("aout", 8), ("agosto", 8), ("augustus", 8), ("september", 9),
-    ("septembre", 9), ("septiembre", 9), ("settembre", 9), ("setembro", 9), ("october", 10),
-    ("oktober", 10), ("octobre", 10), ("octubre", 10), ("ottobre", 10), ("outubro", 10),
-    ("november", 11), ("december", 12),
+    ("january", 1),
+    ("januar", 1),
+    ("janner", 1),
+    ("janvier", 1),
+    ("enero", 1),
+    ("gennaio", 1),
+    ("januari", 1),
+    ("janeiro", 1),
+    ("february", 2),
+    ("februar", 2),
+    ("fevrier", 2),
+    ("febrero", 2),
+    ("febbraio", 2),
+    ("februari", 2),
+    ("fevereiro", 2),
+    ("march", 3),
+    ("marz", 3),
+    ("maerz", 3),
+    ("mars", 3),
+    ("marzo", 3),
+    ("maart", 3),
+    ("mrt", 3),
+    ("marco", 3),
+    ("april", 4),
+    ("avril", 4),
+    ("abril", 4),
+    ("aprile", 4),
+    ("may", 5),
+    ("mai", 5),
+    ("mayo", 5),
+    ("maggio", 5),
+    ("mei", 5),
+    ("maio", 5),
+    ("june", 6),
+    ("juni", 6),
+    ("juin", 6),
+    ("junio", 6),
+    ("giugno", 6),
+    ("junho", 6),
+    ("july", 7),
+    ("juli", 7),
+    ("juillet", 7),
+    ("julio", 7),
+    ("luglio", 7),
+    ("julho", 7),
+    ("august", 8),
+    ("aout", 8),
+    ("agosto", 8),
+    ("augustus", 8),
+    ("september", 9),
+    ("septembre", 9),
+    ("septiembre", 9),
+    ("settembre", 9),
+    ("setembro", 9),
+    ("october", 10),
+    ("oktober", 10),
+    ("octobre", 10),
+    ("octubre", 10),
+    ("ottobre", 10),
+    ("outubro", 10),
+    ("november", 11),
+    ("december", 12),
 ];
 const MORE_MONTHS: [(&str, u32); 8] = [
-    ("novembre", 11), ("noviembre", 11), ("novembro", 11), ("dezember", 12), ("decembre", 12),
-    ("diciembre", 12), ("dicembre", 12), ("dezembro", 12),
+    ("novembre", 11),
+    ("noviembre", 11),
+    ("novembro", 11),
+    ("dezember", 12),
+    ("decembre", 12),
+    ("diciembre", 12),
+    ("dicembre", 12),
+    ("dezembro", 12),
 ];
 /// Words that may stand between day, month and year.
 const BETWEEN: [&str; 9] = ["of", "de", "del", "di", "st", "nd", "rd", "th", "do"];
@@ -93,7 +150,8 @@ fn split_ordinal(text: &str, word: Word) -> Option<Word> {
 
 fn date_of(text: &str, a: &Word, b: &Word, c: &Word, order: Order) -> Option<String> {
     let near = |left: &Word, right: &Word| {
-        text.get(left.end..right.start).is_some_and(|gap| gap.chars().count() <= 6 && !gap.contains('\n'))
+        text.get(left.end..right.start)
+            .is_some_and(|gap| gap.chars().count() <= 6 && !gap.contains('\n'))
     };
     if !near(a, b) || !near(b, c) {
         return None;
@@ -149,7 +207,9 @@ fn month(word: &Word) -> Option<u32> {
 
 fn iso(year: u32, month: u32, day: u32) -> Option<String> {
     let days = match month {
-        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
+            29
+        }
         2 => 28,
         4 | 6 | 9 | 11 => 30,
         1..=12 => 31,
@@ -170,9 +230,21 @@ mod tests {
     #[test]
     fn dates_of_many_countries_are_read() {
         for text in [
-            "2018-03-05", "2018/03/05", "05.03.2018", "5.3.18", "05/03/2018", "5 March 2018",
-            "March 5, 2018", "5. März 2018", "5 mars 2018", "5 de marzo de 2018",
-            "5 marzo 2018", "5 maart 2018", "5th of March 2018", "05-03-2018", "Mar 5, 2018",
+            "2018-03-05",
+            "2018/03/05",
+            "05.03.2018",
+            "5.3.18",
+            "05/03/2018",
+            "5 March 2018",
+            "March 5, 2018",
+            "5. März 2018",
+            "5 mars 2018",
+            "5 de marzo de 2018",
+            "5 marzo 2018",
+            "5 maart 2018",
+            "5th of March 2018",
+            "05-03-2018",
+            "Mar 5, 2018",
             "Berlin, den 05.03.2018 um 12:30",
         ] {
             check(text, "2018-03-05");

@@ -9,8 +9,40 @@ use std::collections::HashMap;
 const WORDS_MAX: usize = 6;
 /// Words that may precede a label, or stand between it and its value, without a meaning here.
 const FILLING: [&str; 34] = [
-    "zzgl", "inkl", "incl", "plus", "davon", "enthaltene", "enthalten", "included", "dont", "the", "eur", "usd", "gbp", "chf",
-    "pln", "euro", "in", "en", "auf", "on", "at", "of", "von", "sur", "su", "van", "satz", "a", "al", "il", "der", "gesetzliche", "ab", "over",
+    "zzgl",
+    "inkl",
+    "incl",
+    "plus",
+    "davon",
+    "enthaltene",
+    "enthalten",
+    "included",
+    "dont",
+    "the",
+    "eur",
+    "usd",
+    "gbp",
+    "chf",
+    "pln",
+    "euro",
+    "in",
+    "en",
+    "auf",
+    "on",
+    "at",
+    "of",
+    "von",
+    "sur",
+    "su",
+    "van",
+    "satz",
+    "a",
+    "al",
+    "il",
+    "der",
+    "gesetzliche",
+    "ab",
+    "over",
 ];
 
 /// A label and where it stands.
@@ -205,7 +237,10 @@ mod tests {
         assert_eq!(values("Rechnungs-Nr.: 4711", Fact::InvoiceNumber), ["4711"]);
         assert_eq!(values("Invoice # 4711", Fact::InvoiceNumber), ["4711"]);
         assert_eq!(values("Invoice no.   4711", Fact::InvoiceNumber), ["4711"]);
-        assert_eq!(values("Invoice no.   Due date\n4711   1.1.2024", Fact::InvoiceNumber), ["4711"]);
+        assert_eq!(
+            values("Invoice no.   Due date\n4711   1.1.2024", Fact::InvoiceNumber),
+            ["4711"]
+        );
         assert_eq!(values("Invoice no.   Due date\n4711   1.1.2024", Fact::DueDate), ["1.1.2024"]);
         assert_eq!(values("zzgl. 19 % MwSt.   190,00", Fact::Tax), ["190,00"]);
     }

@@ -57,8 +57,10 @@ pub(crate) fn all(text: &str, style: Style) -> Vec<Amount> {
     let mut found = Vec::new();
     let mut index = 0;
     while let Some((start, symbol)) = symbols.get(index).copied() {
-        let is_inside_word =
-            index.checked_sub(1).and_then(|i| symbols.get(i)).is_some_and(|(_, c)| c.is_alphabetic());
+        let is_inside_word = index
+            .checked_sub(1)
+            .and_then(|i| symbols.get(i))
+            .is_some_and(|(_, c)| c.is_alphabetic());
         if !symbol.is_ascii_digit() || is_inside_word {
             index += 1;
             if symbol.is_ascii_digit() {
@@ -92,7 +94,8 @@ pub(crate) fn only(text: &str, style: Style) -> Option<Amount> {
         text.get(..amount.start).unwrap_or_default(),
         text.get(amount.end..).unwrap_or_default()
     );
-    let is_plain = super::words::words(&outside).iter().all(|w| BESIDE.contains(&w.folded.as_str()));
+    let is_plain =
+        super::words::words(&outside).iter().all(|w| BESIDE.contains(&w.folded.as_str()));
     is_plain.then_some(amount)
 }
 

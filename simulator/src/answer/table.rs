@@ -23,7 +23,10 @@ pub(crate) enum Column {
 
 impl Column {
     fn is_numeric(self) -> bool {
-        matches!(self, Self::Quantity | Self::UnitPrice | Self::Amount | Self::TaxRate | Self::Position)
+        matches!(
+            self,
+            Self::Quantity | Self::UnitPrice | Self::Amount | Self::TaxRate | Self::Position
+        )
     }
 }
 
@@ -52,36 +55,235 @@ impl Line {
 
 /// What headings are called, folded.
 const HEADINGS: &[(Column, &[&str])] = &[
-    (Column::Description, &[
-        "description", "item", "items", "product", "article", "service", "details", "item description", "particulars", "beschreibung", "bezeichnung", "artikel", "leistung", "artikelbezeichnung", "beschreibung der leistung", "produkt",
-        "designation", "libelle", "description des prestations", "prestation", "produit", "descripcion", "concepto", "articulo", "producto", "descrizione", "articolo", "prodotto", "omschrijving", "beschrijving", "opis", "nazwa", "descricao",
-    ]),
-    (Column::Quantity, &[
-        "qty", "quantity", "hours", "units", "menge", "anzahl", "std", "stunden", "quantite", "qte", "nombre", "cantidad", "cant", "uds", "unidades", "quantita", "qta", "q ta", "aantal", "ilosc", "quantidade", "qtd",
-    ]),
-    (Column::UnitPrice, &[
-        "unit price", "price", "rate", "unit cost", "price each", "each", "einzelpreis", "preis", "e preis", "ep", "stuckpreis", "preis stuck", "einzel", "prix unitaire", "prix unitaire ht", "pu ht", "p u ht", "prix", "p u", "pu", "prix unit", "prix unit ht", "precio", "precio unitario", "precio unit", "prezzo", "prezzo unitario", "prezzo unit", "prijs", "eenheidsprijs", "stukprijs", "prijs per stuk", "tarief", "cena", "cena netto", "preco unitario",
-    ]),
-    (Column::Amount, &[
-        "amount", "total", "line total", "net amount", "total price", "net", "betrag", "gesamt", "gesamtpreis", "summe", "g preis", "gp", "netto", "nettobetrag", "montant", "montant ht", "total ht", "importe", "subtotal", "importo", "totale", "bedrag", "totaal", "wartosc", "wartosc netto", "valor", "sum", "value",
-    ]),
-    (Column::TaxRate, &["vat", "tax", "vat rate", "tax rate", "mwst", "ust", "mwst satz", "steuer", "tva", "taux tva", "iva", "btw", "al iva", "aliquota", "vat %"]),
-    (Column::Unit, &["unit", "einheit", "unite", "unidad", "unita", "eenheid", "u m", "um", "jm", "me"]),
-    (Column::Code, &["code", "sku", "article no", "item no", "item code", "art nr", "artikelnummer", "artikel nr", "art no", "part no", "ref", "reference", "codigo", "codice", "referencia", "artikelnr", "product code"]),
+    (
+        Column::Description,
+        &[
+            "description",
+            "item",
+            "items",
+            "product",
+            "article",
+            "service",
+            "details",
+            "item description",
+            "particulars",
+            "beschreibung",
+            "bezeichnung",
+            "artikel",
+            "leistung",
+            "artikelbezeichnung",
+            "beschreibung der leistung",
+            "produkt",
+            "designation",
+            "libelle",
+            "description des prestations",
+            "prestation",
+            "produit",
+            "descripcion",
+            "concepto",
+            "articulo",
+            "producto",
+            "descrizione",
+            "articolo",
+            "prodotto",
+            "omschrijving",
+            "beschrijving",
+            "opis",
+            "nazwa",
+            "descricao",
+        ],
+    ),
+    (
+        Column::Quantity,
+        &[
+            "qty",
+            "quantity",
+            "hours",
+            "units",
+            "menge",
+            "anzahl",
+            "std",
+            "stunden",
+            "quantite",
+            "qte",
+            "nombre",
+            "cantidad",
+            "cant",
+            "uds",
+            "unidades",
+            "quantita",
+            "qta",
+            "q ta",
+            "aantal",
+            "ilosc",
+            "quantidade",
+            "qtd",
+        ],
+    ),
+    (
+        Column::UnitPrice,
+        &[
+            "unit price",
+            "price",
+            "rate",
+            "unit cost",
+            "price each",
+            "each",
+            "einzelpreis",
+            "preis",
+            "e preis",
+            "ep",
+            "stuckpreis",
+            "preis stuck",
+            "einzel",
+            "prix unitaire",
+            "prix unitaire ht",
+            "pu ht",
+            "p u ht",
+            "prix",
+            "p u",
+            "pu",
+            "prix unit",
+            "prix unit ht",
+            "precio",
+            "precio unitario",
+            "precio unit",
+            "prezzo",
+            "prezzo unitario",
+            "prezzo unit",
+            "prijs",
+            "eenheidsprijs",
+            "stukprijs",
+            "prijs per stuk",
+            "tarief",
+            "cena",
+            "cena netto",
+            "preco unitario",
+        ],
+    ),
+    (
+        Column::Amount,
+        &[
+            "amount",
+            "total",
+            "line total",
+            "net amount",
+            "total price",
+            "net",
+            "betrag",
+            "gesamt",
+            "gesamtpreis",
+            "summe",
+            "g preis",
+            "gp",
+            "netto",
+            "nettobetrag",
+            "montant",
+            "montant ht",
+            "total ht",
+            "importe",
+            "subtotal",
+            "importo",
+            "totale",
+            "bedrag",
+            "totaal",
+            "wartosc",
+            "wartosc netto",
+            "valor",
+            "sum",
+            "value",
+        ],
+    ),
+    (
+        Column::TaxRate,
+        &[
+            "vat",
+            "tax",
+            "vat rate",
+            "tax rate",
+            "mwst",
+            "ust",
+            "mwst satz",
+            "steuer",
+            "tva",
+            "taux tva",
+            "iva",
+            "btw",
+            "al iva",
+            "aliquota",
+            "vat %",
+        ],
+    ),
+    (
+        Column::Unit,
+        &["unit", "einheit", "unite", "unidad", "unita", "eenheid", "u m", "um", "jm", "me"],
+    ),
+    (
+        Column::Code,
+        &[
+            "code",
+            "sku",
+            "article no",
+            "item no",
+            "item code",
+            "art nr",
+            "artikelnummer",
+            "artikel nr",
+            "art no",
+            "part no",
+            "ref",
+            "reference",
+            "codigo",
+            "codice",
+            "referencia",
+            "artikelnr",
+            "product code",
+        ],
+    ),
     (Column::Position, &["pos", "no", "nr", "position", "line", "lp", "o"]),
-    (Column::Skip, &["date", "datum", "fecha", "data", "discount", "rabatt", "remise", "dto", "sconto", "korting", "vat amount", "mwst betrag"]),
+    (
+        Column::Skip,
+        &[
+            "date",
+            "datum",
+            "fecha",
+            "data",
+            "discount",
+            "rabatt",
+            "remise",
+            "dto",
+            "sconto",
+            "korting",
+            "vat amount",
+            "mwst betrag",
+        ],
+    ),
 ];
 const CURRENCY_WORDS: [&str; 9] = ["eur", "usd", "gbp", "chf", "in", "pln", "ht", "excl", "net"];
 /// Labels that end a table.
 const ENDS: [Fact; 5] = [Fact::Net, Fact::Tax, Fact::Total, Fact::PaymentTerms, Fact::Iban];
 /// Beginnings of rows that only carry a sum over a page break.
 const CARRIED: [&str; 14] = [
-    "carried forward", "brought forward", "carry forward", "ubertrag", "report", "a reporter", "suma y sigue", "riporto", "transport", "page", "seite", "pagina", "continued", "fortsetzung",
+    "carried forward",
+    "brought forward",
+    "carry forward",
+    "ubertrag",
+    "report",
+    "a reporter",
+    "suma y sigue",
+    "riporto",
+    "transport",
+    "page",
+    "seite",
+    "pagina",
+    "continued",
+    "fortsetzung",
 ];
 
 /// The lines of a document.
 pub(crate) fn lines(document: &Document, index: &Index, style: Style) -> Vec<Line> {
-    let heading = (0..document.rows.len()).find_map(|row| heading_at(document, row).map(|h| (row, h)));
+    let heading =
+        (0..document.rows.len()).find_map(|row| heading_at(document, row).map(|h| (row, h)));
     match heading {
         Some((row, heading)) => with_heading(document, index, style, row, &heading),
         None => without_heading(document, index, style),
@@ -116,9 +318,9 @@ fn columns_of(row: &Row) -> Option<Vec<(Column, usize, usize)>> {
     let mut columns: Vec<_> = known.into_iter().map(column).collect();
     // A table without a known name for its text has it in the first column that is not known.
     if !columns.iter().any(|(column, ..)| *column == Column::Description) {
-        let unknown = columns.iter_mut().find(|(column, ..)| {
-            matches!(column, Column::Skip | Column::Code | Column::Position)
-        });
+        let unknown = columns
+            .iter_mut()
+            .find(|(column, ..)| matches!(column, Column::Skip | Column::Code | Column::Position));
         unknown?.0 = Column::Description;
     }
     Some(columns)
@@ -204,7 +406,8 @@ fn is_carried(row: &Row) -> bool {
 
 /// Whether a row that begins with the label of a sum is a sum, and not a product of that name.
 fn is_end(row: &Row, style: Style) -> bool {
-    let numbers = row.cells.iter().skip(1).filter(|c| number::only(&c.text, style).is_some()).count();
+    let numbers =
+        row.cells.iter().skip(1).filter(|c| number::only(&c.text, style).is_some()).count();
     numbers <= 2
 }
 
@@ -222,7 +425,8 @@ fn line_of(row: &Row, columns: &[(Column, usize, usize)], style: Style, is_align
             if i == 0 && j == 0 {
                 options[0] = (0.0, 0);
             }
-            if i > 0 && j > 0
+            if i > 0
+                && j > 0
                 && let (Some(cell), Some(column)) = (row.cells.get(i - 1), columns.get(j - 1))
             {
                 let cost = cost_of(cell, *column, style, is_aligned);

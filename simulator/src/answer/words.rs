@@ -13,20 +13,18 @@ pub(crate) fn words(text: &str) -> Vec<Word> {
     let mut found: Vec<Word> = Vec::new();
     let mut is_open = false;
     for (index, symbol) in text.char_indices() {
-        let before = found.len();
-        if !is_open {
-            found.push(Word { folded: String::new(), start: index, end: index });
-        }
-        is_open = match found.last_mut() {
-            Some(word) if fold_into(symbol, &mut word.folded) => {
-                word.end = index + symbol.len_utf8();
-                true
+        let mut folded = String::new();
+        let goes_on = fold_into(symbol, &mut folded);
+        let end = index + symbol.len_utf8();
+        match found.last_mut().filter(|_| is_open && goes_on) {
+            Some(word) => {
+                word.folded.push_str(&folded);
+                word.end = end;
             }
-            _ => false,
-        };
-        if !is_open && found.len() > before {
-            found.pop();
+            None if goes_on => found.push(Word { folded, start: index, end }),
+            None => {}
         }
+        is_open = goes_on;
     }
     found
 }
@@ -53,7 +51,9 @@ pub(crate) fn split_name(name: &str) -> Vec<String> {
 
 fn fold_into(symbol: char, out: &mut String) -> bool {
     let plain = match symbol {
-        'ä' | 'à' | 'á' | 'â' | 'ã' | 'å' | 'ą' | 'Ä' | 'À' | 'Á' | 'Â' | 'Ã' | 'Å' | 'Ą' => "a",
+        'ä' | 'à' | 'á' | 'â' | 'ã' | 'å' | 'ą' | 'Ä' | 'À' | 'Á' | 'Â' | 'Ã' | 'Å' | 'Ą' => {
+            "a"
+        }
         'é' | 'è' | 'ê' | 'ë' | 'ę' | 'É' | 'È' | 'Ê' | 'Ë' | 'Ę' => "e",
         'í' | 'ì' | 'î' | 'ï' | 'Í' | 'Ì' | 'Î' | 'Ï' => "i",
         'ö' | 'ò' | 'ó' | 'ô' | 'õ' | 'ø' | 'Ö' | 'Ò' | 'Ó' | 'Ô' | 'Õ' | 'Ø' => "o",

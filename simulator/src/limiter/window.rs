@@ -34,7 +34,8 @@ impl Window {
         let tokens_max = (self.tokens_per_minute as f64 * scale) as u64;
         let request_wait = self.request_wait(now, requests_max);
         if !request_wait.is_zero() {
-            return self.reject(now, Limit::Requests, request_wait, terms);
+            let wait = request_wait.max(self.token_wait(now, charge, tokens_max));
+            return self.reject(now, Limit::Requests, wait, terms);
         }
         // A call that fails for its tokens has used its place among the requests all the same.
         self.requests.push_back(now);
