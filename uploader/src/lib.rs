@@ -1,1 +1,11 @@
-//! uploader
+//! Takes documents in over HTTP and shows their results. The database is the truth: nothing here
+//! waits for a worker except long-polls, which look at the rows. A module uses only modules
+//! listed above it.
+
+mod limits;
+mod error;
+mod ingest;
+mod http;
+
+pub use http::{router, serve};
+pub use limits::Limits;

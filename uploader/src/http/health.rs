@@ -1,0 +1,118 @@
+//! Whether the program is alive, whether it can serve, and what it counts.
+
+use super::{
+    app::{App, count},
+    request::Parameters,
+};
+use crate::error::{ApiError, Code};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderValue, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use shared::document::DocumentState;
+use std::{fmt::Display, sync::Arc, time::Duration};
+use utoipa::ToSchema;
+
+/// How long a service may take to say that it is there.
+const READY_MAX: Duration = Duration::from_secs(2);
+
+/// The media type of Prometheus' text format.
+const PROMETHEUS: HeaderValue =
+    HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+/// How the program is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Health {
+    /// `ok`, `degraded` or `unavailable`.
+    #[schema(example = "ok")]
+    status: &'static str,
+    /// Services without which nothing can be served, and why they do not answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<String>,
+    /// Services that do not answer although uploads go on without them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    degraded: Vec<String>,
+}
+
+/// Whether the program is alive
+#[utoipa::path(
+    get, path = "/healthz", tag = "operation",
+    responses((status = 200, description = "Alive", body = Health)),
+)]
+pub(super) async fn alive() -> Json<Health> {
+    Json(Health { status: "ok", missing: Vec::new(), degraded: Vec::new() })
+}
+
+/// Whether the program can serve, and what is missing
+#[utoipa::path(
+    get, path = "/readyz", tag = "operation",
+    responses(
+        (status = 200, description = "It can; without the queue it still takes uploads (`degraded`)", body = Health),
+        (status = 503, description = "It cannot", body = Health),
+    ),
+)]
+pub(super) async fn ready(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
+    let services = &app.services;
+    let (database, storage, queue) = tokio::join!(
+        answers("database", services.store.ready()),
+        answers("storage", services.blobs.ready()),
+        answers("queue", services.queue.ready()),
+    );
+    let missing: Vec<String> = database.into_iter().chain(storage).collect();
+    let degraded: Vec<String> = queue.into_iter().collect();
+    let (code, status) = match (missing.is_empty(), degraded.is_empty()) {
+        (true, true) => (StatusCode::OK, "ok"),
+        (true, false) => (StatusCode::OK, "degraded"),
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+    };
+    (code, Json(Health { status, missing, degraded }))
+}
+
+/// Why a service does not answer, if it does not.
+async fn answers<E: Display>(
+    name: &str,
+    ready: impl Future<Output = Result<(), E>>,
+) -> Option<String> {
+    let error = match tokio::time::timeout(READY_MAX, ready).await {
+        Ok(Ok(())) => return None,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {} seconds", READY_MAX.as_secs()),
+    };
+    // Most errors begin with the name of their service.
+    let named = format!("{name}: ");
+    Some(if error.starts_with(&named) { error } else { named + &error })
+}
+
+/// What is counted, for Prometheus
+#[utoipa::path(
+    get, path = "/metrics", tag = "operation",
+    responses(
+        (status = 200, description = "Prometheus' text format", body = String, content_type = "text/plain"),
+        (status = "default", description = "A problem", body = crate::error::Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn metrics(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, ApiError> {
+    Parameters::read(&uri, &[])?;
+    let Some(handle) = &app.metrics else {
+        return Err(ApiError::new(Code::UnknownRoute, "this program keeps no metrics"));
+    };
+    let gauges = [
+        ("sluice_queue_depth", DocumentState::Queued),
+        ("sluice_in_flight", DocumentState::Processing),
+    ];
+    for (name, state) in gauges {
+        match count(&app.services.store, state).await {
+            #[expect(clippy::cast_precision_loss, reason = "no queue is that long")]
+            Ok(count) => metrics::gauge!(name).set(count as f64),
+            // The other metrics matter most when a service is down.
+            Err(error) => {
+                tracing::warn!(%error, "a metric is not up to date");
+                break;
+            }
+        }
+    }
+    Ok(([(header::CONTENT_TYPE, PROMETHEUS)], handle.render()).into_response())
+}

@@ -1,0 +1,130 @@
+//! What a client asks for with its files, whether in the query or in fields of a form.
+
+use super::super::app::App;
+use crate::{
+    error::{ApiError, Code},
+    ingest::Stored,
+};
+use axum::http::{HeaderMap, HeaderName};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use shared::{
+    document::Priority,
+    schema::{SchemaRef, hexadecimal},
+    store::IdempotencyKey,
+};
+use std::collections::BTreeMap;
+
+/// The schema of those who ask for none.
+const SCHEMA_DEFAULT: &str = "generic";
+
+/// The longest name of a file that is kept, in characters.
+const FILENAME_CHARS_MAX: usize = 255;
+
+/// The longest key, in characters.
+const KEY_CHARS_MAX: usize = 255;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// What is asked for so far.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    schema: Option<(String, SchemaRef)>,
+    pub(super) metadata: Option<Map<String, Value>>,
+    pub(super) priority: Option<Priority>,
+    pub(super) filename: Option<String>,
+}
+
+impl Asked {
+    /// Notes one wish.
+    ///
+    /// # Errors
+    /// When it is impossible, or was given before.
+    pub(super) async fn set(&mut self, app: &App, name: &str, value: &str) -> Result<(), ApiError> {
+        let twice = match name {
+            "schema" => {
+                let reference = app.schema(value).await?;
+                self.schema.replace((value.to_owned(), reference)).is_some()
+            }
+            "priority" => {
+                let priority = value.parse().map_err(|error| ApiError::parameter(name, error))?;
+                self.priority.replace(priority).is_some()
+            }
+            "metadata" => {
+                let metadata = metadata(value, app.limits.metadata_bytes_max)?;
+                self.metadata.replace(metadata).is_some()
+            }
+            _ => {
+                let name = Some(filename(value)).filter(|name| !name.is_empty());
+                std::mem::replace(&mut self.filename, name).is_some()
+            }
+        };
+        if twice { Err(ApiError::parameter(name, "is given twice")) } else { Ok(()) }
+    }
+
+    /// The schema that is meant.
+    pub(super) async fn schema(&mut self, app: &App) -> Result<SchemaRef, ApiError> {
+        if let Some((_, reference)) = &self.schema {
+            return Ok(reference.clone());
+        }
+        let reference = app.schema(SCHEMA_DEFAULT).await?;
+        self.schema = Some((SCHEMA_DEFAULT.to_owned(), reference.clone()));
+        Ok(reference)
+    }
+
+    /// The key with a hash of everything that is asked for.
+    pub(super) fn idempotency(&self, key: String, files: &[Stored]) -> IdempotencyKey {
+        // The name as asked: a new version of the schema in between makes no other request of it.
+        let schema = self.schema.as_ref().map(|(asked, _)| asked.as_str());
+        let metadata: BTreeMap<_, _> = self.metadata.iter().flatten().collect();
+        let files: Vec<_> = files.iter().map(|file| (&file.filename, &file.sha256)).collect();
+        let everything = json!([schema, self.priority.unwrap_or_default(), metadata, files]);
+        let fingerprint = hexadecimal(&Sha256::digest(everything.to_string()));
+        IdempotencyKey { key, fingerprint }
+    }
+}
+
+fn metadata(text: &str, bytes_max: u64) -> Result<Map<String, Value>, ApiError> {
+    let invalid = |detail: String| {
+        let hint = r#"for example {"customer": "4711", "paid": false}"#;
+        ApiError::new(Code::InvalidMetadata, detail).hint(hint)
+    };
+    if text.len() as u64 > bytes_max {
+        return Err(invalid(format!("metadata is larger than {bytes_max} bytes")));
+    }
+    let value: Value = serde_json::from_str(text)
+        .map_err(|error| invalid(format!("metadata is not JSON: {error}")))?;
+    let Value::Object(metadata) = value else {
+        return Err(invalid("metadata is not a JSON object".to_owned()));
+    };
+    match metadata.iter().find(|(_, value)| value.is_array() || value.is_object()) {
+        None => Ok(metadata),
+        Some((key, _)) => {
+            let key: String = key.chars().take(80).collect();
+            Err(invalid(format!("metadata {key:?} is not a string, number, true, false or null")))
+        }
+    }
+}
+
+/// A name as it is kept: without control characters, not too long.
+pub(super) fn filename(given: &str) -> String {
+    given.trim().chars().filter(|c| !c.is_control()).take(FILENAME_CHARS_MAX).collect()
+}
+
+/// The key of the request, when it has one.
+///
+/// # Errors
+/// When it cannot be a key.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(key) = keys.next() else { return Ok(None) };
+    let text = key.to_str().unwrap_or_default();
+    let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if keys.next().is_some() || text.is_empty() || text.len() > KEY_CHARS_MAX || !visible {
+        let detail = format!(
+            "the Idempotency-Key must be 1 to {KEY_CHARS_MAX} visible ASCII characters, once"
+        );
+        return Err(ApiError::new(Code::InvalidIdempotencyKey, detail));
+    }
+    Ok(Some(text.to_owned()))
+}
