@@ -28,7 +28,7 @@ pub use slot::Slot;
 use crate::chat::Request;
 use lane::Lane;
 use limiter::Cost;
-use slot::{Seat, Seats, Waiting};
+use slot::{Seat, Seats, Step, Waiting};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -45,6 +45,12 @@ const WAIT_AGAIN: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct Pool {
     seats: Arc<Seats>,
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Pool").field("models", &self.models()).finish_non_exhaustive()
+    }
 }
 
 /// What a call needs before it may be sent.
@@ -128,8 +134,7 @@ impl Pool {
 
     /// What these tokens cost at a deployment, where its prices are configured.
     pub fn cost_of(&self, deployment: &str, tokens_input: u64, tokens_output: u64) -> Option<f64> {
-        let price =
-            |seat: &Arc<Seat>| seat.lock().price(deployment, tokens_input, tokens_output);
+        let price = |seat: &Arc<Seat>| seat.lock().price(deployment, tokens_input, tokens_output);
         self.seats.values().find_map(price)
     }
 
@@ -157,16 +162,16 @@ impl Pool {
         if wait > need.wait_max {
             return Err(AcquireError::Later { deployment, wait });
         }
-        let waiting = Waiting::enter(seat, need, asked);
+        let waiting = Waiting::enter(seat, need.cost(), need.interactive, asked);
         loop {
             let now = Instant::now();
             let alarm = match waiting.poll(now)? {
-                Ok(slot) => {
+                Step::Go(slot) => {
                     let waited = now.saturating_duration_since(asked);
                     metrics::histogram!("sluice_quota_wait_seconds").record(waited.as_secs_f64());
                     return Ok(slot);
                 }
-                Err(alarm) => alarm,
+                Step::Wait(alarm) => alarm,
             };
             if now >= deadline {
                 drop(waiting);

@@ -146,7 +146,11 @@ mod tests {
         let schema = r#"{"error":{"message":"Invalid schema for response_format 'invoice': ...","type":"invalid_request_error","param":"response_format","code":null}}"#;
         let large = r#"{"error":{"message":"max_tokens is too large: 99999. This model supports at most 16384","type":"invalid_request_error","param":"max_tokens","code":null}}"#;
         let html = "<html><body><h1>502 Bad Gateway</h1></body></html>";
-        let capacity = |code| format!(r#"{{"error":{{"code":"{code}","message":"The system is currently experiencing high demand"}}}}"#);
+        let capacity = |code| {
+            format!(
+                r#"{{"error":{{"code":"{code}","message":"The system is currently experiencing high demand"}}}}"#
+            )
+        };
         let table: &[(u16, &str, &str)] = &[
             (429, quota, "throttled 1000 ms"),
             (429, v1, "throttled 1000 ms"),
@@ -165,7 +169,11 @@ mod tests {
             (400, large, "refused Other"),
             (422, r#"{"detail":[{"loc":["body"]}]}"#, "refused Other"),
             (431, "", "refused Other"),
-            (401, r#"{"error":{"code":"401","message":"Access denied due to invalid subscription key"}}"#, "denied 401"),
+            (
+                401,
+                r#"{"error":{"code":"401","message":"Access denied due to invalid subscription key"}}"#,
+                "denied 401",
+            ),
             (403, r#"{"statusCode":403,"message":"Out of call volume quota."}"#, "denied 403"),
             (404, r#"{"error":{"code":"DeploymentNotFound","message":"no"}}"#, "denied 404"),
             (404, html, "denied 404"),
@@ -198,7 +206,8 @@ mod tests {
     fn a_capacity_wait_stays_bounded() {
         let headers = [("retry-after", "50")];
         let headers = headers.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap()));
-        let headers: HeaderMap = headers.map(|(n, v): (reqwest::header::HeaderName, _)| (n, v)).collect();
+        let headers: HeaderMap =
+            headers.map(|(n, v): (reqwest::header::HeaderName, _)| (n, v)).collect();
         let body = r#"{"error":{"code":"no_capacity"}}"#;
         let error = classify("d", 429, &headers, body);
         let CallError::Throttled { retry_after, .. } = error else { panic!("{error:?}") };

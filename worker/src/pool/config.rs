@@ -153,8 +153,7 @@ impl PoolConfig {
 
 impl DeploymentConfig {
     fn check(&self) -> Result<(), PoolError> {
-        let wrong =
-            |field, value| Err(PoolError::Value { name: self.name.clone(), field, value });
+        let wrong = |field, value| Err(PoolError::Value { name: self.name.clone(), field, value });
         let (azure, version) = match &self.provider {
             Provider::Azure { deployment, api_version } => (deployment.as_str(), &**api_version),
             Provider::OpenAi | Provider::Compatible => ("-", "-"),

@@ -176,7 +176,12 @@ impl Deployment {
     }
 
     /// Learns from how a call ended.
-    pub(super) fn settle(&mut self, reservation: &Reservation, outcome: &Outcome<'_>, now: Instant) {
+    pub(super) fn settle(
+        &mut self,
+        reservation: &Reservation,
+        outcome: &Outcome<'_>,
+        now: Instant,
+    ) {
         self.limiter.observe(outcome.limits, now);
         let error = match outcome.result {
             Ok((tokens_input, tokens_output)) => {

@@ -222,7 +222,8 @@ impl Lane {
                 continue;
             }
             let mut candidates = self.candidates(&cost, now);
-            if let choice @ (Choice::Denied | Choice::TooLong | Choice::Nobody) = pick(&candidates) {
+            if let choice @ (Choice::Denied | Choice::TooLong | Choice::Nobody) = pick(&candidates)
+            {
                 let error = self.fatal(choice, &cost);
                 self.decide(id, Err(error));
                 continue;
@@ -302,3 +303,7 @@ impl Lane {
         AcquireError::Denied { message: said.unwrap_or("it is not said why").to_owned() }
     }
 }
+
+#[cfg(test)]
+#[path = "lane_tests.rs"]
+mod tests;

@@ -46,7 +46,6 @@ pub(super) struct Reservation {
     id: u64,
     at: Instant,
     tokens: u64,
-    output_charged: u64,
 }
 
 /// What is given back of a reservation.
@@ -155,12 +154,7 @@ impl Limiter {
     /// Writes a call down as sent at this time.
     pub(super) fn reserve(&mut self, at: Instant, cost: &Cost) -> Reservation {
         self.next_id += 1;
-        let reservation = Reservation {
-            id: self.next_id,
-            at,
-            tokens: self.charge(cost),
-            output_charged: self.output_charge(cost),
-        };
+        let reservation = Reservation { id: self.next_id, at, tokens: self.charge(cost) };
         self.last = Some(self.last.map_or(at, |last| last.max(at)));
         self.enter(&reservation);
         reservation
@@ -200,11 +194,12 @@ impl Limiter {
         now: Instant,
     ) {
         let Model::Levels { tokens, .. } = &mut self.model else { return };
-        let input_charged = reservation.tokens.saturating_sub(reservation.output_charged);
         match self.kind {
-            LimiterKind::Ptu if tokens_input + tokens_output > 0 => {
-                let actual = tokens_input + self.output_weight * tokens_output;
-                tokens.take(now, actual as f64 - (input_charged + reservation.output_charged) as f64);
+            // A response that does not say what it used keeps its estimate.
+            LimiterKind::Ptu if tokens_input.max(tokens_output) > 0 => {
+                let output = self.output_weight.saturating_mul(tokens_output);
+                let actual = tokens_input.saturating_add(output);
+                tokens.take(now, actual as f64 - reservation.tokens as f64);
             }
             LimiterKind::Bucket => tokens.take(now, tokens_output as f64),
             _ => {}

@@ -197,10 +197,17 @@ fn jittered(sent: &[(f64, u64)], jitter: &[u32]) -> Vec<(f64, u64)> {
     sent
 }
 
+/// Pauses in ms, input and output tokens: bursts of small calls as well as single large ones.
+fn calls() -> impl Strategy<Value = Vec<(u64, u64, u64)>> {
+    let small = (0u64..900, 1u64..20, 0u64..20);
+    let large = (0u64..20_000, 1u64..400, 0u64..600);
+    prop::collection::vec(prop_oneof![3 => small, 1 => large], 1..90)
+}
+
 proptest! {
     #[test]
     fn no_trace_of_the_window_model_is_rejected(
-        calls in prop::collection::vec((0u64..20_000, 1u64..400, 0u64..600), 1..60),
+        calls in calls(),
         jitter in prop::collection::vec(0u32..299, 1..60),
     ) {
         for kind in [LimiterKind::Auto, LimiterKind::Window] {
@@ -214,7 +221,7 @@ proptest! {
 
     #[test]
     fn no_trace_of_the_bucket_model_is_rejected(
-        calls in prop::collection::vec((0u64..20_000, 1u64..900, 0u64..600), 1..60),
+        calls in calls(),
         jitter in prop::collection::vec(0u32..299, 1..60),
     ) {
         let sent = jittered(&trace(LimiterKind::Bucket, &calls), &jitter);

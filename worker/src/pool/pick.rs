@@ -89,7 +89,8 @@ mod tests {
     fn the_choice_follows_tier_then_load_then_time() {
         let now = Instant::now();
         let at = |seconds| now + Duration::from_secs(seconds);
-        let table: &[(&[(u32, Ready, f64)], Choice)] = &[
+        type Row<'a> = (&'a [(u32, Ready, f64)], Choice);
+        let table: &[Row] = &[
             (&[], Choice::Nobody),
             (&[(0, Ready::Now, 0.5), (0, Ready::Now, 0.1)], Choice::Now(1)),
             (&[(0, Ready::Now, 0.5), (0, Ready::Now, 0.5)], Choice::Now(0)),
@@ -98,7 +99,10 @@ mod tests {
             (&[(0, Ready::Full(at(1)), 0.0), (1, Ready::Now, 0.0)], Choice::Now(1)),
             (&[(0, Ready::At(at(9)), 0.0), (1, Ready::At(at(5)), 0.0)], Choice::Later(1, at(5))),
             (&[(1, Ready::At(at(5)), 0.0), (0, Ready::At(at(5)), 0.0)], Choice::Later(1, at(5))),
-            (&[(0, Ready::Denied(at(1)), 0.0), (0, Ready::At(at(5)), 0.0)], Choice::Later(1, at(5))),
+            (
+                &[(0, Ready::Denied(at(1)), 0.0), (0, Ready::At(at(5)), 0.0)],
+                Choice::Later(1, at(5)),
+            ),
             (&[(0, Ready::Denied(at(1)), 0.0), (0, Ready::Never, 0.0)], Choice::Denied),
             (&[(0, Ready::Never, 0.0), (1, Ready::Never, 0.0)], Choice::TooLong),
             (&[(0, Ready::Never, 0.0), (1, Ready::Now, 0.0)], Choice::Now(1)),

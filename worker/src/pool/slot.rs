@@ -6,9 +6,8 @@
 use super::deployment::{DeploymentState, DeploymentStatus, Outcome};
 use super::headers::Limits;
 use super::lane::{AcquireError, Grant, Lane, TicketId, Verdict};
-use super::limiter::Reservation;
+use super::limiter::{Cost, Reservation};
 use super::transport::{Answered, Transport};
-use super::Need;
 use crate::chat::{CallError, Reply, Request};
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -41,20 +40,28 @@ pub(super) struct Waiting {
     nudge: Arc<Notify>,
 }
 
+/// What a place in the queue has come to.
+pub(super) enum Step {
+    /// It became a slot.
+    Go(Slot),
+    /// Wait for a nudge, but no longer than until this time.
+    Wait(Option<Instant>),
+}
+
 impl Waiting {
     /// Queues up.
-    pub(super) fn enter(seat: &Arc<Seat>, need: &Need, now: Instant) -> Self {
+    pub(super) fn enter(seat: &Arc<Seat>, cost: Cost, interactive: bool, now: Instant) -> Self {
         let nudge = Arc::new(Notify::new());
-        let id = seat.lock().enter(need.cost(), need.interactive, Arc::clone(&nudge), now);
+        let id = seat.lock().enter(cost, interactive, Arc::clone(&nudge), now);
         Self { seat: Arc::clone(seat), id, nudge }
     }
 
-    /// The slot, or until when to wait for a nudge.
-    pub(super) fn poll(&self, now: Instant) -> Result<Result<Slot, Option<Instant>>, AcquireError> {
+    /// What has become of it.
+    pub(super) fn poll(&self, now: Instant) -> Result<Step, AcquireError> {
         let verdict = self.seat.lock().poll(self.id, now)?;
         Ok(match verdict {
-            Verdict::Granted(grant) => Ok(Slot::new(&self.seat, grant)),
-            Verdict::Wait(alarm) => Err(alarm),
+            Verdict::Granted(grant) => Step::Go(Slot::new(&self.seat, grant)),
+            Verdict::Wait(alarm) => Step::Wait(alarm),
         })
     }
 
@@ -135,12 +142,18 @@ impl Slot {
         let deployment = self.deployment.clone();
         let Some(transport) = self.seat.transports.get(self.index) else {
             let message = "it has no address".to_owned();
-            return Answered { limits, result: Err(CallError::Unreachable { deployment, message }) };
+            return Answered {
+                limits,
+                result: Err(CallError::Unreachable { deployment, message }),
+            };
         };
         let call_timeout = self.seat.call_timeout;
         timeout(call_timeout, transport.call(request)).await.unwrap_or_else(|_| {
             let message = format!("no answer within {} s", call_timeout.as_secs_f64());
-            Answered { limits, result: Err(CallError::Unknown { deployment, status: None, message }) }
+            Answered {
+                limits,
+                result: Err(CallError::Unknown { deployment, status: None, message }),
+            }
         })
     }
 }

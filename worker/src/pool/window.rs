@@ -87,9 +87,8 @@ impl Window {
 
     /// Tokens and requests in the last minute, and requests in the last ten seconds.
     pub(super) fn used(&self, now: Instant) -> (u64, u64, u64) {
-        let within = |period: Duration| {
-            self.log.partition_point(|entry| entry.at + period + MARGIN <= now)
-        };
+        let within =
+            |period: Duration| self.log.partition_point(|entry| entry.at + period + MARGIN <= now);
         let minute = self.log.iter().skip(within(MINUTE));
         let requests = self.log.len() - within(MINUTE);
         let recent = self.log.len() - within(TEN_SECONDS);

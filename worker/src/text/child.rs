@@ -1,0 +1,155 @@
+//! The child: limits itself before it reads a byte, then answers one file after the other, until
+//! its input ends.
+//!
+//! It holds no key, no connection and no file. It must know nothing of the parent but the frames
+//! on its standard streams.
+
+use super::{
+    html,
+    limits::{Limit, Limits, TextError},
+    pdf, pdf_extract, plain,
+};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::{Deserialize, Serialize};
+use shared::{document::Format, extraction::Pages};
+use std::{
+    any::Any,
+    io::{self, ErrorKind, Read, Write},
+    panic::{AssertUnwindSafe, catch_unwind},
+    process::ExitCode,
+    thread,
+};
+
+/// The variable by which the parent hands its limits over, as JSON.
+pub(super) const LIMITS: &str = "SLUICE_TEXT_LIMITS";
+
+/// What the child says once, as soon as its limits hold. A program that does not is no child.
+pub(super) const READY: [u8; 8] = *b"sluice 1";
+
+/// The longest head of a file.
+const HEAD_BYTES_MAX: u32 = 4096;
+
+/// Open files: the three standard streams. Nothing that is read can open another.
+const FILES_MAX: u64 = 3;
+
+/// Nested objects are read by recursion; this much of it is allowed.
+const STACK_BYTES: usize = 64 << 20;
+
+/// What a file is read with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Engine {
+    /// hayro with rows.
+    Hayro,
+    /// pdf-extract.
+    PdfExtract,
+}
+
+/// What comes before a file's bytes.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Head {
+    pub(super) format: Format,
+    pub(super) engine: Engine,
+    pub(super) bytes: u64,
+}
+
+/// What comes back: JSON, after its length in four bytes, the most significant first.
+pub(super) type Answer = Result<Pages, TextError>;
+
+/// Runs the child to its end: the body of the hidden subcommand that [`TextReader`] starts.
+///
+/// [`TextReader`]: super::reader::TextReader
+pub fn main() -> ExitCode {
+    let limits = std::env::var(LIMITS).ok().and_then(|text| serde_json::from_str(&text).ok());
+    let Some(limits): Option<Limits> = limits else {
+        return ExitCode::from(2);
+    };
+    // A page that breaks the reader is reported by its number, not by a trace: standard error is
+    // for the last words of a runtime that aborts.
+    std::panic::set_hook(Box::new(|_| {}));
+    if confine(&limits).is_err() {
+        return ExitCode::from(3);
+    }
+    let serve = move || serve(&limits);
+    let served = thread::Builder::new().stack_size(STACK_BYTES).spawn(serve);
+    match served.map(thread::JoinHandle::join) {
+        Ok(Ok(Ok(()))) => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+fn confine(limits: &Limits) -> io::Result<()> {
+    let set =
+        |resource, most| setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
+    set(Resource::As, limits.memory_bytes_max)?;
+    set(Resource::Core, 0)?;
+    set(Resource::Fsize, 0)?;
+    set(Resource::Nofile, FILES_MAX)?;
+    Ok(())
+}
+
+/// Allows the next file its processor time, on top of what was used before.
+fn allow_time(seconds: u64) -> io::Result<()> {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime).tv_sec;
+    let until = u64::try_from(used).unwrap_or_default().saturating_add(seconds).saturating_add(1);
+    let maximum = getrlimit(Resource::Cpu).maximum;
+    Ok(setrlimit(Resource::Cpu, Rlimit { current: Some(until), maximum })?)
+}
+
+fn serve(limits: &Limits) -> io::Result<()> {
+    let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
+    output.write_all(&READY)?;
+    output.flush()?;
+    loop {
+        let head = match frame(&mut input) {
+            Ok(head) => head,
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let head: Head = serde_json::from_slice(&head)?;
+        allow_time(limits.cpu_seconds_max)?;
+        let mut bytes = Vec::new();
+        if head.bytes > limits.input_bytes_max {
+            return Err(io::Error::other("the file is too long"));
+        }
+        input.by_ref().take(head.bytes).read_to_end(&mut bytes)?;
+        if (bytes.len() as u64) < head.bytes {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        let answer = read(&head, &bytes, limits);
+        let mut json = serde_json::to_vec(&answer)?;
+        if json.len() as u64 > limits.output_bytes_max {
+            json = serde_json::to_vec(&Answer::Err(limits.exceeded(Limit::Output)))?;
+        }
+        let length = u32::try_from(json.len()).map_err(io::Error::other)?;
+        output.write_all(&length.to_be_bytes())?;
+        output.write_all(&json)?;
+        output.flush()?;
+    }
+}
+
+fn frame(input: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    input.read_exact(&mut length)?;
+    let length = u32::from_be_bytes(length);
+    if length > HEAD_BYTES_MAX {
+        return Err(io::Error::other("the head is too long"));
+    }
+    let mut frame = vec![0; length as usize];
+    input.read_exact(&mut frame)?;
+    Ok(frame)
+}
+
+/// Reads one file, and survives a reader that panics.
+pub(super) fn read(head: &Head, bytes: &[u8], limits: &Limits) -> Answer {
+    let pages_max = limits.pages_max;
+    let read = || match (head.format, head.engine) {
+        (Format::Pdf, Engine::Hayro) => pdf::read(bytes, pages_max),
+        (Format::Pdf, Engine::PdfExtract) => pdf_extract::read(bytes, pages_max),
+        (Format::Html, _) => html::read(bytes),
+        (Format::Text, _) => plain::read_text(bytes, pages_max),
+        (Format::Markdown, _) => plain::read_markdown(bytes),
+    };
+    let broken =
+        |panic: Box<dyn Any + Send>| Err(TextError::Unreadable(pdf::broken_by(panic.as_ref())));
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(broken)
+}

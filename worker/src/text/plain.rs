@@ -1,0 +1,72 @@
+//! Plain text and Markdown: they are text already.
+//!
+//! It must know nothing of other formats.
+
+use super::limits::TextError;
+use shared::extraction::{Page, Pages};
+
+/// Part of replay keys: change it whenever the same bytes give other pages.
+const ENGINE: &str = "plain-1";
+
+/// A form feed starts a new page.
+const PAGE_BREAK: char = '\u{c}';
+
+/// Plain text. A form feed starts a page.
+pub(super) fn read_text(bytes: &[u8], pages_max: u32) -> Result<Pages, TextError> {
+    let text = decode(bytes)?;
+    // A form feed at the very end closes the last page and does not open another.
+    let text = text.trim_end_matches(PAGE_BREAK);
+    let pages = u32::try_from(text.split(PAGE_BREAK).count()).unwrap_or(u32::MAX);
+    if pages > pages_max {
+        return Err(TextError::TooManyPages { pages, max: pages_max });
+    }
+    Ok(of_texts(ENGINE, text.split(PAGE_BREAK).map(str::to_owned)))
+}
+
+/// Markdown, as it is, on one page.
+pub(super) fn read_markdown(bytes: &[u8]) -> Result<Pages, TextError> {
+    Ok(of_texts(ENGINE, [decode(bytes)?]))
+}
+
+/// Pages numbered from 1 with these texts.
+pub(super) fn of_texts(engine: &str, texts: impl IntoIterator<Item = String>) -> Pages {
+    let page = |(number, text)| Page { number, text, error: None };
+    let pages = (1..).zip(texts).map(page).collect();
+    Pages { engine: engine.to_owned(), pages, warnings: Vec::new() }
+}
+
+/// UTF-8 without a byte order mark and with `\n` at the end of each line.
+pub(super) fn decode(bytes: &[u8]) -> Result<String, TextError> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let at = error.valid_up_to();
+        TextError::Unreadable(format!("it is not UTF-8: byte {at} does not belong to a character"))
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    Ok(text.replace("\r\n", "\n").replace('\r', "\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_kept_and_form_feeds_part_pages() {
+        let check = |bytes: &[u8], expected: &[&str]| {
+            let pages = read_text(bytes, 10).unwrap();
+            assert_eq!(pages.pages.iter().map(|page| &page.text).collect::<Vec<_>>(), expected);
+            assert!((1..).zip(&pages.pages).all(|(number, page)| page.number == number));
+        };
+        check(b"one\r\ntwo\rthree", &["one\ntwo\nthree"]);
+        check("\u{feff}Größe".as_bytes(), &["Größe"]);
+        check(b"one\x0ctwo\x0c", &["one", "two"]);
+        check(b"", &[""]);
+    }
+
+    #[test]
+    fn other_bytes_are_refused() {
+        let Err(TextError::Unreadable(message)) = read_text(b"abc\xff", 10) else { panic!() };
+        assert!(message.contains("byte 3"), "{message}");
+        assert_eq!(read_text(b"a\x0cb\x0cc", 2), Err(TextError::TooManyPages { pages: 3, max: 2 }));
+        assert!(read_markdown(b"\xc3").is_err());
+    }
+}

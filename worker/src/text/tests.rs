@@ -1,0 +1,335 @@
+//! What reading promises, on real and on hostile files. The tests that need a child process run
+//! where `SLUICE_TEXT_CHILD` names a program that calls `child::main`, with its arguments.
+
+use super::{
+    child::{Engine, Head, read},
+    limits::{Limits, TextError},
+    reader::TextReader,
+};
+use bytes::Bytes;
+use serde_json::Value;
+use shared::{document::Format, extraction::Pages};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+fn text(bytes: &[u8], format: Format) -> Result<Pages, TextError> {
+    let head = Head { format, engine: Engine::Hayro, bytes: bytes.len() as u64 };
+    read(&head, bytes, &Limits::default())
+}
+
+fn file(path: &str) -> Vec<u8> {
+    let path = root().join(path);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn root() -> PathBuf {
+    let here = std::env::var_os("SLUICE_ROOT").map(PathBuf::from);
+    here.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+}
+
+#[test]
+fn html_is_what_a_browser_shows() {
+    let html = "<html><head><style>p{}</style><script>alert(1)</script></head><body>\
+        <h1>Order</h1><table><tr><th>Item</th><th>Amount</th></tr>\
+        <tr><td>Bolts</td><td>12.00</td></tr></table></body></html>";
+    let page = text(html.as_bytes(), Format::Html).unwrap().pages.remove(0).text;
+    assert!(page.contains("Order") && !page.contains("alert"), "{page}");
+    let row = page.lines().find(|line| line.contains("Bolts")).unwrap();
+    assert!(row.contains("12.00"), "{page}");
+}
+
+#[test]
+fn the_visible_is_read_and_the_hidden_counted() {
+    let pages = text(&file("fixtures/hostile/hidden-text.pdf"), Format::Pdf).unwrap();
+    let text = &pages.pages[0].text;
+    assert_eq!(text.matches("VISIBLE").count(), 3, "{text}");
+    assert!(!text.contains("HIDDEN"), "{text}");
+    // Blanks are not counted.
+    let hidden = "HIDDENmodethree HIDDENwhiteonpaper HIDDENtiny HIDDENoffpage HIDDENabovepage \
+        HIDDENtransparent HIDDENoutoftheclip HIDDENblueonabluebar";
+    let count = hidden.chars().filter(|c| !c.is_whitespace()).count();
+    assert_eq!(pages.warnings, [format!("page 1: {count} hidden characters were left out")]);
+}
+
+/// A PDF of one page, 100 points wide and high, with this content.
+fn page(content: &str) -> Vec<u8> {
+    let length = content.len();
+    format!(
+        "%PDF-1.7\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n\
+        2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n\
+        3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 100 100]/Contents 4 0 R/Resources<</Font<<\
+        /F<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>>>>>>>endobj\n\
+        4 0 obj<</Length {length}>>stream\n{content}\nendstream endobj\n\
+        trailer<</Root 1 0 R>>\n%%EOF"
+    )
+    .into_bytes()
+}
+
+#[test]
+fn the_layer_under_a_scan_is_read() {
+    let check = |side: u8, expected: &str, warning: &str| {
+        let content = format!(
+            "q {side} 0 0 {side} 0 0 cm BI /W 1/H 1/BPC 8/CS/G ID x EI Q \
+            BT 3 Tr /F 9 Tf 10 50 Td (Total 12.00) Tj ET"
+        );
+        let pages = text(&page(&content), Format::Pdf).unwrap();
+        assert_eq!(pages.pages[0].text.trim(), expected);
+        assert!(pages.warnings[0].contains(warning), "{:?}", pages.warnings);
+    };
+    check(100, "Total 12.00", "invisible layer over a picture");
+    check(40, "", "10 hidden characters were left out");
+}
+
+#[test]
+fn turned_pages_and_doubled_glyphs_are_read() {
+    let check = |content: &str, expected: &str| {
+        let pages = text(&page(content), Format::Pdf).unwrap();
+        assert_eq!(pages.pages[0].text.trim(), expected);
+        assert!(pages.warnings.is_empty(), "{:?}", pages.warnings);
+    };
+    check("BT /F 9 Tf 0 1 -1 0 20 20 Tm (upwards it goes) Tj ET", "upwards it goes");
+    check("BT /F 9 Tf -1 0 0 -1 90 20 Tm (head over) Tj ET", "head over");
+    check("BT /F 9 Tf 9 50 Td (fat) Tj 0.3 0 Td (fat) Tj ET", "fat");
+    check("BT 2 Tr /F 9 Tf 9 50 Td (edged) Tj ET", "edged");
+}
+
+/// The real documents and what is known of them; empty where the folder is not there.
+fn documents() -> Vec<(String, Vec<u8>, Value)> {
+    let folder = root().join("../shared/documents");
+    let Ok(manifest) = std::fs::read(folder.join("manifest.json")) else {
+        println!("SKIPPED: {} is not there", folder.display());
+        return Vec::new();
+    };
+    let manifest: Vec<Value> = serde_json::from_slice(&manifest).unwrap();
+    let entry = |entry: Value| {
+        let name = entry["file"].as_str().unwrap().to_owned();
+        (name.clone(), std::fs::read(folder.join(name)).unwrap(), entry["expect"].clone())
+    };
+    manifest.into_iter().map(entry).collect()
+}
+
+fn printed(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+#[test]
+fn real_documents_end_as_expected() {
+    for (name, bytes, expect) in documents() {
+        let all = text(&bytes, Format::Pdf);
+        let state = expect["state"].as_str().unwrap_or_default();
+        let code = expect["failure"].as_str().or(expect["code"].as_str()).unwrap_or_default();
+        let said = format!("{state} {code}");
+        println!("{name}: {expect:.0} -> {:?}", all.as_ref().map(|p| (p.pages.len(), &p.warnings)));
+        match &all {
+            Err(error) => assert!(
+                said.contains("password") && *error == TextError::PasswordRequired,
+                "{name}: {error}"
+            ),
+            Ok(pages) => {
+                let is_empty = pages.without_text().len() == pages.pages.len();
+                assert_eq!(is_empty, said.contains("no_text"), "{name}: {pages:?}");
+                assert!(pages.pages.iter().all(|page| page.error.is_none()), "{name}");
+                assert_eq!(all, text(&bytes, Format::Pdf), "{name}: not the same twice");
+            }
+        }
+    }
+}
+
+#[test]
+fn printed_fields_stand_in_the_text() {
+    let fields = [
+        ("number", "invoice_number"),
+        ("seller", "seller"),
+        ("buyer", "buyer"),
+        ("vat", "vat_id"),
+        ("total", "grand_total"),
+        ("net", "net_total"),
+    ];
+    let (mut found, mut missing) = (0, Vec::new());
+    for (name, bytes, expect) in documents() {
+        let Some(values) = expect["fields"].as_object() else { continue };
+        let pages = text(&bytes, Format::Pdf).unwrap();
+        let all = printed(&pages.pages.iter().map(|page| page.text.as_str()).collect::<String>());
+        for (flag, field) in fields {
+            let Some(value) = values.get(field).and_then(Value::as_str) else { continue };
+            if expect["printed"][flag] != Value::Bool(true) {
+                continue;
+            }
+            if all.contains(&printed(value)) {
+                found += 1;
+            } else {
+                missing.push(format!("{name}: {field} {value}"));
+            }
+        }
+    }
+    println!("{found} printed fields found, missing: {missing:#?}");
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn both_engines_read_the_same_words() {
+    for (name, bytes, _) in documents() {
+        if !name.starts_with("zugferd-2p1") && !name.contains("facture-fr") {
+            continue;
+        }
+        let head = Head { format: Format::Pdf, engine: Engine::PdfExtract, bytes: 0 };
+        let other = read(&head, &bytes, &Limits::default()).unwrap();
+        let ours = text(&bytes, Format::Pdf).unwrap();
+        assert_eq!(other.pages.len(), ours.pages.len());
+        let words = |pages: &Pages| {
+            let mut all: Vec<char> = printed(&pages.pages[0].text).chars().collect();
+            all.sort_unstable();
+            all.into_iter().collect::<String>()
+        };
+        assert_eq!(words(&ours), words(&other), "{name}");
+    }
+}
+
+/// A reader whose children are real processes.
+fn reader(engine: Engine, limits: Limits) -> Option<TextReader> {
+    let Some(line) = std::env::var_os("SLUICE_TEXT_CHILD") else {
+        println!("SKIPPED: SLUICE_TEXT_CHILD names no program");
+        return None;
+    };
+    let line = line.into_string().unwrap();
+    let mut words = line.split_whitespace();
+    let program = PathBuf::from(words.next().unwrap());
+    Some(TextReader::new(program, words.map(Into::into).collect(), engine, limits, 2))
+}
+
+fn hostile(name: &str) -> Bytes {
+    file(&format!("fixtures/hostile/{name}.pdf")).into()
+}
+
+const FRUGAL: Limits = Limits {
+    memory_bytes_max: 256 << 20,
+    cpu_seconds_max: 2,
+    wall: Duration::from_secs(20),
+    output_bytes_max: 1 << 20,
+    pages_max: 2000,
+    input_bytes_max: 1 << 20,
+};
+
+async fn good(reader: &TextReader) {
+    let pages = reader.read(Bytes::from_static(b"good"), Format::Text).await.unwrap();
+    assert_eq!(pages.pages[0].text, "good");
+}
+
+/// What each hostile file must come to, by either engine.
+fn is_right(name: &str, end: &Result<Pages, TextError>) -> bool {
+    match name {
+        "encrypted" => matches!(end, Err(TextError::PasswordRequired)),
+        "too-many-pages" => matches!(end, Err(TextError::TooManyPages { pages: 2500, max: 2000 })),
+        "garbage" | "zero-pages" | "deep-nesting" => matches!(end, Err(TextError::Unreadable(_))),
+        "flate-bomb" => matches!(end, Err(TextError::LimitExceeded(why)) if why.contains("memory")),
+        "endless-loop" => {
+            matches!(end, Err(TextError::LimitExceeded(why)) if why.contains("processor"))
+        }
+        "no-text" => matches!(end, Ok(pages) if pages.without_text() == [1]),
+        "truncated" => {
+            matches!(end, Ok(pages) if pages.pages[0].text.contains("Line 37 of the first page"))
+        }
+        _ => !matches!(end, Err(TextError::Unavailable(_))),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_files_harm_nothing_else() {
+    let Some(reader) = reader(Engine::Hayro, FRUGAL) else { return };
+    let names = [
+        "truncated",
+        "garbage",
+        "deep-nesting",
+        "flate-bomb",
+        "endless-loop",
+        "zero-pages",
+        "encrypted",
+        "no-text",
+        "hidden-text",
+        "too-many-pages",
+    ];
+    for name in names {
+        let started = Instant::now();
+        let end = reader.read(hostile(name), Format::Pdf).await;
+        println!("{name}: {:?} {end:?}", started.elapsed());
+        assert!(is_right(name, &end), "{name}: {end:?}");
+        good(&reader).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_engine_is_held_as_tightly() {
+    let Some(reader) = reader(Engine::PdfExtract, FRUGAL) else { return };
+    for name in ["truncated", "garbage", "deep-nesting", "flate-bomb", "endless-loop", "encrypted"]
+    {
+        let end = reader.read(hostile(name), Format::Pdf).await;
+        println!("{name}: {end:?}");
+        assert!(!matches!(end, Err(TextError::Unavailable(_))), "{name}: {end:?}");
+        good(&reader).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_limit_has_its_end() {
+    let check = async |limits: Limits, name: &str, expected: &str| {
+        let Some(reader) = reader(Engine::Hayro, limits) else { return };
+        let end = reader.read(hostile(name), Format::Pdf).await.unwrap_err();
+        assert!(end.to_string().contains(expected), "{end}");
+        assert!(end.failure().is_some());
+    };
+    let wall = Duration::from_millis(200);
+    check(Limits { wall, ..FRUGAL }, "endless-loop", "more than 0 s of time").await;
+    check(Limits { input_bytes_max: 9, ..FRUGAL }, "no-text", "9 bytes of file").await;
+    check(Limits { output_bytes_max: 9, ..FRUGAL }, "hidden-text", "9 bytes of text").await;
+    check(Limits { pages_max: 0, ..FRUGAL }, "no-text", "1 pages; at most 0").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_warm_child_fails_no_innocent_document() {
+    let Some(reader) = reader(Engine::Hayro, FRUGAL) else { return };
+    // More than one child serves in its life.
+    for _ in 0..25 {
+        good(&reader).await;
+    }
+    // The warm child dies of this one; only the fresh child's end is the document's fault.
+    let end = reader.read(hostile("flate-bomb"), Format::Pdf).await;
+    assert!(is_right("flate-bomb", &end), "{end:?}");
+    good(&reader).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_read_kills_its_child() {
+    // Children of other tests run at the same time: this number tells ours.
+    let limits = Limits { cpu_seconds_max: 7_654, ..FRUGAL };
+    let Some(reader) = reader(Engine::Hayro, limits) else { return };
+    good(&reader).await;
+    assert_eq!(children("7654"), 1);
+    let read = reader.read(hostile("endless-loop"), Format::Pdf);
+    assert!(tokio::time::timeout(Duration::from_millis(300), read).await.is_err());
+    let gone = async {
+        while children("7654") > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), gone).await.unwrap();
+    good(&reader).await;
+}
+
+/// How many living processes have this in their environment.
+fn children(mark: &str) -> usize {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let environments =
+        processes.filter_map(|process| std::fs::read(process.path().join("environ")).ok());
+    environments.filter(|bytes| String::from_utf8_lossy(bytes).contains(mark)).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_child_is_an_outage() {
+    for program in ["/bin/true", "/nowhere/at/all"] {
+        let reader = TextReader::new(program.into(), Vec::new(), Engine::Hayro, FRUGAL, 1);
+        let end = reader.read(Bytes::from_static(b"good"), Format::Text).await.unwrap_err();
+        assert!(matches!(end, TextError::Unavailable(_)) && end.failure().is_none(), "{end:?}");
+    }
+}
