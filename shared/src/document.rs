@@ -144,7 +144,18 @@ impl FromStr for DocumentState {
 
 /// Who is served first when work waits.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Priority {
@@ -471,7 +482,8 @@ mod tests {
         let late = DocumentId::new(Timestamp::from_second(1_700_000_001).unwrap());
         assert!(early < late);
         assert_eq!(early.as_str().parse::<DocumentId>().unwrap(), early);
-        for bad in ["", "doc_", "doc_../../etc/passwd", "x", "doc_0193A1C2F0B47D3E9A51C0FFEE123456"] {
+        for bad in ["", "doc_", "doc_../../etc/passwd", "x", "doc_0193A1C2F0B47D3E9A51C0FFEE123456"]
+        {
             assert!(bad.parse::<DocumentId>().is_err(), "{bad}");
         }
     }

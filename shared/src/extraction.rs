@@ -2,7 +2,10 @@
 //!
 //! Plain data. It must know nothing of how text is read or models are asked.
 
-use crate::{document::{DocumentId, DocumentState}, schema::SchemaRef};
+use crate::{
+    document::{DocumentId, DocumentState},
+    schema::SchemaRef,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;

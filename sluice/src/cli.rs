@@ -48,7 +48,9 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  sluice extract invoice.pdf --schema invoice")]
     Extract(extract::Extract),
     /// Upload files or folders to a running uploader
-    #[command(after_help = "Example:\n  sluice upload invoices/ --schema invoice --recursive --wait")]
+    #[command(
+        after_help = "Example:\n  sluice upload invoices/ --schema invoice --recursive --wait"
+    )]
     Upload(upload::Upload),
     /// Look at and act on documents
     #[command(after_help = "Example:\n  sluice documents list --state failed\n  \
@@ -74,9 +76,7 @@ pub(crate) enum Command {
 /// Does what the command line says.
 pub(crate) fn run(cli: Cli) -> Result<(), End> {
     let environment = environment();
-    let load = || {
-        shared::config::load(cli.config.as_deref(), &environment).map_err(End::usage)
-    };
+    let load = || shared::config::load(cli.config.as_deref(), &environment).map_err(End::usage);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     // Commands for people log warnings only, services log what they do.
     let quiet = |config: &Config| telemetry::init(&config.log, Some("warn"));

@@ -115,7 +115,11 @@ fn show(rows: &[Row], running: &Running) -> io::Result<()> {
     }
     if let Some(first) = rows.iter().find(|row| upload::ended_well(&row.outcome)) {
         writeln!(out, "\nThe extraction of {}:", first.file)?;
-        writeln!(out, "{}", serde_json::to_string_pretty(&first.outcome).map_err(io::Error::other)?)?;
+        writeln!(
+            out,
+            "{}",
+            serde_json::to_string_pretty(&first.outcome).map_err(io::Error::other)?
+        )?;
     }
     if let Some(address) = running.address {
         writeln!(

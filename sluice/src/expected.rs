@@ -53,7 +53,12 @@ pub(crate) fn verified(extraction: &Value) -> f64 {
     if known == 0 { 1.0 } else { proven as f64 / known as f64 }
 }
 
-fn compare(path: &str, expected: &Value, got: &Value, differ: &mut impl FnMut(&str, &Value, &Value)) {
+fn compare(
+    path: &str,
+    expected: &Value,
+    got: &Value,
+    differ: &mut impl FnMut(&str, &Value, &Value),
+) {
     match (expected, got) {
         (Value::Object(expected), Value::Object(_)) => {
             for (key, value) in expected {

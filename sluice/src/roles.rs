@@ -46,7 +46,9 @@ pub(crate) async fn run(config: Config, roles: Roles) -> Result<(), End> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-    tracing::info!("draining: what runs is finished, what waits goes back; signal again to stop now");
+    tracing::info!(
+        "draining: what runs is finished, what waits goes back; signal again to stop now"
+    );
     let hard = running.hard.clone();
     let stopped = running.stop();
     tokio::pin!(stopped);
@@ -90,9 +92,9 @@ pub(crate) async fn start(config: Config, roles: Roles) -> Result<Running, End> 
         running.roles.push(tokio::spawn(worker::consume::run(worker, hard)));
     }
     if roles.uploader {
-        let listener = TcpListener::bind(&config.listen).await.map_err(|error| {
-            End::Usage(format!("cannot listen on {}: {error}", config.listen))
-        })?;
+        let listener = TcpListener::bind(&config.listen)
+            .await
+            .map_err(|error| End::Usage(format!("cannot listen on {}: {error}", config.listen)))?;
         running.address = Some(listener.local_addr()?);
         let router = uploader::router(services.clone(), uploader::Limits::from(&config), metrics);
         let serve = uploader::serve(router, listener, soft);

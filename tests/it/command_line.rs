@@ -154,8 +154,17 @@ async fn migrate_makes_a_database() {
 #[tokio::test]
 async fn every_command_has_help_with_an_example() {
     for command in [
-        "demo", "up", "uploader", "worker", "extract", "upload", "documents", "schema", "config",
-        "simulate", "migrate",
+        "demo",
+        "up",
+        "uploader",
+        "worker",
+        "extract",
+        "upload",
+        "documents",
+        "schema",
+        "config",
+        "simulate",
+        "migrate",
     ] {
         let (code, out, _) = run(&[command, "--help"], folder().path(), &[]).await;
         assert_eq!(code, 0, "{command}");

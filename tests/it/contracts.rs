@@ -322,7 +322,8 @@ async fn workers_are_counted_while_they_live() {
 async fn a_message_is_delivered_until_it_is_acknowledged() {
     let engines = engines().await;
     let queue = &engines.queue;
-    let message = |number: i64| JobMessage::new(DocumentId::new(clock::now()), number, clock::now());
+    let message =
+        |number: i64| JobMessage::new(DocumentId::new(clock::now()), number, clock::now());
     let (bulk, urgent) = (message(1), message(2));
     let both = [(bulk.clone(), Priority::Bulk), (urgent.clone(), Priority::Interactive)];
     queue.publish(&both).await.unwrap();

@@ -173,7 +173,8 @@ impl Place {
     pub async fn ended(&self, document: &Value) -> Value {
         let id = document["id"].as_str().expect("a document has an id");
         let ended = async || {
-            let answer = self.http.get(self.url(&format!("/v1/documents/{id}?wait=5"))).send().await;
+            let answer =
+                self.http.get(self.url(&format!("/v1/documents/{id}?wait=5"))).send().await;
             let document: Value = answer.ok()?.json().await.ok()?;
             let open = matches!(document["state"].as_str(), Some("queued" | "processing") | None);
             (!open).then_some(document)
@@ -267,11 +268,16 @@ fn free_port() -> u16 {
 }
 
 /// Runs a command of the binary to its end: exit code, stdout, stderr.
-pub async fn run(arguments: &[&str], folder: &Path, environment: &[(&str, &str)]) -> (i32, String, String) {
+pub async fn run(
+    arguments: &[&str],
+    folder: &Path,
+    environment: &[(&str, &str)],
+) -> (i32, String, String) {
     let mut command = Command::new(binary());
     command.args(arguments).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
     // Keys of whoever runs the tests must not reach anything.
-    for name in ["OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY", "SLUICE_CONFIG"] {
+    for name in ["OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY", "SLUICE_CONFIG"]
+    {
         command.env_remove(name);
     }
     command.envs(environment.iter().copied());

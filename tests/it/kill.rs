@@ -59,8 +59,14 @@ async fn results(place: &Place, documents: &[Value]) -> BTreeMap<String, Value> 
 /// Kills workers, one after the other, while they work: at named points, then at random.
 async fn massacre(place: &Place, kills: usize) {
     const POINTS: [&str; 8] = [
-        "claimed", "text-saved", "intended", "answered", "reply-saved", "call-ended",
-        "result-saved", "finished",
+        "claimed",
+        "text-saved",
+        "intended",
+        "answered",
+        "reply-saved",
+        "call-ended",
+        "result-saved",
+        "finished",
     ];
     let mut workers: Vec<Process> = Vec::new();
     for kill in 0..kills {
@@ -104,7 +110,8 @@ async fn nothing_is_lost_changed_or_paid_too_often_when_workers_die() {
     crate::harness::until("the doubled messages are consumed", async || {
         let db = rusqlite::Connection::open(place.folder.path().join("sluice.db")).unwrap();
         db.busy_timeout(PATIENCE).unwrap();
-        let left: i64 = db.query_row("SELECT count(*) FROM messages", [], |row| row.get(0)).unwrap();
+        let left: i64 =
+            db.query_row("SELECT count(*) FROM messages", [], |row| row.get(0)).unwrap();
         (left == 0).then_some(())
     })
     .await;

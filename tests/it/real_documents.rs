@@ -92,8 +92,14 @@ async fn extract_prints_json_of_a_real_document() {
     }
     let place = Place::new(vec![fast("sweden")], "").await;
     let config = place.folder.path().join("sluice.toml");
-    let arguments =
-        ["--config", config.to_str().unwrap(), "extract", file.to_str().unwrap(), "--schema", "invoice"];
+    let arguments = [
+        "--config",
+        config.to_str().unwrap(),
+        "extract",
+        file.to_str().unwrap(),
+        "--schema",
+        "invoice",
+    ];
     let (code, out, err) = run(&arguments, place.folder.path(), &[]).await;
     assert_eq!(code, 0, "{err}");
     let extraction: Value = serde_json::from_str(&out).unwrap();

@@ -40,7 +40,8 @@ async fn hostile_files_end_with_their_reason_and_harm_nobody() {
     }
     assert!(!sluice.has_ended(), "a hostile file ended the worker");
     let present = std::fs::read_dir(repository().join("fixtures/hostile")).unwrap();
-    let pdfs = present.filter(|e| e.as_ref().unwrap().path().extension().is_some_and(|x| x == "pdf"));
+    let pdfs =
+        present.filter(|e| e.as_ref().unwrap().path().extension().is_some_and(|x| x == "pdf"));
     assert!(pdfs.count() <= HOSTILE.len(), "a hostile file has no expected end here");
 }
 
@@ -48,8 +49,7 @@ async fn hostile_files_end_with_their_reason_and_harm_nobody() {
 async fn hidden_text_reaches_neither_model_nor_evidence() {
     let place = Place::new(vec![fast("sweden")], "").await;
     let _sluice = place.start("up").await;
-    let document =
-        place.upload("hidden.pdf", "generic", fixture("hostile/hidden-text.pdf")).await;
+    let document = place.upload("hidden.pdf", "generic", fixture("hostile/hidden-text.pdf")).await;
     let extraction = place.extraction(&document).await;
     assert!(!extraction["warnings"].as_array().unwrap().is_empty(), "{extraction}");
 }

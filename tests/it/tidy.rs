@@ -48,8 +48,7 @@ fn a_module_uses_only_modules_listed_above_it() {
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
             for (used, their) in &rank {
                 let uses = code.contains(&format!("crate::{used}::"))
-                    || code.contains(&format!("    {used}::"))
-                        && code.contains("use crate::{");
+                    || code.contains(&format!("    {used}::")) && code.contains("use crate::{");
                 assert!(
                     !uses || their <= own,
                     "{krate}/{}: uses {used}, which is listed below it",
@@ -78,9 +77,8 @@ fn files_and_modules_stay_small_and_named() {
             assert!(!banned.contains(&name.as_ref()), "{shown}: name it by the thing");
         }
     }
-    let lines = |path: &str| {
-        std::fs::read_to_string(repository().join(path)).unwrap().lines().count()
-    };
+    let lines =
+        |path: &str| std::fs::read_to_string(repository().join(path)).unwrap().lines().count();
     assert!(lines("sluice/src/main.rs") <= 40);
     assert!(lines("ARCHITECTURE.md") <= 120, "two pages at most");
 }

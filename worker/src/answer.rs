@@ -51,8 +51,9 @@ pub(crate) async fn answer(
         waited: Duration::ZERO,
         model_ms: 0,
     };
+    let read = if total > 1 { validate::part } else { validate::whole };
     let first = say(worker, claim, Question { request: request.clone(), label }, &mut part).await?;
-    let faults = match validate::validate(schema, &first.content) {
+    let faults = match read(schema, &first.content) {
         Ok(data) => return Ok(Part { data, ..part }),
         Err(faults) => faults,
     };
@@ -60,10 +61,11 @@ pub(crate) async fn answer(
     let request = repair::request(&request, &first.content, &faults);
     let label = format!("repair of part {} of {total}", index + 1);
     let second = say(worker, claim, Question { request, label }, &mut part).await?;
-    match validate::validate(schema, &second.content) {
+    match read(schema, &second.content) {
         Ok(data) => Ok(Part { data, ..part }),
         Err(faults) => {
-            let message = format!("the model's reply does not fit the schema: {}", faults.join("; "));
+            let message =
+                format!("the model's reply does not fit the schema: {}", faults.join("; "));
             let failure = Failure::new(FailureCode::InvalidReply, Stage::Validation, message);
             Err(Verdict::Reject(failure))
         }

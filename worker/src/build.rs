@@ -2,7 +2,10 @@
 
 use crate::{
     pool::{ApiKey, DeploymentConfig, LimiterKind, Pool, PoolConfig, Provider},
-    text::{limits::Limits, reader::{Engine, TextReader}},
+    text::{
+        limits::Limits,
+        reader::{Engine, TextReader},
+    },
     worker::{Settings, Worker},
 };
 use anyhow::Context;

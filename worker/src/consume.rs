@@ -155,8 +155,12 @@ async fn settle(worker: &Worker, claim: &Claim, verdict: Verdict) -> Result<(), 
         }
         Verdict::Retry { error } if claim.attempts >= worker.settings.attempts_max => {
             let message = format!("given up after {} attempts: {error}", claim.attempts);
-            fail(worker, claim, Failure::new(FailureCode::AttemptsExhausted, Stage::Worker, message))
-                .await?;
+            fail(
+                worker,
+                claim,
+                Failure::new(FailureCode::AttemptsExhausted, Stage::Worker, message),
+            )
+            .await?;
         }
         Verdict::Retry { error } => {
             tracing::warn!(error, document = %claim.document, "the document is tried again");

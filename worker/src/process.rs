@@ -3,14 +3,14 @@
 use crate::{
     answer::{self, Part},
     chat::Request,
-    extract::{budget, evidence, merge, prompt, rules},
+    extract::{budget, evidence, merge, prompt, rules, validate},
     worker::{Outage, Worker, outage},
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use shared::{
     blob::{BlobKey, Put},
     document::{DocumentState, Failure, FailureCode, Stage},
-    extraction::{Extraction, ModelUsed, Pages, TextUsed, Timings, Usage},
+    extraction::{Extraction, Pages, TextUsed, Timings, Usage},
     fault,
     job::{Claim, Verdict},
     schema::{ExtractionSchema, strict},
@@ -87,12 +87,14 @@ fn requests(
     let context = worker.pool.context_tokens_max(model).unwrap_or(settings.context_tokens_max);
     let room = budget::room(context, settings.tokens_output_max, schema, &shape);
     let total = u32::try_from(pages.pages.len()).unwrap_or(u32::MAX);
-    let chunks = budget::chunks(pages, room).into_iter();
-    let chunks = chunks.filter_map(|range| pages.pages.get(range));
-    let request = |chunk| {
-        prompt::request(schema, &shape, model, chunk, total, settings.tokens_output_max)
+    let parts = budget::chunks(&pages.pages, room);
+    let is_part = parts.len() > 1;
+    let shape = if is_part { strict::relax(&shape) } else { shape };
+    let output = settings.tokens_output_max;
+    let request = |part: Vec<budget::Piece<'_>>| {
+        prompt::request(schema, &shape, model, &part, total, is_part, output)
     };
-    Ok(chunks.map(request).collect())
+    Ok(parts.into_iter().map(request).collect())
 }
 
 async fn extraction(
@@ -117,7 +119,11 @@ async fn extraction(
             .or(usage.cost),
     });
     let model = parts.last().map(|part| part.model.clone()).unwrap_or_default();
-    let data = merge::merge(parts.into_iter().map(|part| part.data).collect());
+    let data = merge::merge(schema, parts.into_iter().map(|part| part.data).collect());
+    validate::check(&schema.body, &data).map_err(|faults| {
+        let message = format!("the parts do not make a whole: {}", faults.join("; "));
+        Verdict::Reject(Failure::new(FailureCode::InvalidReply, Stage::Validation, message))
+    })?;
     let unread = pages.pages.iter().filter(|page| page.error.is_some()).count();
     let state = if unread == 0 { DocumentState::Succeeded } else { DocumentState::Partial };
     Ok(Extraction {

@@ -58,8 +58,7 @@ pub struct Worker {
 pub(crate) fn outage(error: impl Into<Outage>) -> Verdict {
     let Outage(error) = error.into();
     tracing::warn!(%error, "a service does not answer: the document waits");
-    let why =
-        Waiting { reason: WaitReason::Outage, deployment: None, until: None, position: None };
+    let why = Waiting { reason: WaitReason::Outage, deployment: None, until: None, position: None };
     Verdict::Wait { pause: OUTAGE_PAUSE, why: Some(why) }
 }
 

@@ -48,7 +48,9 @@ impl EmbeddedQueue {
         }
         let insert = move |db: &Transaction<'_>| {
             let sql = concat!(
-                "INSERT INTO messages (body, rank, visible_ms) VALUES (?1, ?2, ", now!(), ")"
+                "INSERT INTO messages (body, rank, visible_ms) VALUES (?1, ?2, ",
+                now!(),
+                ")"
             );
             let mut statement = db.prepare_cached(sql)?;
             for (body, rank) in &rows {
@@ -98,9 +100,10 @@ impl EmbeddedConsumer {
     async fn take(&self, most: u32) -> Result<Vec<Delivery>, QueueError> {
         let any =
             concat!("SELECT EXISTS (SELECT 1 FROM messages WHERE visible_ms <= ", now!(), ")");
-        let any = self.queue.file.read(|db| {
-            db.prepare_cached(any)?.query_row([], |row| row.get::<_, bool>(0))
-        });
+        let any = self
+            .queue
+            .file
+            .read(|db| db.prepare_cached(any)?.query_row([], |row| row.get::<_, bool>(0)));
         if !any.await.map_err(QueueError::from)? {
             return Ok(Vec::new());
         }
@@ -108,8 +111,12 @@ impl EmbeddedConsumer {
         let marked = token.clone();
         let sql = concat!(
             "UPDATE messages SET token = ?1, deliveries = deliveries + 1,
-               visible_ms = ", now!(), " + ?2
-             WHERE id IN (SELECT id FROM messages WHERE visible_ms <= ", now!(), "
+               visible_ms = ",
+            now!(),
+            " + ?2
+             WHERE id IN (SELECT id FROM messages WHERE visible_ms <= ",
+            now!(),
+            "
                ORDER BY rank, id LIMIT ?3)
              RETURNING id, body"
         );
@@ -150,8 +157,10 @@ impl EmbeddedReceipt {
 
     pub(super) async fn give_back(self) -> Result<(), QueueError> {
         let published = self.queue.published.clone();
-        self.answer("UPDATE messages SET visible_ms = 0, token = NULL WHERE id = ?1 AND token = ?2")
-            .await?;
+        self.answer(
+            "UPDATE messages SET visible_ms = 0, token = NULL WHERE id = ?1 AND token = ?2",
+        )
+        .await?;
         published.notify_waiters();
         Ok(())
     }

@@ -48,8 +48,9 @@ impl SqliteFile {
     /// When the folder cannot be made.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder)
-                .map_err(|error| StoreError(format!("cannot make {}: {error}", folder.display())))?;
+            std::fs::create_dir_all(folder).map_err(|error| {
+                StoreError(format!("cannot make {}: {error}", folder.display()))
+            })?;
         }
         let prepare = Hook::async_fn(|connection, _| {
             Box::pin(async move {

@@ -46,9 +46,8 @@ impl SqliteStore {
         let id = id.clone();
         let sql = "SELECT run, text_engine FROM documents WHERE id = ?1 AND deleted_ms IS NULL";
         let place = move |db: &Connection| {
-            let place = |row: &rusqlite::Row<'_>| {
-                Ok(Place { run: row.get(0)?, text_engine: row.get(1)? })
-            };
+            let place =
+                |row: &rusqlite::Row<'_>| Ok(Place { run: row.get(0)?, text_engine: row.get(1)? });
             db.query_row(sql, [id.as_str()], place).optional()
         };
         self.file.read(place).await
@@ -64,17 +63,21 @@ impl SqliteStore {
 
     pub(in crate::store) async fn cancel(&self, id: &DocumentId) -> Result<Changed, StoreError> {
         let sql = concat!(
-            "UPDATE documents SET state = 'cancelled', finished_ms = ", now!(), ", updated_ms = ",
-            now!(), ", lease_until_ms = NULL, waiting = NULL, fence = fence + 1 WHERE id = ?1"
+            "UPDATE documents SET state = 'cancelled', finished_ms = ",
+            now!(),
+            ", updated_ms = ",
+            now!(),
+            ", lease_until_ms = NULL, waiting = NULL, fence = fence + 1 WHERE id = ?1"
         );
         let allowed = |state: DocumentState| !state.is_end();
         let id = id.clone();
-        self.file.write(move |db| change(db, &id, allowed, |db| db.execute(sql, [id.as_str()]))).await
+        self.file
+            .write(move |db| change(db, &id, allowed, |db| db.execute(sql, [id.as_str()])))
+            .await
     }
 
     pub(in crate::store) async fn retry(&self, id: &DocumentId) -> Result<Changed, StoreError> {
-        let allowed =
-            |state| matches!(state, DocumentState::Failed | DocumentState::Cancelled);
+        let allowed = |state| matches!(state, DocumentState::Failed | DocumentState::Cancelled);
         let id = id.clone();
         self.file.write(move |db| change(db, &id, allowed, |db| run_again(db, &id, None))).await
     }
@@ -94,20 +97,30 @@ impl SqliteStore {
     pub(in crate::store) async fn delete(&self, id: &DocumentId) -> Result<Changed, StoreError> {
         let id = id.clone();
         let bury = concat!(
-            "UPDATE documents SET deleted_ms = ", now!(), ", purge_ms = ", now!(),
-            ", updated_ms = ", now!(), ", fence = fence + 1, lease_until_ms = NULL, waiting = NULL,
+            "UPDATE documents SET deleted_ms = ",
+            now!(),
+            ", purge_ms = ",
+            now!(),
+            ", updated_ms = ",
+            now!(),
+            ", fence = fence + 1, lease_until_ms = NULL, waiting = NULL,
              failure = NULL, metadata = '{}', filename = '',
              state = CASE WHEN state IN ('queued', 'processing') THEN 'cancelled' ELSE state END
              WHERE id = ?1"
         );
         let delete = move |db: &Transaction<'_>| {
-            change(db, &id, |_| true, |db| {
-                let keys = "DELETE FROM idempotency WHERE EXISTS
+            change(
+                db,
+                &id,
+                |_| true,
+                |db| {
+                    let keys = "DELETE FROM idempotency WHERE EXISTS
                     (SELECT 1 FROM json_each(documents) WHERE value = ?1)";
-                db.execute(keys, [id.as_str()])?;
-                db.execute("DELETE FROM outbox WHERE document = ?1", [id.as_str()])?;
-                db.execute(bury, [id.as_str()])
-            })
+                    db.execute(keys, [id.as_str()])?;
+                    db.execute("DELETE FROM outbox WHERE document = ?1", [id.as_str()])?;
+                    db.execute(bury, [id.as_str()])
+                },
+            )
         };
         self.file.write(delete).await
     }
@@ -155,7 +168,15 @@ fn insert(db: &Transaction<'_>, new: &NewDocument) -> rusqlite::Result<Document>
                filename, content_type, size_bytes, sha256, metadata,
                rung_ms, created_ms, queued_ms, updated_ms)
              VALUES (:id, :tenant, 'queued', :schema, :version, :priority, :filename, :type,
-               :size, :sha256, :metadata, ", now!(), ", ", now!(), ", ", now!(), ", ", now!(), ")
+               :size, :sha256, :metadata, ",
+            now!(),
+            ", ",
+            now!(),
+            ", ",
+            now!(),
+            ", ",
+            now!(),
+            ")
              RETURNING {}"
         ),
         DOCUMENT
@@ -172,10 +193,16 @@ fn insert(db: &Transaction<'_>, new: &NewDocument) -> rusqlite::Result<Document>
 }
 
 /// Adds a ring to the outbox, due after `pause_ms`.
-pub(super) fn ring(db: &Transaction<'_>, id: &DocumentId, pause_ms: i64) -> rusqlite::Result<usize> {
+pub(super) fn ring(
+    db: &Transaction<'_>,
+    id: &DocumentId,
+    pause_ms: i64,
+) -> rusqlite::Result<usize> {
     let sql = concat!(
         "INSERT INTO outbox (document, priority, due_ms)
-         SELECT id, priority, ", now!(), " + ?2 FROM documents WHERE id = ?1"
+         SELECT id, priority, ",
+        now!(),
+        " + ?2 FROM documents WHERE id = ?1"
     );
     db.prepare_cached(sql)?.execute(params![id.as_str(), pause_ms])
 }
@@ -281,7 +308,13 @@ fn run_again(
     let again = concat!(
         "UPDATE documents SET state = 'queued', run = run + 1, attempts = 0, fence = fence + 1,
          lease_until_ms = NULL, due_ms = 0, waiting = NULL, failure = NULL, finished_ms = NULL,
-         queued_ms = ", now!(), ", updated_ms = ", now!(), ", rung_ms = ", now!(), ",
+         queued_ms = ",
+        now!(),
+        ", updated_ms = ",
+        now!(),
+        ", rung_ms = ",
+        now!(),
+        ",
          schema_name = coalesce(?2, schema_name), schema_version = coalesce(?3, schema_version)
          WHERE id = ?1"
     );

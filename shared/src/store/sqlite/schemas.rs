@@ -1,6 +1,9 @@
 //! Schemas by name and version.
 
-use super::{SqliteStore, now, rows::{time, to_json}};
+use super::{
+    SqliteStore, now,
+    rows::{time, to_json},
+};
 use crate::{
     schema::{ExtractionSchema, SchemaName, SchemaRef, fingerprint},
     store::StoreError,
@@ -19,12 +22,11 @@ impl SqliteStore {
     ) -> Result<ExtractionSchema, StoreError> {
         let name = name.clone();
         let put = move |db: &Transaction<'_>| {
-            if let Some(newest) = newest(db, &name, None)? {
-                if newest.body == body && newest.body.to_string() == body.to_string() {
-                    return Ok(newest);
-                }
+            // Values that are equal may differ in the order of their keys, and that order counts.
+            match newest(db, &name, None)? {
+                Some(newest) if newest.fingerprint() == fingerprint(&body) => Ok(newest),
+                _ => insert(db, &name, body),
             }
-            insert(db, &name, body)
         };
         self.file.write(put).await
     }
@@ -93,7 +95,8 @@ fn insert(
     body: Value,
 ) -> rusqlite::Result<ExtractionSchema> {
     let sql = concat!(
-        "INSERT INTO schemas SELECT ?1, coalesce(max(version), 0) + 1, ?2, ?3, ", now!(),
+        "INSERT INTO schemas SELECT ?1, coalesce(max(version), 0) + 1, ?2, ?3, ",
+        now!(),
         " FROM schemas WHERE name = ?1 RETURNING version"
     );
     let values = params![name.as_str(), to_json(&body)?, fingerprint(&body)];

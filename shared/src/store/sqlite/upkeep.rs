@@ -24,18 +24,18 @@ impl SqliteStore {
             return Ok(Vec::new());
         }
         let sql = concat!(
-            "UPDATE outbox SET due_ms = ", now!(), " + ?2 WHERE id IN
-             (SELECT id FROM outbox WHERE due_ms <= ", now!(), " ORDER BY due_ms, id LIMIT ?1)
+            "UPDATE outbox SET due_ms = ",
+            now!(),
+            " + ?2 WHERE id IN
+             (SELECT id FROM outbox WHERE due_ms <= ",
+            now!(),
+            " ORDER BY due_ms, id LIMIT ?1)
              RETURNING id, document, priority"
         );
         let take = move |db: &Transaction<'_>| {
             let mut statement = db.prepare_cached(sql)?;
             let ring = |row: &rusqlite::Row<'_>| {
-                Ok(Ring {
-                    id: row.get(0)?,
-                    document: parsed(row, 1)?,
-                    priority: parsed(row, 2)?,
-                })
+                Ok(Ring { id: row.get(0)?, document: parsed(row, 1)?, priority: parsed(row, 2)? })
             };
             let rows = statement.query_map(params![limit, ms(lease)], ring)?;
             let mut rings = rows.collect::<rusqlite::Result<Vec<_>>>()?;
@@ -61,11 +61,19 @@ impl SqliteStore {
         // lease could have run out), and a ring that was confirmed and led to nothing.
         let due = concat!(
             "FROM documents WHERE deleted_ms IS NULL AND (
-               (state = 'processing' AND lease_until_ms <= ", now!(), "
+               (state = 'processing' AND lease_until_ms <= ",
+            now!(),
+            "
                  AND rung_ms <= lease_until_ms)
-               OR (state IN ('queued', 'processing') AND rung_ms <= ", now!(), " - :silence
-                 AND due_ms <= ", now!(), "
-                 AND (lease_until_ms IS NULL OR lease_until_ms <= ", now!(), ")))
+               OR (state IN ('queued', 'processing') AND rung_ms <= ",
+            now!(),
+            " - :silence
+                 AND due_ms <= ",
+            now!(),
+            "
+                 AND (lease_until_ms IS NULL OR lease_until_ms <= ",
+            now!(),
+            ")))
              AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.document = documents.id)"
         );
         let any = format!("SELECT EXISTS (SELECT 1 {due})");
@@ -78,13 +86,19 @@ impl SqliteStore {
             return Ok(0);
         }
         let ring = format!(
-            concat!("INSERT INTO outbox (document, priority, due_ms)
-                     SELECT id, priority, ", now!(), " {}"),
+            concat!(
+                "INSERT INTO outbox (document, priority, due_ms)
+                     SELECT id, priority, ",
+                now!(),
+                " {}"
+            ),
             due
         );
         let note = concat!(
-            "UPDATE documents SET rung_ms = ", now!(),
-            " WHERE id IN (SELECT document FROM outbox) AND rung_ms < ", now!()
+            "UPDATE documents SET rung_ms = ",
+            now!(),
+            " WHERE id IN (SELECT document FROM outbox) AND rung_ms < ",
+            now!()
         );
         let sweep = move |db: &Transaction<'_>| {
             let rung = db.execute(&ring, named_params! { ":silence": silence })?;
@@ -121,7 +135,9 @@ impl SqliteStore {
         let worker = worker.to_owned();
         let alive = move |db: &Transaction<'_>| {
             let here = concat!(
-                "INSERT INTO workers VALUES (?1, ", now!(), ")
+                "INSERT INTO workers VALUES (?1, ",
+                now!(),
+                ")
                  ON CONFLICT (id) DO UPDATE SET seen_ms = excluded.seen_ms"
             );
             db.execute(here, [worker])?;
@@ -149,7 +165,9 @@ const LONELY_QUESTIONS: &str = "SELECT DISTINCT question FROM calls AS c WHERE c
 
 fn purges(db: &Connection) -> rusqlite::Result<Vec<Purge>> {
     let due = concat!(
-        "SELECT id FROM documents WHERE purge_ms <= ", now!(), " ORDER BY purge_ms LIMIT 100"
+        "SELECT id FROM documents WHERE purge_ms <= ",
+        now!(),
+        " ORDER BY purge_ms LIMIT 100"
     );
     let mut due = db.prepare_cached(due)?;
     let ids = due.query_map([], |row| parsed(row, 0))?;

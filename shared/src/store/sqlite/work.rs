@@ -15,10 +15,8 @@ use rusqlite::{OptionalExtension, Transaction, named_params, params};
 use std::time::Duration;
 
 /// The row is this claim's, and its lease has not run out.
-const OURS: &str = concat!(
-    "id = :id AND fence = :fence AND state = 'processing' AND lease_until_ms > ",
-    now!()
-);
+const OURS: &str =
+    concat!("id = :id AND fence = :fence AND state = 'processing' AND lease_until_ms > ", now!());
 
 impl SqliteStore {
     pub(in crate::store) async fn claim(
@@ -32,10 +30,18 @@ impl SqliteStore {
             concat!(
                 "UPDATE documents SET state = 'processing', fence = fence + 1,
                    attempts = attempts + 1, worker = :worker, waiting = NULL,
-                   lease_until_ms = ", now!(), " + :lease, updated_ms = ", now!(), "
+                   lease_until_ms = ",
+                now!(),
+                " + :lease, updated_ms = ",
+                now!(),
+                "
                  WHERE id = :id AND state IN ('queued', 'processing') AND deleted_ms IS NULL
-                   AND due_ms <= ", now!(), "
-                   AND (lease_until_ms IS NULL OR lease_until_ms <= ", now!(), ")
+                   AND due_ms <= ",
+                now!(),
+                "
+                   AND (lease_until_ms IS NULL OR lease_until_ms <= ",
+                now!(),
+                ")
                  RETURNING {}"
             ),
             CLAIM
@@ -47,7 +53,8 @@ impl SqliteStore {
             if taken.is_some() {
                 // Whoever made these calls is dead or asleep, and its claim is gone.
                 let orphans = concat!(
-                    "UPDATE calls SET outcome = 'unknown', ended_ms = ", now!(),
+                    "UPDATE calls SET outcome = 'unknown', ended_ms = ",
+                    now!(),
                     ", error = 'the worker stopped during the call'
                      WHERE document = ?1 AND outcome = 'open'"
                 );
@@ -65,7 +72,9 @@ impl SqliteStore {
     ) -> Result<bool, StoreError> {
         // A lease that ran out but that nobody took is still ours to prolong.
         let sql = concat!(
-            "UPDATE documents SET lease_until_ms = ", now!(), " + ?3
+            "UPDATE documents SET lease_until_ms = ",
+            now!(),
+            " + ?3
              WHERE id = ?1 AND fence = ?2 AND state = 'processing'"
         );
         let (id, fence) = (claim.document.clone(), claim.fence);
@@ -84,8 +93,7 @@ impl SqliteStore {
         let (id, fence) = (claim.document.clone(), claim.fence);
         let write = move |db: &Transaction<'_>| {
             let waiting = why.as_ref().map(to_json).transpose()?;
-            let values =
-                named_params! { ":id": id.as_str(), ":fence": fence, ":waiting": waiting };
+            let values = named_params! { ":id": id.as_str(), ":fence": fence, ":waiting": waiting };
             db.prepare_cached(&sql)?.execute(values).map(drop)
         };
         self.file.write(write).await
@@ -170,7 +178,10 @@ impl SqliteStore {
         state: DocumentState,
     ) -> Result<bool, StoreError> {
         let sql = concat!(
-            "UPDATE documents SET state = ?3, finished_ms = ", now!(), ", updated_ms = ", now!(),
+            "UPDATE documents SET state = ?3, finished_ms = ",
+            now!(),
+            ", updated_ms = ",
+            now!(),
             ", lease_until_ms = NULL, waiting = NULL, failure = NULL
              WHERE id = ?1 AND run = ?2 AND state IN ('queued', 'processing')
                AND deleted_ms IS NULL"
@@ -188,8 +199,11 @@ impl SqliteStore {
         failure: Failure,
     ) -> Result<bool, StoreError> {
         let sql = concat!(
-            "UPDATE documents SET state = 'failed', failure = ?3, finished_ms = ", now!(),
-            ", updated_ms = ", now!(), ", lease_until_ms = NULL, waiting = NULL
+            "UPDATE documents SET state = 'failed', failure = ?3, finished_ms = ",
+            now!(),
+            ", updated_ms = ",
+            now!(),
+            ", lease_until_ms = NULL, waiting = NULL
              WHERE id = ?1 AND fence = ?2 AND state = 'processing'"
         );
         let (id, fence) = (claim.document.clone(), claim.fence);
@@ -208,8 +222,14 @@ impl SqliteStore {
     ) -> Result<bool, StoreError> {
         let sql = concat!(
             "UPDATE documents SET state = 'queued', lease_until_ms = NULL, worker = NULL,
-               waiting = ?3, due_ms = ", now!(), " + ?4, rung_ms = ", now!(), " + ?4,
-               updated_ms = ", now!(), ", attempts = attempts - ?5
+               waiting = ?3, due_ms = ",
+            now!(),
+            " + ?4, rung_ms = ",
+            now!(),
+            " + ?4,
+               updated_ms = ",
+            now!(),
+            ", attempts = attempts - ?5
              WHERE id = ?1 AND fence = ?2 AND state = 'processing'"
         );
         let (id, fence) = (claim.document.clone(), claim.fence);
@@ -244,7 +264,9 @@ fn intent(
     let known = concat!(
         "SELECT answered_ms IS NOT NULL, calls, EXISTS (SELECT 1 FROM documents
            WHERE id = owner AND fence = owner_fence AND id <> ?2
-             AND state = 'processing' AND lease_until_ms > ", now!(), ")
+             AND state = 'processing' AND lease_until_ms > ",
+        now!(),
+        ")
          FROM questions WHERE key = ?1"
     );
     let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
@@ -263,7 +285,9 @@ fn intent(
     db.prepare_cached(count)?.execute(params![question, claim.document.as_str(), claim.fence])?;
     let call = concat!(
         "INSERT INTO calls (question, label, document, run, fence, deployment, started_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ", now!(), ") RETURNING id"
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ",
+        now!(),
+        ") RETURNING id"
     );
     let document = claim.document.as_str();
     let values = params![question, label, document, claim.run, claim.fence, deployment];
@@ -287,7 +311,9 @@ fn call_ended(
     // An answer is the truth whatever was believed before; everything else closes once.
     let sql = concat!(
         "UPDATE calls SET outcome = ?2, status = ?3, error = ?4, tokens_input = ?5,
-           tokens_output = ?6, duration_ms = ?7, ended_ms = ", now!(), "
+           tokens_output = ?6, duration_ms = ?7, ended_ms = ",
+        now!(),
+        "
          WHERE id = ?1 AND (outcome = 'open' OR (outcome = 'unknown' AND ?2 = 'answered'))"
     );
     let (input, output) = (tokens.map(|t| t.0), tokens.map(|t| t.1));
@@ -296,7 +322,8 @@ fn call_ended(
     match end {
         CallEnd::Answered { .. } => answered(db, question),
         CallEnd::Unbilled { .. } if closed => {
-            let back = "UPDATE questions SET calls = max(calls - 1, 0), owner = NULL WHERE key = ?1";
+            let back =
+                "UPDATE questions SET calls = max(calls - 1, 0), owner = NULL WHERE key = ?1";
             db.prepare_cached(back)?.execute([question]).map(drop)
         }
         CallEnd::Unbilled { .. } | CallEnd::Unknown { .. } => {
@@ -309,7 +336,9 @@ fn call_ended(
 
 fn answered(db: &Transaction<'_>, question: &str) -> rusqlite::Result<()> {
     let sql = concat!(
-        "UPDATE questions SET answered_ms = ", now!(), ", owner = NULL
+        "UPDATE questions SET answered_ms = ",
+        now!(),
+        ", owner = NULL
          WHERE key = ?1 AND answered_ms IS NULL"
     );
     db.prepare_cached(sql)?.execute([question]).map(drop)

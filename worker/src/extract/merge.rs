@@ -1,0 +1,87 @@
+//! One value from the values of a document's parts.
+//!
+//! It must know nothing of how the parts were found.
+
+use super::node::Node;
+use serde_json::{Map, Value};
+use shared::schema::ExtractionSchema;
+
+/// Puts parts together, in the order of the document: lists follow each other; of numbers the last
+/// one counts, because sums stand behind what they sum up and running totals before them; of
+/// everything else the first. What no part has is null, or an empty list, where the schema requires
+/// it and allows that.
+pub fn merge(schema: &ExtractionSchema, mut parts: Vec<Value>) -> Value {
+    if parts.len() < 2 {
+        return parts.pop().unwrap_or_default();
+    }
+    let merged = parts.into_iter().reduce(join).unwrap_or_default();
+    let Value::Object(mut found) = merged else { return merged };
+    let node = Node::root(&schema.body);
+    let mut ordered = Map::new();
+    for name in node.names() {
+        let property = node.property(name);
+        match found.remove(name) {
+            Some(value) => ordered.insert(name.to_owned(), value),
+            None if !node.requires(name) => None,
+            None if property.allows_null() => ordered.insert(name.to_owned(), Value::Null),
+            None if property.is_list() => ordered.insert(name.to_owned(), Value::Array(vec![])),
+            None => None,
+        };
+    }
+    ordered.extend(found);
+    Value::Object(ordered)
+}
+
+fn join(first: Value, second: Value) -> Value {
+    match (first, second) {
+        (Value::Array(mut first), Value::Array(second)) => {
+            first.extend(second);
+            Value::Array(first)
+        }
+        (Value::Object(mut first), Value::Object(second)) => {
+            for (name, value) in second {
+                let there = first.get_mut(&name).map(Value::take).unwrap_or_default();
+                first.insert(name, join(there, value));
+            }
+            Value::Object(first)
+        }
+        (first, Value::Null) => first,
+        (Value::Null, second) | (Value::Number(_), second @ Value::Number(_)) => second,
+        (first, _) => first,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn parts_become_one() {
+        let body = json!({
+            "type": "object",
+            "properties": {
+                "number": { "type": "string" },
+                "buyer": { "type": "object", "properties": { "name": { "type": "string" } } },
+                "note": { "type": ["string", "null"] },
+                "lines": { "type": "array", "items": { "type": "integer" } },
+                "fees": { "type": "array", "items": { "type": "integer" } },
+                "total": { "type": "number" },
+            },
+            "required": ["number", "note", "lines", "fees", "total"],
+        });
+        let schema = ExtractionSchema { reference: "x@1".parse().unwrap(), body };
+        let parts = vec![
+            json!({ "number": "R-1", "lines": [1, 2], "total": 3 }),
+            json!({ "buyer": { "name": "Ann" }, "lines": [3], "total": 6 }),
+            json!({ "number": "other", "total": 7.14 }),
+        ];
+        let expected = json!({
+            "number": "R-1", "buyer": { "name": "Ann" }, "note": null, "lines": [1, 2, 3], "fees": [],
+            "total": 7.14,
+        });
+        let merged = merge(&schema, parts);
+        assert_eq!(merged.to_string(), expected.to_string());
+        assert_eq!(merge(&schema, vec![json!({ "total": 1 })]), json!({ "total": 1 }));
+    }
+}

@@ -1,0 +1,158 @@
+//! Whether a reply fits the schema, every restriction of it included.
+//!
+//! It must know nothing of how a reply came about.
+
+use super::node::Node;
+use serde_json::{Map, Value};
+use shared::schema::ExtractionSchema;
+
+/// The most faults that are named.
+const FAULTS_MAX: usize = 10;
+
+/// The longest description of a fault, in characters.
+const FAULT_CHARACTERS_MAX: usize = 300;
+
+/// Reads a reply about a whole document.
+///
+/// # Errors
+/// What is wrong with it, to be told to the model.
+pub fn whole(schema: &ExtractionSchema, content: &str) -> Result<Value, Vec<String>> {
+    let mut data = read(content)?;
+    leave_out(Node::root(&schema.body), &mut data);
+    check(&schema.body, &data)?;
+    Ok(data)
+}
+
+/// Reads a reply about a part of a document: what the root must have may stand in another part.
+///
+/// # Errors
+/// What is wrong with it, to be told to the model.
+pub fn part(schema: &ExtractionSchema, content: &str) -> Result<Value, Vec<String>> {
+    let mut data = read(content)?;
+    leave_out(Node::root(&schema.body), &mut data);
+    if let Some(object) = data.as_object_mut() {
+        object
+            .retain(|_, value| !value.is_null() && value.as_array().is_none_or(|v| !v.is_empty()));
+    }
+    let mut body = schema.body.clone();
+    if let Some(object) = body.as_object_mut() {
+        object.remove("required");
+    }
+    check(&body, &data)?;
+    Ok(data)
+}
+
+/// Whether a value fits a schema.
+///
+/// # Errors
+/// What is wrong with it, by its JSON pointer.
+pub fn check(body: &Value, data: &Value) -> Result<(), Vec<String>> {
+    let validator = jsonschema::options()
+        .with_draft(jsonschema::Draft::Draft202012)
+        .should_validate_formats(true)
+        .build(body)
+        .map_err(|error| vec![error.to_string()])?;
+    let faults = validator.iter_errors(data).take(FAULTS_MAX).map(|error| {
+        let path = error.instance_path().to_string();
+        let place = if path.is_empty() { "the whole" } else { &path };
+        format!("{place}: {error}").chars().take(FAULT_CHARACTERS_MAX).collect()
+    });
+    let faults: Vec<String> = faults.collect();
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+/// Some servers put their JSON between fences of Markdown.
+fn read(content: &str) -> Result<Value, Vec<String>> {
+    let text = content.trim();
+    let inner = text.strip_prefix("```").and_then(|rest| rest.strip_suffix("```"));
+    let text = inner.map_or(text, |inner| inner.strip_prefix("json").unwrap_or(inner));
+    serde_json::from_str(text).map_err(|error| vec![format!("it is not JSON: {error}")])
+}
+
+/// In the strict subset every property must be there; here a null that stands for nothing goes.
+fn leave_out(node: Node<'_>, data: &mut Value) {
+    match data {
+        Value::Object(object) => {
+            let kept = std::mem::take(object).into_iter().filter_map(|(name, mut value)| {
+                let property = node.property(&name);
+                let stands_for_nothing =
+                    value.is_null() && !node.requires(&name) && !property.allows_null();
+                leave_out(property, &mut value);
+                (!stands_for_nothing).then_some((name, value))
+            });
+            *object = kept.collect::<Map<_, _>>();
+        }
+        Value::Array(items) => {
+            let node = node.items();
+            items.iter_mut().for_each(|item| leave_out(node.clone(), item));
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn schema() -> ExtractionSchema {
+        let body = json!({
+            "type": "object",
+            "properties": {
+                "number": { "type": "string", "pattern": "^R-" },
+                "date": { "type": "string", "format": "date" },
+                "note": { "type": ["string", "null"] },
+                "remark": { "$ref": "#/$defs/text" },
+                "lines": {
+                    "type": "array", "minItems": 1,
+                    "items": {
+                        "type": "object", "required": ["amount"],
+                        "properties": { "amount": { "type": "number", "minimum": 0 }, "unit": { "type": "string" } },
+                    },
+                },
+            },
+            "required": ["number", "lines"],
+            "$defs": { "text": { "type": "string" } },
+        });
+        ExtractionSchema { reference: "x@1".parse().unwrap(), body }
+    }
+
+    #[test]
+    fn nulls_that_stand_for_nothing_go() {
+        let reply = json!({
+            "number": "R-1", "date": null, "note": null, "remark": null,
+            "lines": [{ "amount": 1, "unit": null }],
+        });
+        let expected = json!({ "number": "R-1", "note": null, "lines": [{ "amount": 1 }] });
+        assert_eq!(whole(&schema(), &reply.to_string()), Ok(expected.clone()));
+        let fenced = format!("```json\n{reply}\n```\n");
+        assert_eq!(whole(&schema(), &fenced), Ok(expected));
+    }
+
+    #[test]
+    fn every_restriction_is_checked_and_named() {
+        let check = |reply: Value, expected: &[&str]| {
+            let faults = whole(&schema(), &reply.to_string()).unwrap_err();
+            assert_eq!(faults.len(), expected.len(), "{faults:?}");
+            for (fault, expected) in faults.iter().zip(expected) {
+                assert!(fault.contains(expected), "{fault}");
+            }
+        };
+        check(json!({ "number": "1", "lines": [{ "amount": 1 }] }), &["/number: "]);
+        check(json!({ "number": "R-1", "lines": [] }), &["/lines: "]);
+        check(
+            json!({ "number": "R-1", "date": "5.3.24", "lines": [{ "amount": -1 }] }),
+            &["/date", "/lines/0/amount"],
+        );
+        check(json!({ "number": null, "lines": [{ "amount": 1 }] }), &["/number: null"]);
+        check(json!([]), &["the whole: "]);
+        assert!(whole(&schema(), "Sure: {").unwrap_err()[0].contains("not JSON"));
+    }
+
+    #[test]
+    fn a_part_may_lack_what_the_whole_must_have() {
+        let reply = json!({ "number": null, "date": null, "lines": [], "note": null });
+        assert_eq!(part(&schema(), &reply.to_string()), Ok(json!({})));
+        assert!(part(&schema(), &json!({ "number": "1" }).to_string()).is_err());
+    }
+}
