@@ -1,5 +1,13 @@
 //! What a client of the simulator sees: limits, headers, error bodies, faults, statistics.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking and reports on standard error"
+)]
+
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use simulator::config::Latency;

@@ -13,10 +13,10 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 /// The longest that anything in a test may take before the test fails.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The binary under test, built beside the test by `tests/run`.
-pub fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     let mut path = std::env::current_exe().expect("a test knows its own path");
     path.pop();
     if path.ends_with("deps") {
@@ -28,18 +28,18 @@ pub fn binary() -> PathBuf {
 }
 
 /// The folder of the repository.
-pub fn repository() -> PathBuf {
+pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository exists")
 }
 
 /// The bytes of one of our own documents.
-pub fn fixture(name: &str) -> Vec<u8> {
+pub(crate) fn fixture(name: &str) -> Vec<u8> {
     let path = repository().join("fixtures").join(name);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// A deployment without latency that is never the bottleneck.
-pub fn fast(name: &str) -> DeploymentConfig {
+pub(crate) fn fast(name: &str) -> DeploymentConfig {
     deployment(json!({
         "name": name, "model": "gpt-4o", "tokens_per_minute": 100_000_000, "requests_per_minute": 600_000,
         "latency": { "ttft_ms": [0, 0], "tokens_per_second": [1e9, 1e9], "rejection_ms": [0, 0] },
@@ -47,12 +47,12 @@ pub fn fast(name: &str) -> DeploymentConfig {
 }
 
 /// A deployment as its configuration says.
-pub fn deployment(config: Value) -> DeploymentConfig {
+pub(crate) fn deployment(config: Value) -> DeploymentConfig {
     serde_json::from_value(config).expect("the configuration of a simulated deployment")
 }
 
 /// A deployment as [`fast`], with faults.
-pub fn faulty(name: &str, faults: Value) -> DeploymentConfig {
+pub(crate) fn faulty(name: &str, faults: Value) -> DeploymentConfig {
     DeploymentConfig {
         faults: serde_json::from_value(faults).expect("faults of a deployment"),
         ..fast(name)
@@ -60,7 +60,7 @@ pub fn faulty(name: &str, faults: Value) -> DeploymentConfig {
 }
 
 /// A place where Sluice runs: a folder, simulated deployments, a configuration.
-pub struct Place {
+pub(crate) struct Place {
     pub folder: TempDir,
     pub simulation: Running,
     pub http: Client,
@@ -70,7 +70,7 @@ pub struct Place {
 impl Place {
     /// With these deployments, and these lines added to the configuration (sections first seen
     /// there; `[worker]` is open).
-    pub async fn new(deployments: Vec<DeploymentConfig>, worker: &str) -> Self {
+    pub(crate) async fn new(deployments: Vec<DeploymentConfig>, worker: &str) -> Self {
         let mut config = Config::demo();
         config.listen = "127.0.0.1:0".to_owned();
         config.deployments = deployments;
@@ -101,12 +101,12 @@ impl Place {
     }
 
     /// The uploader's address.
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
     /// Starts `sluice ROLE` and does not wait.
-    pub fn spawn(&self, role: &str, environment: &[(&str, &str)]) -> Process {
+    pub(crate) fn spawn(&self, role: &str, environment: &[(&str, &str)]) -> Process {
         let log = self.folder.path().join("log");
         let log = std::fs::File::options().create(true).append(true).open(log).expect("a log");
         let mut command = Command::new(binary());
@@ -125,14 +125,14 @@ impl Place {
     }
 
     /// Starts `sluice ROLE` and waits until the uploader answers.
-    pub async fn start(&self, role: &str) -> Process {
+    pub(crate) async fn start(&self, role: &str) -> Process {
         let process = self.spawn(role, &[]);
         self.ready().await;
         process
     }
 
     /// Waits until the uploader answers.
-    pub async fn ready(&self) {
+    pub(crate) async fn ready(&self) {
         let ready = async || {
             let answer = self.http.get(self.url("/readyz")).send().await;
             answer.is_ok_and(|answer| answer.status().is_success()).then_some(())
@@ -141,12 +141,12 @@ impl Place {
     }
 
     /// Uploads bytes and gives the document.
-    pub async fn upload(&self, name: &str, schema: &str, bytes: Vec<u8>) -> Value {
+    pub(crate) async fn upload(&self, name: &str, schema: &str, bytes: Vec<u8>) -> Value {
         self.try_upload(name, schema, bytes).await.expect("an upload")
     }
 
     /// Uploads bytes, and may fail because the uploader was killed.
-    pub async fn try_upload(
+    pub(crate) async fn try_upload(
         &self,
         name: &str,
         schema: &str,
@@ -164,13 +164,13 @@ impl Place {
     }
 
     /// Gets JSON, whatever the status.
-    pub async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let answer = self.http.get(self.url(path)).send().await.expect("an answer");
         answer.json().await.expect("JSON")
     }
 
     /// The document once it has ended.
-    pub async fn ended(&self, document: &Value) -> Value {
+    pub(crate) async fn ended(&self, document: &Value) -> Value {
         let id = document["id"].as_str().expect("a document has an id");
         let ended = async || {
             let answer =
@@ -183,26 +183,26 @@ impl Place {
     }
 
     /// The extraction of a document that succeeds.
-    pub async fn extraction(&self, document: &Value) -> Value {
+    pub(crate) async fn extraction(&self, document: &Value) -> Value {
         let ended = self.ended(document).await;
         assert_eq!(ended["state"], "succeeded", "{ended}\n{}", self.log());
         self.get(&format!("/v1/documents/{}/result", id(document))).await
     }
 
     /// What the processes have logged.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
     /// The counters of one simulated deployment.
-    pub async fn stats(&self, deployment: &str) -> Value {
+    pub(crate) async fn stats(&self, deployment: &str) -> Value {
         let url = format!("{}/simulator/stats", self.simulation.url());
         let stats: Value = self.http.get(url).send().await.unwrap().json().await.unwrap();
         stats["deployments"][deployment].clone()
     }
 
     /// How often each prompt was paid, over all deployments.
-    pub async fn paid(&self) -> std::collections::BTreeMap<String, u64> {
+    pub(crate) async fn paid(&self) -> std::collections::BTreeMap<String, u64> {
         let url = format!("{}/simulator/stats", self.simulation.url());
         let stats: Value = self.http.get(url).send().await.unwrap().json().await.unwrap();
         let mut paid = std::collections::BTreeMap::new();
@@ -216,28 +216,28 @@ impl Place {
 }
 
 /// The id of a document.
-pub fn id(document: &Value) -> &str {
+pub(crate) fn id(document: &Value) -> &str {
     document["id"].as_str().expect("a document has an id")
 }
 
 /// A running `sluice`; killed when dropped.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
 }
 
 impl Process {
     /// Its process id.
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id().expect("it runs")
     }
 
     /// SIGKILL.
-    pub async fn kill(mut self) {
+    pub(crate) async fn kill(mut self) {
         self.child.kill().await.expect("it can be killed");
     }
 
     /// SIGTERM, and its exit status.
-    pub async fn terminate(mut self) -> std::process::ExitStatus {
+    pub(crate) async fn terminate(mut self) -> std::process::ExitStatus {
         let pid = i32::try_from(self.id()).ok().and_then(rustix::process::Pid::from_raw);
         let pid = pid.expect("a process id");
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
@@ -245,13 +245,13 @@ impl Process {
     }
 
     /// Whether it has ended by itself.
-    pub fn has_ended(&mut self) -> bool {
+    pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("a status").is_some()
     }
 }
 
 /// Asks again until there is an answer; fails the test when there is none in [`PATIENCE`].
-pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(answer) = ask().await {
@@ -268,7 +268,7 @@ fn free_port() -> u16 {
 }
 
 /// Runs a command of the binary to its end: exit code, stdout, stderr.
-pub async fn run(
+pub(crate) async fn run(
     arguments: &[&str],
     folder: &Path,
     environment: &[(&str, &str)],

@@ -1,6 +1,14 @@
 //! What Sluice promises, tested from outside: the real binary, over HTTP, against the simulator.
 //! One file a promise.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking and reports on standard error"
+)]
+
 mod harness;
 mod tidy;
 mod contracts;

@@ -68,7 +68,8 @@ impl Shape<'_> {
         if let Some(alternatives) = node.get("anyOf").and_then(Value::as_array) {
             return alternatives.iter().find_map(|node| self.fill(node, path, depth + 1));
         }
-        let found = types_of(node).into_iter().find_map(|name| match name {
+
+        types_of(node).into_iter().find_map(|name| match name {
             "object" => self.object(node, path, depth),
             "array" => self.array(node, path, depth),
             "string" => self.string(path).map(Value::String),
@@ -76,8 +77,7 @@ impl Shape<'_> {
             "integer" => self.number(path).filter(|n| n.fract() == 0.0).map(|n| json!(n as i64)),
             "boolean" => self.boolean(path).map(Value::Bool),
             _ => None,
-        });
-        found
+        })
     }
 
     fn object(&self, node: &Value, path: &Path, depth: usize) -> Option<Value> {

@@ -33,13 +33,13 @@ use tokio_util::sync::CancellationToken;
 use uploader::Limits;
 
 /// The longest that anything in a test may take before the test fails.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The engine whose text the tests pretend to have read.
-pub const ENGINE: &str = "test-1";
+pub(crate) const ENGINE: &str = "test-1";
 
 /// A running server.
-pub struct Server {
+pub(crate) struct Server {
     pub address: SocketAddr,
     pub services: Services,
     pub http: Client,
@@ -49,11 +49,11 @@ pub struct Server {
 }
 
 impl Server {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(Limits::default()).await
     }
 
-    pub async fn with(limits: Limits) -> Self {
+    pub(crate) async fn with(limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = SqliteFile::open(&folder.path().join("sluice.db")).unwrap();
         let blobs = Blobs::Dir(DirBlobs::open(&folder.path().join("blobs")).unwrap());
@@ -74,20 +74,20 @@ impl Server {
         Self { address, services, http, stop, task, folder }
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    pub fn get(&self, path: &str) -> RequestBuilder {
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
         self.http.get(self.url(path))
     }
 
-    pub fn post(&self, path: &str) -> RequestBuilder {
+    pub(crate) fn post(&self, path: &str) -> RequestBuilder {
         self.http.post(self.url(path))
     }
 
     /// Uploads text and gives the document.
-    pub async fn upload(&self, query: &str, body: impl Into<reqwest::Body>) -> Value {
+    pub(crate) async fn upload(&self, query: &str, body: impl Into<reqwest::Body>) -> Value {
         let answer = self.post(&format!("/v1/documents?{query}")).body(body).send().await.unwrap();
         let (status, document) = status_and_json(answer).await;
         assert_eq!(status, 202, "{document}");
@@ -95,14 +95,14 @@ impl Server {
     }
 
     /// Takes a document as a worker does.
-    pub async fn claim(&self, document: &Value) -> Claim {
+    pub(crate) async fn claim(&self, document: &Value) -> Claim {
         let id = id(document);
         let claim = self.services.store.claim(&id, "test", Duration::from_secs(60)).await.unwrap();
         claim.expect("it can be claimed")
     }
 
     /// Ends a document well, as a worker does: text, result, row.
-    pub async fn succeed(&self, document: &Value) -> Claim {
+    pub(crate) async fn succeed(&self, document: &Value) -> Claim {
         let claim = self.claim(document).await;
         let page = |number: u32| Page { number, text: format!("Seite {number}"), error: None };
         let pages =
@@ -132,13 +132,13 @@ impl Server {
     }
 
     /// Ends a document badly.
-    pub async fn fail(&self, document: &Value, failure: Failure) {
+    pub(crate) async fn fail(&self, document: &Value, failure: Failure) {
         let claim = self.claim(document).await;
         assert!(self.services.store.fail(&claim, failure).await.unwrap());
     }
 
     /// Every file in storage, those on their way included.
-    pub fn stored(&self) -> Vec<PathBuf> {
+    pub(crate) fn stored(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
         let mut folders = vec![self.folder.path().join("blobs")];
         while let Some(folder) = folders.pop() {
@@ -151,7 +151,7 @@ impl Server {
     }
 
     /// Writes bytes to a connection and reads the answer; the connection stays open meanwhile.
-    pub async fn raw(&self, request: &[u8]) -> (u16, String) {
+    pub(crate) async fn raw(&self, request: &[u8]) -> (u16, String) {
         let mut socket = TcpStream::connect(self.address).await.unwrap();
         // The server may answer and close before it has read everything.
         let _ = socket.write_all(request).await;
@@ -160,7 +160,7 @@ impl Server {
 }
 
 /// The status and the body of an HTTP/1.1 answer with a length.
-pub async fn read_answer(socket: &mut TcpStream) -> (u16, String) {
+pub(crate) async fn read_answer(socket: &mut TcpStream) -> (u16, String) {
     let read = async {
         let mut bytes = Vec::new();
         loop {
@@ -186,18 +186,18 @@ pub async fn read_answer(socket: &mut TcpStream) -> (u16, String) {
     tokio::time::timeout(PATIENCE, read).await.expect("an answer in time")
 }
 
-pub fn id(document: &Value) -> DocumentId {
+pub(crate) fn id(document: &Value) -> DocumentId {
     document["id"].as_str().expect("a document has an id").parse().unwrap()
 }
 
-pub async fn status_and_json(answer: Response) -> (u16, Value) {
+pub(crate) async fn status_and_json(answer: Response) -> (u16, Value) {
     let status = answer.status().as_u16();
     let text = answer.text().await.unwrap();
     (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
 /// Asks again until it is so.
-pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let begun = Instant::now();
     while !is_so().await {
         assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");

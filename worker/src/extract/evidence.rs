@@ -137,7 +137,8 @@ impl<'a> Text<'a> {
                 let after = after.and_then(|text| text.chars().next());
                 let is_letter = |c: Option<char>| c.is_some_and(char::is_alphabetic);
                 if !is_letter(before) && !is_letter(after) {
-                    places.push(self.place(page, [at..at + found.len()]));
+                    let place = at..at + found.len();
+                    places.push(self.place(page, [place]));
                 }
             }
         }
