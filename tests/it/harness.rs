@@ -109,7 +109,7 @@ impl Place {
     pub(crate) fn spawn(&self, role: &str, environment: &[(&str, &str)]) -> Process {
         let log = self.folder.path().join("log");
         let log = std::fs::File::options().create(true).append(true).open(log).expect("a log");
-        let mut command = Command::new(binary());
+        let mut command = sluice();
         command
             .arg("--config")
             .arg(self.folder.path().join("sluice.toml"))
@@ -117,18 +117,18 @@ impl Place {
             .current_dir(self.folder.path())
             .env("SLUICE_LOG", "info")
             .envs(environment.iter().copied())
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
-            .kill_on_drop(true);
+            .stderr(log);
         Process { child: command.spawn().expect("the binary starts") }
     }
 
     /// Starts `sluice ROLE` and waits until the uploader answers.
     pub(crate) async fn start(&self, role: &str) -> Process {
-        let process = self.spawn(role, &[]);
-        self.ready().await;
-        process
+        let mut process = self.spawn(role, &[]);
+        tokio::select! {
+            () = self.ready() => process,
+            status = process.child.wait() => panic!("it ended with {status:?}:\n{}", self.log()),
+        }
     }
 
     /// Waits until the uploader answers.
@@ -267,19 +267,27 @@ fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
+/// The binary under test, without the settings and keys of whoever runs the tests.
+fn sluice() -> Command {
+    let mut command = Command::new(binary());
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if ["SLUICE_", "OPENAI_", "AZURE_"].iter().any(|start| name.starts_with(start)) {
+            command.env_remove(name.as_ref());
+        }
+    }
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
 /// Runs a command of the binary to its end: exit code, stdout, stderr.
 pub(crate) async fn run(
     arguments: &[&str],
     folder: &Path,
     environment: &[(&str, &str)],
 ) -> (i32, String, String) {
-    let mut command = Command::new(binary());
-    command.args(arguments).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
-    // Keys of whoever runs the tests must not reach anything.
-    for name in ["OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY", "SLUICE_CONFIG"]
-    {
-        command.env_remove(name);
-    }
+    let mut command = sluice();
+    command.args(arguments).current_dir(folder);
     command.envs(environment.iter().copied());
     let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("it ends");
     let output = output.expect("it runs");

@@ -1,5 +1,4 @@
-//! What reading promises, on real and on hostile files. The tests that need a child process run
-//! where `SLUICE_TEXT_CHILD` names a program that calls `child::main`, with its arguments.
+//! What reading promises, on real and on hostile files.
 
 use super::{
     child::{Engine, Head, read},
@@ -25,8 +24,7 @@ fn file(path: &str) -> Vec<u8> {
 }
 
 fn root() -> PathBuf {
-    let here = std::env::var_os("SLUICE_ROOT").map(PathBuf::from);
-    here.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 #[test]
@@ -187,16 +185,14 @@ fn both_engines_read_the_same_words() {
     }
 }
 
-/// A reader whose children are real processes.
-fn reader(engine: Engine, limits: Limits) -> Option<TextReader> {
-    let Some(line) = std::env::var_os("SLUICE_TEXT_CHILD") else {
-        println!("SKIPPED: SLUICE_TEXT_CHILD names no program");
-        return None;
-    };
-    let line = line.into_string().unwrap();
-    let mut words = line.split_whitespace();
-    let program = PathBuf::from(words.next().unwrap());
-    Some(TextReader::new(program, words.map(Into::into).collect(), engine, limits, 2))
+/// A reader whose children are real processes: the program that `tests/run` builds beside this test.
+fn reader(engine: Engine, limits: Limits) -> TextReader {
+    let mut program = std::env::current_exe().unwrap();
+    program.pop();
+    program.pop();
+    program.push("sluice");
+    assert!(program.exists(), "{} is missing: run ./tests/run", program.display());
+    TextReader::new(program, vec!["text-child".into()], engine, limits, 2)
 }
 
 fn hostile(name: &str) -> Bytes {
@@ -237,7 +233,7 @@ fn is_right(name: &str, end: &Result<Pages, TextError>) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_files_harm_nothing_else() {
-    let Some(reader) = reader(Engine::Hayro, FRUGAL) else { return };
+    let reader = reader(Engine::Hayro, FRUGAL);
     let names = [
         "truncated",
         "garbage",
@@ -261,7 +257,7 @@ async fn hostile_files_harm_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_other_engine_is_held_as_tightly() {
-    let Some(reader) = reader(Engine::PdfExtract, FRUGAL) else { return };
+    let reader = reader(Engine::PdfExtract, FRUGAL);
     for name in ["truncated", "garbage", "deep-nesting", "flate-bomb", "endless-loop", "encrypted"]
     {
         let end = reader.read(hostile(name), Format::Pdf).await;
@@ -274,7 +270,7 @@ async fn the_other_engine_is_held_as_tightly() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_limit_has_its_end() {
     let check = async |limits: Limits, name: &str, expected: &str| {
-        let Some(reader) = reader(Engine::Hayro, limits) else { return };
+        let reader = reader(Engine::Hayro, limits);
         let end = reader.read(hostile(name), Format::Pdf).await.unwrap_err();
         assert!(end.to_string().contains(expected), "{end}");
         assert!(end.failure().is_some());
@@ -288,7 +284,7 @@ async fn every_limit_has_its_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_warm_child_fails_no_innocent_document() {
-    let Some(reader) = reader(Engine::Hayro, FRUGAL) else { return };
+    let reader = reader(Engine::Hayro, FRUGAL);
     // More than one child serves in its life.
     for _ in 0..25 {
         good(&reader).await;
@@ -303,7 +299,7 @@ async fn a_dead_warm_child_fails_no_innocent_document() {
 async fn a_cancelled_read_kills_its_child() {
     // Children of other tests run at the same time: this number tells ours.
     let limits = Limits { cpu_seconds_max: 7_654, ..FRUGAL };
-    let Some(reader) = reader(Engine::Hayro, limits) else { return };
+    let reader = reader(Engine::Hayro, limits);
     good(&reader).await;
     assert_eq!(children("7654"), 1);
     let read = reader.read(hostile("endless-loop"), Format::Pdf);
