@@ -2,16 +2,16 @@
 //! services do, fails on demand, and answers by rules. It holds no model and must never know
 //! anything about the rest of Sluice: it sees only what a provider would see.
 
-pub mod config;
 pub mod fault;
+pub mod config;
 pub mod limiter;
 pub mod schema;
 pub mod request;
 pub mod answer;
 pub mod stats;
-mod completion;
 mod deployment;
 mod reply;
+mod completion;
 mod server;
 
 pub use config::{Config, DeploymentConfig, Kind};

@@ -15,7 +15,7 @@ use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::future::Future;
@@ -32,6 +32,8 @@ use tokio_util::task::TaskTracker;
 const BODY_BYTES_MAX: usize = 64 << 20;
 /// How long open connections may hold up the end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection that is to break holds after half of the body.
+const BREAK_PAUSE: Duration = Duration::from_millis(50);
 /// `created` counts from here (2026-01-01), so that answers do not depend on the clock.
 const CREATED_BASE: u64 = 1_767_225_600;
 
@@ -373,8 +375,13 @@ async fn work(
 fn broken_off(body: &Value) -> Response {
     let whole = Bytes::from(body.to_string());
     let half = whole.slice(..whole.len() / 2);
-    let parts = [Ok(half), Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))];
-    let mut response = Response::new(Body::from_stream(stream::iter(parts)));
+    let broken = async {
+        // The half must have left before the connection breaks.
+        tokio::time::sleep(BREAK_PAUSE).await;
+        Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
+    };
+    let parts = stream::iter([Ok(half)]).chain(stream::once(broken));
+    let mut response = Response::new(Body::from_stream(parts));
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

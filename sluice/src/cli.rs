@@ -3,7 +3,7 @@
 use crate::{
     demo, documents, end::End, extract, roles, schema, settings, simulate, telemetry, upload,
 };
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use shared::config::Config;
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -20,14 +20,6 @@ pub(crate) struct Cli {
     pub(crate) config: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-/// Where a running uploader listens.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Server {
-    /// The address of the uploader
-    #[arg(long, global = true, env = "SLUICE_URL", default_value = "http://127.0.0.1:8080")]
-    pub(crate) url: String,
 }
 
 #[derive(Debug, Subcommand)]

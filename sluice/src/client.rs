@@ -1,12 +1,21 @@
 //! The HTTP API as a client sees it: with patience for "later", and errors in words.
 
 use crate::end::End;
+use clap::Args;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use std::time::Duration;
 
 /// How often a call that was told "later" is made again.
 const PATIENCE: u32 = 8;
+
+/// Where a running uploader listens.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Server {
+    /// The address of the uploader
+    #[arg(long, global = true, env = "SLUICE_URL", default_value = "http://127.0.0.1:8080")]
+    pub(crate) url: String,
+}
 
 /// A client of one uploader. Cheap to clone.
 #[derive(Clone, Debug)]

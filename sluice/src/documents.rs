@@ -1,7 +1,6 @@
 //! Documents from the shell: the HTTP API with a table for people.
 
 use crate::{
-    cli::Server,
     client::{Api, segment},
     end::End,
 };

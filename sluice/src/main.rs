@@ -1,18 +1,18 @@
 //! Sluice: documents in, typed JSON out, at exactly the rate that your model quota allows.
 
 mod end;
-mod cli;
 mod telemetry;
-mod roles;
 mod client;
+mod schema;
+mod roles;
 mod upload;
 mod documents;
-mod schema;
 mod settings;
 mod simulate;
 mod expected;
 mod extract;
 mod demo;
+mod cli;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -1,6 +1,9 @@
 //! Whether a schema is acceptable, and what would be sent to the model.
 
-use crate::{cli::Server, client::Api, end::End};
+use crate::{
+    client::{Api, Server},
+    end::End,
+};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use std::{

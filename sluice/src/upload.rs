@@ -2,7 +2,6 @@
 //! after an interruption it finds what is there: the idempotency key is made from the content.
 
 use crate::{
-    cli::Server,
     client::{Api, segment},
     end::End,
 };

@@ -76,11 +76,12 @@ impl Place {
         config.deployments = deployments;
         let simulation = simulator::start(config.clone()).await.expect("the simulator starts");
         let folder = tempfile::tempdir().expect("a temporary folder");
+        let concurrency = if worker.contains("concurrency") { "" } else { "concurrency = 8" };
         let port = free_port();
         let mut text = format!(
             "listen = \"127.0.0.1:{port}\"\nstorage = \"dir:{0}/blobs\"\n\
              database = \"sqlite:{0}/sluice.db\"\n[limits]\nsize_bytes_max = 700000000\n\
-             [worker]\nlease_seconds = 3\nsweep_seconds = 1\nconcurrency = 8\n{worker}\n",
+             [worker]\nlease_seconds = 3\nsweep_seconds = 1\n{concurrency}\n{worker}\n",
             folder.path().display()
         );
         for deployment in &config.deployments {

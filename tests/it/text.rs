@@ -2,9 +2,9 @@
 
 use crate::harness::{Place, fast, fixture, repository};
 
-/// Each hostile file and how it may end.
+/// Each hostile file and how it may end: with a code, or in a state; none means success.
 const HOSTILE: [(&str, &[&str]); 10] = [
-    ("truncated.pdf", &["unreadable_document", "no_text"]),
+    ("truncated.pdf", &["partial"]),
     ("garbage.pdf", &["unreadable_document"]),
     ("deep-nesting.pdf", &["unreadable_document", "no_text", "text_limit_exceeded"]),
     ("flate-bomb.pdf", &["unreadable_document", "no_text", "text_limit_exceeded"]),
@@ -32,10 +32,10 @@ async fn hostile_files_end_with_their_reason_and_harm_nobody() {
         if codes.is_empty() {
             assert_eq!(ended["state"], "succeeded", "{name}: {ended}");
         } else {
-            assert_eq!(ended["state"], "failed", "{name}: {ended}");
-            let code = ended["failure"]["code"].as_str().unwrap();
+            let state = ended["state"].as_str().unwrap();
+            let code = ended["failure"]["code"].as_str().unwrap_or(state);
             assert!(codes.contains(&code), "{name}: {ended}");
-            assert!(!ended["failure"]["message"].as_str().unwrap().is_empty());
+            assert_ne!(ended["failure"]["message"], "", "{name}");
         }
     }
     assert!(!sluice.has_ended(), "a hostile file ended the worker");

@@ -31,6 +31,7 @@ fn declared(text: &str) -> Vec<String> {
 
 #[test]
 fn a_module_uses_only_modules_listed_above_it() {
+    let mut wrong = Vec::new();
     for krate in CRATES {
         let source = repository().join(krate).join("src");
         let root = ["lib.rs", "main.rs"].map(|name| source.join(name));
@@ -46,17 +47,23 @@ fn a_module_uses_only_modules_listed_above_it() {
             let Some(own) = rank.get(top.trim_end_matches(".rs")) else { continue };
             let text = std::fs::read_to_string(&file).unwrap();
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let imported: Vec<_> = code
+                .split("use crate::{")
+                .skip(1)
+                .filter_map(|rest| rest.split("};").next())
+                .map(|names| names.replace('\n', " ").replace("    ", " "))
+                .map(|names| format!(" {names}"))
+                .collect();
             for (used, their) in &rank {
                 let uses = code.contains(&format!("crate::{used}::"))
-                    || code.contains(&format!("    {used}::")) && code.contains("use crate::{");
-                assert!(
-                    !uses || their <= own,
-                    "{krate}/{}: uses {used}, which is listed below it",
-                    inside.display()
-                );
+                    || imported.iter().any(|import| import.contains(&format!(" {used}::")));
+                if uses && their > own {
+                    wrong.push(format!("{krate}/{} uses {used}", inside.display()));
+                }
             }
         }
     }
+    assert!(wrong.is_empty(), "these use modules that are listed below them: {wrong:#?}");
 }
 
 #[test]
@@ -67,12 +74,17 @@ fn files_and_modules_stay_small_and_named() {
         sources(&source, &mut files);
         for file in files {
             let text = std::fs::read_to_string(&file).unwrap();
-            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-            let lines = code.lines().count();
-            let shown = file.display();
-            assert!(lines <= 520, "{shown}: {lines} lines: is it still one thing?");
-            assert!(text.starts_with("//!"), "{shown}: say what it is for");
             let name = file.file_stem().unwrap().to_string_lossy();
+            if name == "tests" || name.ends_with("_tests") {
+                continue;
+            }
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            // Lists of words are not code.
+            let is_code = |line: &&str| !line.trim_start().starts_with('"');
+            let lines = code.lines().filter(is_code).count();
+            let shown = file.display();
+            assert!(lines <= 400, "{shown}: {lines} lines: is it still one thing?");
+            assert!(text.starts_with("//!"), "{shown}: say what it is for");
             let banned = ["util", "utils", "common", "helpers", "types", "manager"];
             assert!(!banned.contains(&name.as_ref()), "{shown}: name it by the thing");
         }

@@ -153,6 +153,7 @@ fn verdict(error: CallError) -> Result<Option<Reply>, Verdict> {
     match error {
         CallError::Throttled { .. }
         | CallError::Unreachable { .. }
+        | CallError::Unavailable { .. }
         | CallError::Denied { .. }
         | CallError::Unknown { .. } => {
             tracing::info!(error = message, "the call is made again");

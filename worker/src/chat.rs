@@ -155,6 +155,14 @@ pub enum CallError {
         /// What happened.
         message: String,
     },
+    /// 503: the deployment did not take the call up (RFC 9110, 15.6.4). Not paid.
+    #[error("{deployment} is not available: {message}")]
+    Unavailable {
+        /// Who said so.
+        deployment: String,
+        /// What it said.
+        message: String,
+    },
     /// 401, 403, 404: the deployment refuses until its configuration changes. Not paid.
     #[error("{deployment} refuses calls ({status}): {message}")]
     Denied {
@@ -177,7 +185,7 @@ pub enum CallError {
         /// What it said.
         message: String,
     },
-    /// Time-out, reset, 5xx, a body that is no JSON: the model may have been paid.
+    /// Time-out, reset, another 5xx, a body that is no JSON: the model may have been paid.
     #[error("no answer from {deployment}: {message}")]
     Unknown {
         /// Who was asked.
@@ -212,6 +220,7 @@ impl CallError {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Throttled { .. } => Some(429),
+            Self::Unavailable { .. } => Some(503),
             Self::Unreachable { .. } => None,
             Self::Denied { status, .. } | Self::Refused { status, .. } => Some(*status),
             Self::Unknown { status, .. } => *status,

@@ -5,15 +5,13 @@
 //! that restrict a value further. Those are told to the model in words, and checked locally.
 //! Source: Azure OpenAI, "How to use structured outputs", supported schemas and limitations.
 
+mod size;
+
 use super::SchemaFault;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 
-/// The most properties that a schema may have, over all its objects.
-pub const PROPERTIES_MAX: usize = 100;
-
-/// The most objects that may lie within each other.
-pub const LEVELS_MAX: usize = 5;
+pub use size::{LEVELS_MAX, PROPERTIES_MAX};
 
 /// Deeper than this no schema is looked into.
 const DEPTH_MAX: usize = 32;
@@ -49,8 +47,7 @@ const TOLD: [(&str, &str); 12] = [
     ("uniqueItems", "without repetition"),
 ];
 
-/// The schema to send to the model for a schema as a user wrote it. Properties that may be left
-/// out may be null in it.
+/// What to send to the model for a schema as a user wrote it. What may be left out may be null.
 ///
 /// # Errors
 /// Everything in it that the subset cannot carry, by its JSON pointer.
@@ -69,7 +66,7 @@ pub fn convert(body: &Value) -> Result<Value, Vec<SchemaFault>> {
         object.insert("$defs".to_owned(), Value::Object(defs));
     }
     if converter.faults.is_empty() {
-        converter.faults = too_large(&strict);
+        converter.faults = size::faults(&strict);
     }
     if converter.faults.is_empty() { Ok(strict) } else { Err(converter.faults) }
 }
@@ -401,68 +398,6 @@ fn merge_all_of(
 
 fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
-}
-
-fn too_large(strict: &Value) -> Vec<SchemaFault> {
-    let (properties, levels) =
-        (count(strict), Levels { root: strict, known: HashMap::new() }.of(strict));
-    let fault = |message| SchemaFault { path: String::new(), message };
-    let mut faults = Vec::new();
-    if properties > PROPERTIES_MAX {
-        faults.push(fault(format!(
-            "it has {properties} properties and structured outputs carry {PROPERTIES_MAX}: make two \
-             schemas of it"
-        )));
-    }
-    if levels > LEVELS_MAX {
-        faults.push(fault(format!(
-            "its objects lie {levels} deep and structured outputs carry {LEVELS_MAX}: make it flatter"
-        )));
-    }
-    faults
-}
-
-/// How many properties all objects have together.
-fn count(node: &Value) -> usize {
-    let own = node.get("properties").and_then(Value::as_object).map_or(0, Map::len);
-    let inner = match node {
-        Value::Object(object) => object.values().map(count).sum(),
-        Value::Array(items) => items.iter().map(count).sum::<usize>(),
-        _ => 0,
-    };
-    own + inner
-}
-
-/// How many objects lie within each other, references followed once.
-struct Levels<'a> {
-    root: &'a Value,
-    known: HashMap<&'a str, usize>,
-}
-
-impl<'a> Levels<'a> {
-    fn of(&mut self, node: &'a Value) -> usize {
-        let referred = node.get("$ref").and_then(Value::as_str);
-        let mut below = referred.map_or(0, |reference| self.of_reference(reference));
-        let properties = node.get("properties").and_then(Value::as_object);
-        let choices = node.get("anyOf").and_then(Value::as_array);
-        let children = properties.into_iter().flat_map(Map::values);
-        for child in children.chain(node.get("items")).chain(choices.into_iter().flatten()) {
-            below = below.max(self.of(child));
-        }
-        below + usize::from(properties.is_some())
-    }
-
-    fn of_reference(&mut self, reference: &'a str) -> usize {
-        if let Some(levels) = self.known.get(reference) {
-            return *levels;
-        }
-        // What refers to itself meets this, and adds no level of its own.
-        self.known.insert(reference, 0);
-        let target = reference.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
-        let levels = target.map_or(0, |node| self.of(node));
-        self.known.insert(reference, levels);
-        levels
-    }
 }
 
 #[cfg(test)]

@@ -58,9 +58,9 @@ impl Parameters {
         let query = Query::<Vec<(String, String)>>::try_from_uri(uri);
         let Query(pairs) = query.map_err(|error| ApiError::parameter("query", error))?;
         for (index, (name, _)) in pairs.iter().enumerate() {
-            let fits = |legal: &&str| {
-                *legal == name
-                    || legal.ends_with('.') && name.starts_with(*legal) && name.len() > legal.len()
+            let fits = |legal: &&str| match legal.ends_with('.') {
+                true => name.starts_with(*legal) && name.len() > legal.len(),
+                false => *legal == name,
             };
             if !legal.iter().any(fits) {
                 let known = if legal.is_empty() { "none".to_owned() } else { legal.join(", ") };

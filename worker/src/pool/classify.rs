@@ -40,6 +40,10 @@ pub(super) fn classify(
             let why = fault.refusal(status);
             CallError::Refused { deployment, status, why, message: fault.message(status) }
         }
+        // A proxy also says 503 when the connection behind it broke: then the call was taken up.
+        503 if !fault.is_broken_connection() => {
+            CallError::Unavailable { deployment, message: fault.message(status) }
+        }
         _ => unknown(deployment, status, &fault),
     }
 }
@@ -82,6 +86,11 @@ impl Fault {
 
     fn is(&self, code: &str) -> bool {
         self.code.eq_ignore_ascii_case(code)
+    }
+
+    /// What Envoy says (Azure's front end) when it lost a connection over which the call had gone.
+    fn is_broken_connection(&self) -> bool {
+        self.message.contains("disconnect/reset") && !self.message.contains("connection failure")
     }
 
     fn refusal(&self, status: u16) -> Refusal {
@@ -130,6 +139,7 @@ mod tests {
                 format!("throttled {} ms", retry_after.as_millis())
             }
             CallError::Unreachable { .. } => "unreachable".into(),
+            CallError::Unavailable { .. } => "unavailable".into(),
             CallError::Denied { status, .. } => format!("denied {status}"),
             CallError::Refused { why, .. } => format!("refused {why:?}"),
             CallError::Unknown { status, .. } => format!("unknown {status:?}"),
@@ -182,7 +192,22 @@ mod tests {
             (409, "", "unknown Some(409)"),
             (500, r#"{"error":{"code":"InternalServerError","message":"x"}}"#, "unknown Some(500)"),
             (502, html, "unknown Some(502)"),
-            (503, "", "unknown Some(503)"),
+            (503, "", "unavailable"),
+            (
+                503,
+                r#"{"error":{"code":"ServiceUnavailable","message":"try later"}}"#,
+                "unavailable",
+            ),
+            (
+                503,
+                "upstream connect error or disconnect/reset before headers. reset reason: connection failure",
+                "unavailable",
+            ),
+            (
+                503,
+                "upstream connect error or disconnect/reset before headers. reset reason: connection termination",
+                "unknown Some(503)",
+            ),
             (504, "upstream request timeout", "unknown Some(504)"),
             (204, "", "unknown Some(204)"),
         ];
@@ -194,7 +219,7 @@ mod tests {
     #[test]
     fn messages_are_short_single_lines() {
         let error = classify("d", 503, &HeaderMap::new(), &"word\n".repeat(1000));
-        let CallError::Unknown { message, .. } = error else { panic!("{error:?}") };
+        let CallError::Unavailable { message, .. } = error else { panic!("{error:?}") };
         assert!(message.chars().count() <= MESSAGE_CHARS_MAX && !message.contains('\n'));
         let error = classify("d", 500, &HeaderMap::new(), "<html>secret</html>");
         assert_eq!(error.to_string(), "no answer from d: a page of markup instead of an answer");

@@ -199,7 +199,7 @@ impl Deployment {
                 self.limiter.block_until(now + *retry_after);
                 return;
             }
-            CallError::Unreachable { .. } => {
+            CallError::Unreachable { .. } | CallError::Unavailable { .. } => {
                 self.limiter.refund(reservation, Refund::All, now);
                 self.health.failed(outcome.started, now, outcome.jitter);
             }

@@ -183,6 +183,7 @@ fn outcome_name(result: &Result<Reply, CallError>) -> &'static str {
         Ok(_) => "answered",
         Err(CallError::Throttled { .. }) => "throttled",
         Err(CallError::Unreachable { .. }) => "unreachable",
+        Err(CallError::Unavailable { .. }) => "unavailable",
         Err(CallError::Denied { .. }) => "denied",
         Err(CallError::Refused { .. }) => "refused",
         Err(CallError::Unknown { .. }) => "unknown",

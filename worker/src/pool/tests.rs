@@ -236,7 +236,7 @@ async fn a_rejection_is_one_request_and_blocks_until_its_time() {
 async fn each_failure_is_classified_once_and_never_repeated() {
     let html = "<html><body>Bad Gateway</body></html>";
     let table = [
-        (answer(503, "", html), "Unknown { status: Some(503) }", DeploymentState::Cooling),
+        (answer(503, "", html), "Unavailable", DeploymentState::Cooling),
         (answer(200, "", html), "Unknown { status: Some(200) }", DeploymentState::Cooling),
         (answer(200, "", ""), "Unknown { status: Some(200) }", DeploymentState::Cooling),
         (Deed::Hang, "Unknown { status: None }", DeploymentState::Cooling),
@@ -255,6 +255,7 @@ async fn each_failure_is_classified_once_and_never_repeated() {
         let pool = pool(vec![deployment("d", &server.url)]);
         let found = match call(&pool).await.unwrap_err() {
             CallError::Unknown { status, .. } => format!("Unknown {{ status: {status:?} }}"),
+            CallError::Unavailable { .. } => "Unavailable".to_owned(),
             CallError::Denied { status, .. } => format!("Denied {{ status: {status} }}"),
             CallError::Refused { why, .. } => {
                 assert_eq!(why, Refusal::ContentFiltered);
