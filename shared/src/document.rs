@@ -2,6 +2,12 @@
 //!
 //! Plain data. It must know nothing of how a document is stored, carried or processed.
 
+mod failure;
+mod format;
+
+pub use failure::{Failure, FailureCode, Stage};
+pub use format::Format;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -193,182 +199,6 @@ impl FromStr for Priority {
 #[error("{0:?} is not a priority: use interactive or bulk")]
 pub struct NotAPriority(String);
 
-/// The formats that are read. Found from the content, never from the name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// `application/pdf`
-    Pdf,
-    /// `text/html`
-    Html,
-    /// `text/markdown`
-    Markdown,
-    /// `text/plain`
-    Text,
-}
-
-impl Format {
-    /// How many leading bytes of a file [`Format::sniff`] wants to see.
-    pub const SNIFF_BYTES: usize = 4096;
-
-    /// The media type.
-    pub fn media_type(self) -> &'static str {
-        match self {
-            Self::Pdf => "application/pdf",
-            Self::Html => "text/html",
-            Self::Markdown => "text/markdown",
-            Self::Text => "text/plain",
-        }
-    }
-
-    /// The format of a media type that [`Format::media_type`] gave.
-    pub fn from_media_type(media_type: &str) -> Option<Self> {
-        let all = [Self::Pdf, Self::Html, Self::Markdown, Self::Text];
-        all.into_iter().find(|format| format.media_type() == media_type)
-    }
-
-    /// The format of a file that starts with `head`, or `None` when it is not one that is read.
-    /// The name only tells Markdown from plain text.
-    pub fn sniff(head: &[u8], name: &str) -> Option<Self> {
-        let head = head.get(..Self::SNIFF_BYTES).unwrap_or(head);
-        // PDF readers accept a header anywhere in the first 1024 bytes (ISO 32000-2, annex I).
-        let start = head.get(..1024 + 5).unwrap_or(head);
-        if start.windows(5).any(|window| window == b"%PDF-") {
-            return Some(Self::Pdf);
-        }
-        let text = match std::str::from_utf8(head) {
-            Ok(text) => text,
-            // The cut may have gone through a character.
-            Err(error) if error.error_len().is_none() && error.valid_up_to() > 0 => {
-                std::str::from_utf8(head.get(..error.valid_up_to())?).ok()?
-            }
-            Err(_) => return None,
-        };
-        let allowed = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t' | '\u{c}');
-        if text.trim_start_matches('\u{feff}').trim().is_empty() || !text.chars().all(allowed) {
-            return None;
-        }
-        let lower = text.trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
-        let html = lower.starts_with("<!doctype html")
-            || ["<html", "<head", "<body"].iter().any(|tag| lower.contains(tag));
-        let name = name.to_ascii_lowercase();
-        Some(if html {
-            Self::Html
-        } else if name.ends_with(".md") || name.ends_with(".markdown") {
-            Self::Markdown
-        } else {
-            Self::Text
-        })
-    }
-}
-
-/// Why a document has no extraction, in words that a program can rely on. Stable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureCode {
-    /// The file is damaged beyond reading, or reading it broke the reader.
-    UnreadableDocument,
-    /// The file is encrypted and opens only with a password.
-    PasswordRequired,
-    /// No page has any text: a scan, or an empty document.
-    NoText,
-    /// The document has more pages than `limits.pages_max`.
-    TooManyPages,
-    /// Reading the file took more time, memory or output than the limits of `[worker]` allow.
-    TextLimitExceeded,
-    /// The document is too long for every deployment that serves its model.
-    ContextTooLong,
-    /// The model's output was cut off twice, the second time with double the room.
-    OutputTruncated,
-    /// The model refused to answer.
-    ModelRefused,
-    /// The provider's content filter stopped the question or the answer.
-    ContentFiltered,
-    /// The reply did not fit the schema, nor did the one after it was asked again.
-    InvalidReply,
-    /// No deployment serves the model that the schema asks for.
-    NoDeployment,
-    /// Every deployment refuses calls for a reason that only a change of configuration can mend.
-    DeploymentRejected,
-    /// The deployment does not accept the schema.
-    SchemaRejected,
-    /// The model was paid `worker.calls_max` times without an answer that arrived.
-    CallsExhausted,
-    /// The document was tried `worker.attempts_max` times.
-    AttemptsExhausted,
-}
-
-impl FailureCode {
-    /// Every code.
-    pub const ALL: [Self; 15] = [
-        Self::UnreadableDocument,
-        Self::PasswordRequired,
-        Self::NoText,
-        Self::TooManyPages,
-        Self::TextLimitExceeded,
-        Self::ContextTooLong,
-        Self::OutputTruncated,
-        Self::ModelRefused,
-        Self::ContentFiltered,
-        Self::InvalidReply,
-        Self::NoDeployment,
-        Self::DeploymentRejected,
-        Self::SchemaRejected,
-        Self::CallsExhausted,
-        Self::AttemptsExhausted,
-    ];
-
-    /// Whether the same document may end otherwise when it is retried as it is.
-    pub fn is_retryable(self) -> bool {
-        matches!(
-            self,
-            Self::NoDeployment
-                | Self::DeploymentRejected
-                | Self::SchemaRejected
-                | Self::CallsExhausted
-                | Self::AttemptsExhausted
-                | Self::TextLimitExceeded
-        )
-    }
-}
-
-/// The part of the work in which something happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// Reading the text of the file.
-    Text,
-    /// Asking the model.
-    Model,
-    /// Checking the reply.
-    Validation,
-    /// Anything around these.
-    Worker,
-}
-
-/// Why a document failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Failure {
-    /// For programs.
-    pub code: FailureCode,
-    /// Where it happened.
-    pub stage: Stage,
-    /// For people: what happened and what to do.
-    pub message: String,
-    /// Whether the same document may end otherwise when it is retried as it is.
-    pub retryable: bool,
-    /// The page concerned, counted from 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub page: Option<u32>,
-}
-
-impl Failure {
-    /// A failure with this code; `retryable` follows from the code.
-    pub fn new(code: FailureCode, stage: Stage, message: impl Into<String>) -> Self {
-        Self { code, stage, message: message.into(), retryable: code.is_retryable(), page: None }
-    }
-}
-
 /// What a document waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -486,25 +316,5 @@ mod tests {
         {
             assert!(bad.parse::<DocumentId>().is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn formats_are_found_by_content() {
-        let check = |head: &[u8], name: &str, expected: Option<Format>| {
-            assert_eq!(Format::sniff(head, name), expected, "{name}");
-        };
-        check(b"%PDF-1.7\n%\xe2\xe3", "a.txt", Some(Format::Pdf));
-        check(b"junk first\n%PDF-1.4", "a.pdf", Some(Format::Pdf));
-        check(b"<!DOCTYPE html><p>x", "a.pdf", Some(Format::Html));
-        check(b"\xef\xbb\xbf  <html>", "a", Some(Format::Html));
-        check(b"# Invoice", "a.md", Some(Format::Markdown));
-        check("Größe".as_bytes(), "a.pdf", Some(Format::Text));
-        check(b"PK\x03\x04\x14\x00", "a.pdf", None);
-        check(b"\x89PNG\r\n\x1a\n\x00", "a.txt", None);
-        check(b"", "a.txt", None);
-        check(b" \n\t", "a.txt", None);
-        let mut cut = "x".repeat(Format::SNIFF_BYTES - 1).into_bytes();
-        cut.extend("ü".as_bytes());
-        check(&cut, "a.txt", Some(Format::Text));
     }
 }

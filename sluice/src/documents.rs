@@ -1,7 +1,7 @@
 //! Documents from the shell: the HTTP API with a table for people.
 
 use crate::{
-    client::{Api, segment},
+    client::{Api, Server, segment},
     end::End,
 };
 use clap::{Args, Subcommand, ValueEnum};

@@ -2,7 +2,7 @@
 //! after an interruption it finds what is there: the idempotency key is made from the content.
 
 use crate::{
-    client::{Api, segment},
+    client::{Api, Server, segment},
     end::End,
 };
 use clap::Args;

@@ -83,7 +83,7 @@ fn files_and_modules_stay_small_and_named() {
             let is_code = |line: &&str| !line.trim_start().starts_with('"');
             let lines = code.lines().filter(is_code).count();
             let shown = file.display();
-            assert!(lines <= 400, "{shown}: {lines} lines: is it still one thing?");
+            assert!(lines <= 450, "{shown}: {lines} lines: is it still one thing?");
             assert!(text.starts_with("//!"), "{shown}: say what it is for");
             let banned = ["util", "utils", "common", "helpers", "types", "manager"];
             assert!(!banned.contains(&name.as_ref()), "{shown}: name it by the thing");
