@@ -11,7 +11,7 @@ mod load;
 mod place;
 mod secret;
 
-pub use address::{Database, Queue, Quota, Storage};
+pub use address::{Database, Queue, Quota, S3, Storage};
 pub use deployment::{Deployment, Limiter, Provider};
 pub use secret::Secret;
 use serde::{Deserialize, Serialize};

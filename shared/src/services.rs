@@ -31,12 +31,19 @@ impl Services {
     /// # Errors
     /// When a folder cannot be made.
     pub fn open(config: &Config) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        let config::Storage::Dir(folder) = &config.storage;
-        let config::Database::Sqlite(file) = &config.database;
-        let blobs = Blobs::Dir(DirBlobs::open(folder)?);
+        let blobs = match &config.storage {
+            config::Storage::Dir(folder) => Blobs::Dir(DirBlobs::open(folder)?),
+            config::Storage::S3(_) => return Err("s3:// is not part of this version yet".into()),
+        };
+        let config::Database::Sqlite(file) = &config.database else {
+            return Err("postgres:// is not part of this version yet".into());
+        };
         let file = SqliteFile::open(file)?;
-        let queue = match config.queue {
+        let queue = match &config.queue {
             config::Queue::Embedded => Queue::Embedded(EmbeddedQueue::new(file.clone())),
+            config::Queue::Rabbit(_) => {
+                return Err("amqp:// is not part of this version yet".into());
+            }
         };
         let store = Store::Sqlite(SqliteStore::new(file));
         let outbox = Outbox::new(store.clone(), queue.clone());

@@ -117,22 +117,51 @@ fn what_is_not_toml_is_named_by_line() {
 }
 
 #[test]
-fn backends_of_the_next_version_are_recognised() {
+fn backends_are_named_by_their_addresses() {
     for (text, expected) in [
-        ("storage = 's3://b/p'", "storage: s3:// is not part of this version yet: use dir:PATH"),
         (
-            "database = 'postgres://u:canary@h/d'",
-            "database: postgres:// is not part of this version yet: use sqlite:PATH",
+            "storage = 's3://'",
+            "storage: names no bucket: use dir:PATH or s3://BUCKET/PREFIX?endpoint=http://HOST:9000; keys belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
         ),
-        ("queue = 'amqp://h'", "queue: amqp:// is not part of this version yet: use embedded"),
-        ("queue = 'amqps://h'", "queue: amqp:// is not part of this version yet: use embedded"),
-        ("quota = 'redis://h'", "quota: redis:// is not part of this version yet: use local"),
-        ("quota = 'rediss://h'", "quota: redis:// is not part of this version yet: use local"),
-        ("storage = 'dir:'", "storage is not a storage: use dir:PATH"),
-        ("database = 'x'", "database is not a database: use sqlite:PATH"),
-        ("queue = 'kafka'", "queue is not a queue: use embedded"),
-        ("queue = 'embedded:x'", "queue is not a queue: use embedded"),
-        ("quota = 'x'", "quota is not a quota: use local"),
+        (
+            "storage = 's3://key:canary@b'",
+            "storage: names no bucket: use dir:PATH or s3://BUCKET/PREFIX?endpoint=http://HOST:9000; keys belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        ),
+        (
+            "storage = 's3://b/p?endpoint=h:1'",
+            "storage: endpoint must start with http:// or https://",
+        ),
+        ("storage = 's3://b/p?path_style=yes'", "storage: path_style must be true or false"),
+        (
+            "storage = 's3://b/p?secret=canary'",
+            "storage: secret is not an option: use endpoint, region, path_style, checksums or unconditional",
+        ),
+        (
+            "database = 'postgres:canary'",
+            "database is not a database: use sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE",
+        ),
+        (
+            "queue = 'amqp://'",
+            "queue is not a queue: use embedded or amqp://USER:PASSWORD@HOST:5672/VHOST",
+        ),
+        ("quota = 'redis://'", "quota is not a quota: use local or redis://HOST:6379"),
+        (
+            "storage = 'dir:'",
+            "storage is not a storage: use dir:PATH or s3://BUCKET/PREFIX?endpoint=http://HOST:9000",
+        ),
+        (
+            "database = 'x'",
+            "database is not a database: use sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE",
+        ),
+        (
+            "queue = 'kafka'",
+            "queue is not a queue: use embedded or amqp://USER:PASSWORD@HOST:5672/VHOST",
+        ),
+        (
+            "queue = 'embedded:x'",
+            "queue is not a queue: use embedded or amqp://USER:PASSWORD@HOST:5672/VHOST",
+        ),
+        ("quota = 'x'", "quota is not a quota: use local or redis://HOST:6379"),
         (
             "[auth]\nmode = 'keys'",
             "auth.mode keys is not part of this version yet: use none, on loopback",
@@ -144,6 +173,21 @@ fn backends_of_the_next_version_are_recognised() {
     let config = parse("storage = 'dir:/b'\ndatabase = 'sqlite:/d'", &[]).unwrap();
     assert_eq!(config.storage, Storage::Dir("/b".into()));
     assert_eq!(config.database, Database::Sqlite("/d".into()));
+}
+
+#[test]
+fn addresses_are_shown_without_their_passwords() {
+    let text = "storage = 's3://b/a/b/?endpoint=http://h:9/&region=eu&path_style&checksums=false'\n\
+                database = 'postgres://u:canary@h/d?sslmode=require&password=canary'\n\
+                queue = 'amqps://u:canary@a:1,b:2/v'\nquota = 'redis://:canary@h'";
+    let shown = serde_json::to_value(parse(text, &[]).unwrap()).unwrap();
+    assert_eq!(
+        shown["storage"],
+        "s3://b/a/b?endpoint=http://h:9&region=eu&path_style=true&checksums=false"
+    );
+    assert_eq!(shown["database"], "postgres://u:***@h/d");
+    assert_eq!(shown["queue"], "amqps://u:***@a:1,b:2/v");
+    assert_eq!(shown["quota"], "redis://:***@h");
 }
 
 #[test]
@@ -271,7 +315,7 @@ fn what_is_wrong_in_the_environment_is_named_by_variable() {
         ("WORKER", "worker must be a section"),
         ("LISTEN__X", "listen must be text, not a section"),
         ("LOG__LEVEL__X", "there is no log.level.x to override"),
-        ("QUEUE", "queue is not a queue: use embedded"),
+        ("QUEUE", "queue is not a queue: use embedded or amqp://USER:PASSWORD@HOST:5672/VHOST"),
         ("AUTH__MODE", "auth.mode must be none or keys"),
         ("DEPLOYMENTS__0__API_KEY", "there is no deployments[0].api_key to override"),
     ] {
@@ -292,7 +336,10 @@ fn what_is_wrong_in_the_environment_is_named_by_variable() {
          most 3600",
     );
     for (text, expected) in [
-        ("storage = '${L}'", "1: storage is not a storage: use dir:PATH"),
+        (
+            "storage = '${L}'",
+            "1: storage is not a storage: use dir:PATH or s3://BUCKET/PREFIX?endpoint=http://HOST:9000",
+        ),
         ("\nworker.lease_seconds = '${L}'", "2: worker.lease_seconds must be at most 3600"),
     ] {
         refused(text, &[("L", "777000")], &format!("sluice.toml:{expected}"));
