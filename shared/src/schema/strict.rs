@@ -113,13 +113,13 @@ impl Converter<'_> {
                 _ => return self.fault(&path, format!("{reference} leads nowhere")),
             }
         }
-        let strict = self.node(node, &path, 0);
-        if self.faults.is_empty() && strict.get("properties").is_none() {
+        let is_object = node.as_object().is_some_and(|node| kinds(node) == ["object"]);
+        if !is_object && node.get("allOf").is_none() {
             let message =
                 "the root must be an object with properties: put what you ask for into one";
             return self.fault(&path, message);
         }
-        strict
+        self.node(node, &path, 0)
     }
 
     fn node(&mut self, given: &Value, path: &str, depth: usize) -> Value {
