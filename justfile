@@ -9,3 +9,7 @@ demo:
 # Look at changed snapshots.
 review:
     cargo insta review
+
+# Private RabbitMQ, Postgres, Redis and S3 servers: `eval "$(just services start)"`, `just services stop`.
+services *ARGS:
+    tests/services {{ARGS}}
