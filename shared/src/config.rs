@@ -118,6 +118,9 @@ section! {
 section! {
     /// How a worker works.
     Worker {
+        /// Where a worker that runs alone answers `/healthz`, `/readyz` and `/metrics`, for example
+        /// `0.0.0.0:9090`; nowhere by default. (With an uploader beside it, the uploader does.)
+        listen: Option<String> = None,
         /// Documents in work at once, 1 to 10,000; default 4 for each core.
         concurrency: u32 = cores() * 4,
         /// Payments at most per question whose outcome is unknown, 1 to 100; 1 never pays twice.

@@ -29,6 +29,11 @@ impl Pages {
         let empty = |page: &&Page| page.text.trim().is_empty();
         self.pages.iter().filter(empty).map(|page| page.number).collect()
     }
+
+    /// Whether something that stands on the pages was not read.
+    pub fn are_incomplete(&self) -> bool {
+        self.pages.iter().any(|page| page.error.is_some() || page.is_picture)
+    }
 }
 
 /// The text of one page.
@@ -41,6 +46,9 @@ pub struct Page {
     /// Why this page could not be read, when it could not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Whether the page is a picture, as of a scanner: what it shows was not read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_picture: bool,
 }
 
 /// The typed fields of one document, as `GET /v1/documents/{id}/result` shows them.

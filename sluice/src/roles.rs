@@ -41,7 +41,10 @@ pub(crate) struct Running {
 pub(crate) async fn run(config: Config, roles: Roles) -> Result<(), End> {
     let running = start(config, roles).await?;
     if let Some(address) = running.address {
-        tracing::info!("listening on http://{address}, documentation at http://{address}/docs");
+        tracing::info!(
+            "listening on http://{address}{}",
+            if roles.uploader { ", documentation at /docs" } else { "" }
+        );
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -91,14 +94,25 @@ pub(crate) async fn start(config: Config, roles: Roles) -> Result<Running, End> 
         running.helpers.push(tokio::spawn(sweep));
         running.roles.push(tokio::spawn(worker::consume::run(worker, hard)));
     }
-    if roles.uploader {
-        let listener = TcpListener::bind(&config.listen)
+    let listen = match roles.uploader {
+        true => Some(&config.listen),
+        false => config.worker.listen.as_ref(),
+    };
+    if let Some(listen) = listen {
+        let listener = TcpListener::bind(listen)
             .await
-            .map_err(|error| End::Usage(format!("cannot listen on {}: {error}", config.listen)))?;
+            .map_err(|error| End::Usage(format!("cannot listen on {listen}: {error}")))?;
         running.address = Some(listener.local_addr()?);
-        let router = uploader::router(services.clone(), uploader::Limits::from(&config), metrics);
-        let serve = uploader::serve(router, listener, soft);
-        running.roles.push(tokio::spawn(async move {
+        let limits = uploader::Limits::from(&config);
+        let router = match roles.uploader {
+            true => uploader::router(services.clone(), limits, metrics),
+            false => uploader::operations(services.clone(), limits, metrics),
+        };
+        // A worker is watched until it has drained.
+        let stop = if roles.uploader { soft } else { background.clone() };
+        let serve = uploader::serve(router, listener, stop);
+        let ended = if roles.uploader { &mut running.roles } else { &mut running.helpers };
+        ended.push(tokio::spawn(async move {
             if let Err(error) = serve.await {
                 tracing::error!(%error, "the uploader stopped");
             }

@@ -3,6 +3,7 @@
 use crate::end::End;
 use clap::Args;
 use std::{io::Write, path::PathBuf};
+use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Debug, Args)]
 pub(crate) struct Simulate {
@@ -26,7 +27,8 @@ pub(crate) async fn run(simulate: Simulate, file: Option<PathBuf>) -> Result<(),
     }
     let running = simulator::start(config).await.map_err(End::usage)?;
     writeln!(std::io::stdout(), "simulating deployments on {}", running.url())?;
-    tokio::signal::ctrl_c().await?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! { _ = terminate.recv() => {}, ended = tokio::signal::ctrl_c() => ended? }
     running.stop().await;
     Ok(())
 }

@@ -49,6 +49,27 @@ async fn a_worker_that_is_told_to_stop_finishes_what_it_pays_for() {
 }
 
 #[tokio::test]
+async fn a_worker_that_runs_alone_can_be_watched() {
+    let port = crate::harness::free_port();
+    let listen = format!("listen = \"127.0.0.1:{port}\"");
+    let place = Place::new(vec![fast("sweden")], &listen).await;
+    let _worker = place.spawn("worker", &[]);
+    let get = async |path: &str| {
+        place.http.get(format!("http://127.0.0.1:{port}{path}")).send().await.ok()
+    };
+    crate::harness::until("the worker is ready", async || {
+        get("/readyz").await.filter(|answer| answer.status().is_success()).map(drop)
+    })
+    .await;
+    crate::harness::until("the metrics show the deployments", async || {
+        let metrics = get("/metrics").await?.text().await.ok()?;
+        metrics.contains("sluice_deployment_state{deployment=\"sweden\"}").then_some(())
+    })
+    .await;
+    assert_eq!(get("/v1/documents").await.unwrap().status(), 404);
+}
+
+#[tokio::test]
 async fn the_metrics_say_what_happened() {
     let place = Place::new(vec![fast("sweden")], "").await;
     let _sluice = place.start("up").await;

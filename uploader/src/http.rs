@@ -42,8 +42,19 @@ const DRAIN_MAX: Duration = Duration::from_secs(25);
 pub fn router(services: Services, limits: Limits, metrics: Option<PrometheusHandle>) -> Router {
     let app = Arc::new(App::new(services, limits, metrics));
     let (router, api) = routes().split_for_parts();
-    let router = router.with_state(app).merge(docs::routes(api));
-    let router = router
+    around(with_problems(router.with_state(app).merge(docs::routes(api))))
+}
+
+/// The routes by which a worker that runs alone is watched: `/healthz`, `/readyz`, `/metrics`.
+pub fn operations(services: Services, limits: Limits, metrics: Option<PrometheusHandle>) -> Router {
+    let app = Arc::new(App::new(services, limits, metrics));
+    let (router, _) = operation().split_for_parts();
+    around(with_problems(router.with_state(app)))
+}
+
+/// Answers what no route takes with a problem.
+fn with_problems(router: Router) -> Router {
+    router
         .fallback(async |uri: Uri| {
             let detail = format!("there is nothing at {}", uri.path());
             ApiError::new(Code::UnknownRoute, detail).hint("GET /docs lists every route")
@@ -52,8 +63,7 @@ pub fn router(services: Services, limits: Limits, metrics: Option<PrometheusHand
             let detail = format!("{} does not take {method}", uri.path());
             ApiError::new(Code::MethodNotAllowed, detail)
                 .hint("the header Allow lists what it takes")
-        });
-    around(router)
+        })
 }
 
 /// Answers requests until `stop`; then long-polls end at once with what they have, and other
@@ -109,10 +119,15 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(schemas::list))
         .routes(routes!(schemas::show, schemas::put))
         .routes(routes!(schemas::versions))
+        .routes(routes!(docs::problem))
+        .merge(operation())
+}
+
+fn operation() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))
-        .routes(routes!(docs::problem))
 }
 
 /// What is around every route, from the outside in: an id for the request, its log line, and a

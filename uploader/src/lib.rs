@@ -7,5 +7,5 @@ mod error;
 mod ingest;
 mod http;
 
-pub use http::{router, serve};
+pub use http::{operations, router, serve};
 pub use limits::Limits;

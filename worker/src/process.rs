@@ -7,15 +7,16 @@ use crate::{
     worker::{Outage, Worker, outage},
 };
 use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::Value;
 use shared::{
     blob::{BlobKey, Put},
     document::{DocumentState, Failure, FailureCode, Stage},
-    extraction::{Extraction, Pages, TextUsed, Timings, Usage},
+    extraction::{Extraction, Field, Pages, TextUsed, Timings, Usage},
     fault,
     job::{Claim, Verdict},
     schema::{ExtractionSchema, strict},
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
 /// How many parts of one document are asked about at once.
@@ -124,13 +125,16 @@ async fn extraction(
         let message = format!("the parts do not make a whole: {}", faults.join("; "));
         Verdict::Reject(Failure::new(FailureCode::InvalidReply, Stage::Validation, message))
     })?;
-    let unread = pages.pages.iter().filter(|page| page.error.is_some()).count();
-    let state = if unread == 0 { DocumentState::Succeeded } else { DocumentState::Partial };
+    let state = match pages.are_incomplete() {
+        true => DocumentState::Partial,
+        false => DocumentState::Succeeded,
+    };
+    let fields = prove(schema, &data, pages).await?;
     Ok(Extraction {
         document: claim.document.clone(),
         schema: claim.schema.clone(),
         state,
-        fields: evidence::prove(schema, &data, pages),
+        fields,
         checks: rules::check(schema, &data),
         data,
         usage,
@@ -139,6 +143,17 @@ async fn extraction(
         timings_ms,
         warnings: warnings(pages),
     })
+}
+
+/// The evidence for every value; a long document keeps a processor busy for a while.
+async fn prove(
+    schema: &ExtractionSchema,
+    data: &Value,
+    pages: &Pages,
+) -> Result<BTreeMap<String, Field>, Verdict> {
+    let (schema, data, pages) = (schema.clone(), data.clone(), pages.clone());
+    let proof = tokio::task::spawn_blocking(move || evidence::prove(&schema, &data, &pages));
+    proof.await.map_err(|error| Verdict::Retry { error: format!("the proof broke: {error}") })
 }
 
 /// Writes the result once and makes it visible. Whoever comes second adopts the first's.
@@ -174,8 +189,12 @@ fn text_used(pages: &Pages) -> TextUsed {
 }
 
 fn warnings(pages: &Pages) -> Vec<String> {
-    let unread = pages.pages.iter().filter_map(|page| {
-        page.error.as_ref().map(|error| format!("page {} could not be read: {error}", page.number))
+    let unread = pages.pages.iter().filter_map(|page| match &page.error {
+        Some(error) => Some(format!("page {} could not be read: {error}", page.number)),
+        None if page.is_picture => {
+            Some(format!("page {} is a picture: what it shows was not read", page.number))
+        }
+        None => None,
     });
     unread.chain(pages.warnings.iter().cloned()).collect()
 }

@@ -15,9 +15,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-/// How long a delivery is hidden from others. A document's own lease outlives it; a ring that
-/// comes early finds the document held and is forgotten.
-const VISIBILITY: Duration = Duration::from_secs(120);
+/// How long a delivery is hidden from others. Only until the document is claimed does anything rest
+/// on it: from then on a ring that comes again finds the document held and is forgotten, and if the
+/// worker dies its lease runs out and the sweep rings. So it is short: a worker that dies between
+/// taking a message and claiming its document delays that document by no more than this.
+const VISIBILITY: Duration = Duration::from_secs(10);
 
 /// How often an idle consumer looks for messages of other processes.
 const POLL: Duration = Duration::from_millis(100);

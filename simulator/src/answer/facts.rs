@@ -78,7 +78,10 @@ impl Facts {
             Fact::PaymentMethod => {
                 self.labelled(fact, Form::Name).or_else(|| names::payment_method(&self.document))
             }
-            Fact::IssueDate => self.labelled(fact, Form::Date).or_else(|| self.scan_date()),
+            Fact::IssueDate => self
+                .labelled(fact, Form::Date)
+                .or_else(|| self.date_of_number())
+                .or_else(|| self.scan_date()),
             Fact::EffectiveDate => self
                 .labelled(fact, Form::Date)
                 .or_else(|| contract::effective_date(&self.flow, self.order)),
@@ -167,8 +170,29 @@ impl Facts {
         hits.sort_by_key(|hit| (hit.rank, hit.row, hit.cell));
         hits.into_iter().find_map(|hit| {
             let candidates = self.index.candidates(&self.document, hit);
-            candidates.iter().find_map(|candidate| self.fitting(candidate, form))
+            let named = candidates.iter().find_map(|candidate| self.fitting(candidate, form));
+            named.or_else(|| self.name_under(hit).filter(|_| form == Form::Name))
         })
+    }
+
+    /// The name in a block of rows under a heading, behind numbers and other labels:
+    /// "Seller:", "Number: 4711", "Acme Ltd".
+    fn name_under(&self, hit: &Hit) -> Option<String> {
+        const BLOCK_ROWS: usize = 4;
+        let heading = self.document.rows.get(hit.row)?;
+        if !hit.is_alone || heading.cells.len() > 1 {
+            return None;
+        }
+        let rows = self.document.rows.iter().skip(hit.row + 1).take(BLOCK_ROWS);
+        for row in rows {
+            let text = row.text();
+            let (label, value) = text.split_once(':').unwrap_or(("", &text));
+            if matches!(fold(label).as_str(), "" | "name" | "firma" | "nom" | "company") {
+                let name = names::name_part(value.trim());
+                return names::is_name(&name).then_some(name);
+            }
+        }
+        None
     }
 
     fn fitting(&self, candidate: &Candidate, form: Form) -> Option<String> {
@@ -180,7 +204,8 @@ impl Facts {
                 let is_near = candidate.place != Place::SameCell || start <= 6;
                 is_near.then_some(date)
             }
-            Form::Id => id_in(text).filter(|_| date::first(text, self.order).is_none()),
+            // A date may follow: "Invoice no. 4711 of 2024-03-05".
+            Form::Id => id_in(text).filter(|id| date::first(id, self.order).is_none()),
             Form::Name if candidate.place == Place::SameCell => None,
             Form::Name => Some(names::name_part(text)).filter(|name| names::is_name(name)),
             Form::Text if candidate.place == Place::SameCell => None,
@@ -190,6 +215,14 @@ impl Facts {
 
     fn scan(&self, rule: impl Fn(&str) -> Option<String>) -> Option<String> {
         self.document.rows.iter().flat_map(|row| &row.cells).find_map(|cell| rule(&cell.text))
+    }
+
+    /// The date that follows the number: "Invoice no. 4711 of 2024-03-05".
+    fn date_of_number(&self) -> Option<String> {
+        let hits = self.index.of(Fact::InvoiceNumber);
+        let candidates = hits.flat_map(|hit| self.index.candidates(&self.document, hit));
+        let mut numbered = candidates.filter(|candidate| id_in(&candidate.text).is_some());
+        numbered.find_map(|candidate| date::first(&candidate.text, self.order))
     }
 
     fn scan_date(&self) -> Option<String> {
@@ -243,7 +276,12 @@ impl Facts {
             return own.map(|(_, text)| text);
         }
         let not_buyer = |text: &String| own.as_ref().is_none_or(|(_, other)| other != text);
-        let labelled = self.index.of(Fact::SellerVat).find_map(|hit| self.vat_at(hit));
+        // A tax number may stand beside: only a VAT number has its country before it.
+        let candidates = self.index.of(Fact::SellerVat);
+        let mut candidates = candidates.flat_map(|hit| self.index.candidates(&self.document, hit));
+        let formal = candidates.find_map(|candidate| code::vat_in(&candidate.text));
+        let labelled =
+            formal.or_else(|| self.index.of(Fact::SellerVat).find_map(|hit| self.vat_at(hit)));
         labelled
             .filter(not_buyer)
             .or_else(|| self.scan(code::vat_in).filter(not_buyer).filter(|vat| !self.is_iban(vat)))

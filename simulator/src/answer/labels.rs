@@ -43,6 +43,15 @@ pub(crate) const LABELS: &[(Fact, &[&str])] = &[
     (
         Fact::InvoiceNumber,
         &[
+            "handelsrechnung nr",
+            "handelsrechnung",
+            "rechnung nummer",
+            "kundenrechnung nr",
+            "rechnungskorrektur nr",
+            "sammelrechnung nr",
+            "tax invoice no",
+            "n de facture",
+            "facture n",
             "invoice number",
             "invoice no",
             "invoice nr",
@@ -306,6 +315,7 @@ pub(crate) const LABELS: &[(Fact, &[&str])] = &[
     (
         Fact::Seller,
         &[
+            "leistungserbringer",
             "seller",
             "supplier",
             "vendor",
@@ -339,6 +349,9 @@ pub(crate) const LABELS: &[(Fact, &[&str])] = &[
     (
         Fact::Buyer,
         &[
+            "kaufer leistungsempfanger",
+            "leistungsempfanger",
+            "rechnungsanschrift",
             "bill to",
             "billed to",
             "invoice to",
@@ -476,6 +489,8 @@ pub(crate) const LABELS: &[(Fact, &[&str])] = &[
     (
         Fact::Total,
         &[
+            "bruttosumme",
+            "rechnungssumme inkl ust",
             "grand total",
             "total due",
             "amount due",
@@ -552,6 +567,13 @@ pub(crate) const LABELS: &[(Fact, &[&str])] = &[
     (
         Fact::Net,
         &[
+            "rechnungssumme ohne ust",
+            "rechnungssumme ohne umsatzsteuer",
+            "gesamtsumme netto",
+            "positionssumme",
+            "gesamtbetrag ohne ust",
+            "total sans taxe",
+            "warenwert netto",
             "subtotal",
             "sub total",
             "net total",
@@ -605,6 +627,14 @@ pub(crate) const LABELS: &[(Fact, &[&str])] = &[
     (
         Fact::Tax,
         &[
+            "steuerbetrag in",
+            "steuerbetrag in eur",
+            "ust gesamt",
+            "umsatzsteuer gesamt",
+            "summe umsatzsteuer",
+            "summe mwst",
+            "gesamtsteuerbetrag",
+            "montant total tva",
             "vat amount",
             "total vat",
             "vat total",

@@ -104,7 +104,12 @@ impl Server {
     /// Ends a document well, as a worker does: text, result, row.
     pub(crate) async fn succeed(&self, document: &Value) -> Claim {
         let claim = self.claim(document).await;
-        let page = |number: u32| Page { number, text: format!("Seite {number}"), error: None };
+        let page = |number: u32| Page {
+            number,
+            text: format!("Seite {number}"),
+            error: None,
+            is_picture: false,
+        };
         let pages =
             Pages { engine: ENGINE.into(), pages: vec![page(1), page(2)], warnings: vec![] };
         let (store, blobs) = (&self.services.store, &self.services.blobs);

@@ -87,8 +87,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn pages(texts: &[&str]) -> Vec<Page> {
-        let page =
-            |(number, text): (u32, &&str)| Page { number, text: (*text).into(), error: None };
+        let page = |(number, text): (u32, &&str)| Page {
+            number,
+            text: (*text).into(),
+            error: None,
+            is_picture: false,
+        };
         (1..).zip(texts).map(page).collect()
     }
 

@@ -286,8 +286,12 @@ mod tests {
 
     fn prove_in(body: Value, data: Value, texts: &[&str]) -> BTreeMap<String, Field> {
         let schema = ExtractionSchema { reference: "x@1".parse().unwrap(), body };
-        let page =
-            |(number, text): (u32, &&str)| Page { number, text: (*text).into(), error: None };
+        let page = |(number, text): (u32, &&str)| Page {
+            number,
+            text: (*text).into(),
+            error: None,
+            is_picture: false,
+        };
         let pages = (1..).zip(texts).map(page).collect();
         prove(&schema, &data, &Pages { pages, ..Pages::default() })
     }

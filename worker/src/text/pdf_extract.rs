@@ -21,8 +21,8 @@ pub(super) fn read(bytes: &[u8], pages_max: u32) -> Result<Pages, TextError> {
         document.decrypt("").map_err(|error| broken(&error))?;
     }
     let page = |number: u32| match read_page(&document, number) {
-        Ok(text) => Page { number, text, error: None },
-        Err(error) => Page { number, text: String::new(), error: Some(error) },
+        Ok(text) => Page { number, text, error: None, is_picture: false },
+        Err(error) => Page { number, text: String::new(), error: Some(error), is_picture: false },
     };
     let pages = (1..).take(count).map(page).collect();
     pdf::finish(Pages { engine: ENGINE.to_owned(), pages, warnings: Vec::new() })

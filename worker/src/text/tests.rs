@@ -81,6 +81,22 @@ fn the_layer_under_a_scan_is_read() {
 }
 
 #[test]
+fn a_page_that_is_a_picture_is_told_from_a_page_of_text() {
+    let check = |side: u8, words: &str, expected: bool| {
+        let content = format!(
+            "q {side} 0 0 {side} 0 0 cm BI /W 1/H 1/BPC 8/CS/G ID x EI Q \
+            BT /F 2.5 Tf 1 1 1 rg 5 50 Td ({words}) Tj ET"
+        );
+        let pages = text(&page(&content), Format::Pdf).unwrap();
+        assert_eq!(pages.pages[0].is_picture, expected, "{side} {words}");
+        assert_eq!(pages.are_incomplete(), expected);
+    };
+    check(100, "page 2", true);
+    check(100, "a photograph of a mill with so long a caption below it", false);
+    check(40, "page 2", false);
+}
+
+#[test]
 fn turned_pages_and_doubled_glyphs_are_read() {
     let check = |content: &str, expected: &str| {
         let pages = text(&page(content), Format::Pdf).unwrap();
