@@ -12,6 +12,7 @@
 mod harness;
 mod tidy;
 mod contracts;
+mod contracts_blobs;
 mod journey;
 mod text;
 mod answers;
@@ -20,5 +21,6 @@ mod kill;
 mod processes;
 mod pacing;
 mod uploads;
+mod bucket;
 mod command_line;
 mod real_documents;
