@@ -4,12 +4,15 @@
 //! It must know nothing of what the bytes mean.
 
 pub mod dir;
+pub mod s3;
 
 use crate::document::DocumentId;
 use bytes::Bytes;
 use dir::{DirBlobs, DirWriter};
 use futures::stream::BoxStream;
-use std::fmt;
+use jiff::Timestamp;
+use s3::{S3Blobs, S3Writer};
+use std::{fmt, io::ErrorKind, time::Duration};
 
 /// The name of an object. Every kind of key is built here and nowhere else.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -63,6 +66,24 @@ pub struct BlobError {
     source: std::io::Error,
 }
 
+impl BlobError {
+    /// Whether trying again is in vain: a setting has to be changed first.
+    pub fn is_a_setting(&self) -> bool {
+        matches!(self.source.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported)
+    }
+}
+
+/// An object, without its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub key: BlobKey,
+    /// How many bytes it has.
+    pub size_bytes: u64,
+    /// When it was stored.
+    pub modified: Timestamp,
+}
+
 /// What became of a conditional write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Put {
@@ -77,6 +98,8 @@ pub enum Put {
 pub enum Blobs {
     /// Files in a folder.
     Dir(DirBlobs),
+    /// Objects in a bucket.
+    S3(S3Blobs),
 }
 
 impl Blobs {
@@ -87,6 +110,7 @@ impl Blobs {
     pub async fn put_if_absent(&self, key: &BlobKey, bytes: Bytes) -> Result<Put, BlobError> {
         match self {
             Self::Dir(dir) => dir.put_if_absent(key, bytes).await,
+            Self::S3(s3) => s3.put_if_absent(key, bytes).await,
         }
     }
 
@@ -98,6 +122,7 @@ impl Blobs {
     pub async fn writer(&self, key: &BlobKey) -> Result<BlobWriter, BlobError> {
         match self {
             Self::Dir(dir) => Ok(BlobWriter::Dir(dir.writer(key).await?)),
+            Self::S3(s3) => Ok(BlobWriter::S3(s3.writer(key))),
         }
     }
 
@@ -108,6 +133,7 @@ impl Blobs {
     pub async fn get(&self, key: &BlobKey) -> Result<Option<Bytes>, BlobError> {
         match self {
             Self::Dir(dir) => dir.get(key).await,
+            Self::S3(s3) => s3.get(key).await,
         }
     }
 
@@ -121,6 +147,7 @@ impl Blobs {
     ) -> Result<Option<BoxStream<'static, std::io::Result<Bytes>>>, BlobError> {
         match self {
             Self::Dir(dir) => dir.stream(key).await,
+            Self::S3(s3) => s3.stream(key).await,
         }
     }
 
@@ -131,6 +158,7 @@ impl Blobs {
     pub async fn delete(&self, key: &BlobKey) -> Result<(), BlobError> {
         match self {
             Self::Dir(dir) => dir.delete(key).await,
+            Self::S3(s3) => s3.delete(key).await,
         }
     }
 
@@ -141,6 +169,66 @@ impl Blobs {
     pub async fn delete_folder(&self, folder: &BlobKey) -> Result<(), BlobError> {
         match self {
             Self::Dir(dir) => dir.delete_folder(folder).await,
+            Self::S3(s3) => s3.delete_folder(folder).await,
+        }
+    }
+
+    /// Whether storage keeps the promises that the program rests on: asked once, at start.
+    ///
+    /// # Errors
+    /// When it does not, or does not answer; [`BlobError::is_a_setting`] tells which.
+    pub async fn probe(&self) -> Result<(), BlobError> {
+        match self {
+            Self::Dir(dir) => dir.ready().await,
+            Self::S3(s3) => s3.probe().await,
+        }
+    }
+
+    /// A link from which anybody can read the object for a while, where storage can make one.
+    /// `disposition` and `content_type` are headers of the answer. It does not look whether there
+    /// is such an object.
+    ///
+    /// # Errors
+    /// When there are no keys to sign it with, or `expires` is longer than a week.
+    pub async fn presigned(
+        &self,
+        key: &BlobKey,
+        disposition: &str,
+        content_type: &str,
+        expires: Duration,
+    ) -> Result<Option<String>, BlobError> {
+        match self {
+            Self::Dir(_) => Ok(None),
+            Self::S3(s3) => s3.presigned(key, disposition, content_type, expires).await.map(Some),
+        }
+    }
+
+    /// The objects under a folder (`documents`, `replies`) in the order of their keys, those after
+    /// the key `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// When storage does not answer.
+    pub async fn list(
+        &self,
+        folder: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Listed>, BlobError> {
+        match self {
+            Self::Dir(dir) => dir.list(folder, after, limit).await,
+            Self::S3(s3) => s3.list(folder, after, limit).await,
+        }
+    }
+
+    /// Removes what unfinished uploads have left that began longer ago than `older_than`, and says
+    /// how many there were.
+    ///
+    /// # Errors
+    /// When storage does not answer.
+    pub async fn abort_stale_uploads(&self, older_than: Duration) -> Result<u64, BlobError> {
+        match self {
+            Self::Dir(dir) => dir.abort_stale_uploads(older_than).await,
+            Self::S3(s3) => s3.abort_stale_uploads(older_than).await,
         }
     }
 
@@ -151,6 +239,7 @@ impl Blobs {
     pub async fn ready(&self) -> Result<(), BlobError> {
         match self {
             Self::Dir(dir) => dir.ready().await,
+            Self::S3(s3) => s3.ready().await,
         }
     }
 }
@@ -160,6 +249,8 @@ impl Blobs {
 pub enum BlobWriter {
     /// Into a folder.
     Dir(DirWriter),
+    /// Into a bucket.
+    S3(S3Writer),
 }
 
 impl BlobWriter {
@@ -170,6 +261,7 @@ impl BlobWriter {
     pub async fn write(&mut self, piece: Bytes) -> Result<(), BlobError> {
         match self {
             Self::Dir(dir) => dir.write(piece).await,
+            Self::S3(s3) => s3.write(piece).await,
         }
     }
 
@@ -180,6 +272,7 @@ impl BlobWriter {
     pub async fn finish(self) -> Result<Put, BlobError> {
         match self {
             Self::Dir(dir) => dir.finish().await,
+            Self::S3(s3) => s3.finish().await,
         }
     }
 }

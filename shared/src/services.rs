@@ -1,7 +1,7 @@
 //! The services that both programs use, opened as the configuration says.
 
 use crate::{
-    blob::{Blobs, dir::DirBlobs},
+    blob::{Blobs, dir::DirBlobs, s3::S3Blobs},
     config::{self, Config},
     outbox::Outbox,
     queue::{Queue, embedded::EmbeddedQueue},
@@ -33,7 +33,7 @@ impl Services {
     pub fn open(config: &Config) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let blobs = match &config.storage {
             config::Storage::Dir(folder) => Blobs::Dir(DirBlobs::open(folder)?),
-            config::Storage::S3(_) => return Err("s3:// is not part of this version yet".into()),
+            config::Storage::S3(place) => Blobs::S3(S3Blobs::new(place.clone())),
         };
         let config::Database::Sqlite(file) = &config.database else {
             return Err("postgres:// is not part of this version yet".into());

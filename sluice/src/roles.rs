@@ -77,6 +77,10 @@ pub(crate) async fn start(config: Config, roles: Roles) -> Result<Running, End> 
     if config.migrate {
         services.store.migrate().await.map_err(End::unreachable)?;
     }
+    services.blobs.probe().await.map_err(|error| match error.is_a_setting() {
+        true => End::usage(error),
+        false => End::unreachable(error),
+    })?;
     seed(&config, &services).await?;
     let [soft, hard, background] = [(); 3].map(|()| CancellationToken::new());
     let mut running = Running {

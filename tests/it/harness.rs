@@ -101,6 +101,17 @@ impl Place {
         Self { folder, simulation, http: Client::new(), port }
     }
 
+    /// Keeps bytes elsewhere than in the folder.
+    pub(crate) fn store_in(&self, storage: &str) {
+        let path = self.folder.path().join("sluice.toml");
+        let text = std::fs::read_to_string(&path).expect("the configuration");
+        let line = |line: &str| match line.starts_with("storage = ") {
+            true => format!("storage = \"{storage}\"\n"),
+            false => format!("{line}\n"),
+        };
+        std::fs::write(path, text.lines().map(line).collect::<String>()).expect("it is written");
+    }
+
     /// The uploader's address.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
@@ -125,7 +136,12 @@ impl Place {
 
     /// Starts `sluice ROLE` and waits until the uploader answers.
     pub(crate) async fn start(&self, role: &str) -> Process {
-        let mut process = self.spawn(role, &[]);
+        self.start_with(role, &[]).await
+    }
+
+    /// Starts `sluice ROLE` with these variables and waits until the uploader answers.
+    pub(crate) async fn start_with(&self, role: &str, environment: &[(&str, &str)]) -> Process {
+        let mut process = self.spawn(role, environment);
         tokio::select! {
             () = self.ready() => process,
             status = process.child.wait() => panic!("it ended with {status:?}:\n{}", self.log()),
@@ -274,7 +290,7 @@ fn sluice() -> Command {
     let mut command = Command::new(binary());
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
-        if ["SLUICE_", "OPENAI_", "AZURE_"].iter().any(|start| name.starts_with(start)) {
+        if ["SLUICE_", "OPENAI_", "AZURE_", "AWS_"].iter().any(|start| name.starts_with(start)) {
             command.env_remove(name.as_ref());
         }
     }

@@ -12,6 +12,7 @@
 mod harness;
 mod tidy;
 mod contracts;
+mod contracts_blobs;
 mod journey;
 mod text;
 mod answers;
@@ -21,5 +22,6 @@ mod processes;
 mod pacing;
 mod secrets;
 mod uploads;
+mod bucket;
 mod command_line;
 mod real_documents;

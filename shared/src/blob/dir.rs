@@ -1,6 +1,8 @@
 //! Objects as files in a folder. A file is written aside, synced, and linked into place, which
 //! fails when the name is taken: the file system's form of `If-None-Match: *`.
 
+mod listing;
+
 use super::{BlobError, BlobKey, Put};
 use bytes::Bytes;
 use futures::{StreamExt, stream::BoxStream};
@@ -12,6 +14,9 @@ use std::{
 use tokio::io::AsyncWriteExt;
 use tokio_util::io::ReaderStream;
 use uuid::Uuid;
+
+/// The folder of files that are being written.
+const INCOMING: &str = "incoming";
 
 /// Files in a folder.
 #[derive(Clone, Debug)]
@@ -25,7 +30,7 @@ impl DirBlobs {
     /// # Errors
     /// When it cannot be made.
     pub fn open(root: &Path) -> Result<Self, BlobError> {
-        let aside = root.join("incoming");
+        let aside = root.join(INCOMING);
         std::fs::create_dir_all(&aside).map_err(|source| BlobError {
             action: "make the folder",
             key: aside.display().to_string(),
@@ -86,7 +91,7 @@ impl DirBlobs {
 
     pub(super) async fn ready(&self) -> Result<(), BlobError> {
         let aside = self.aside();
-        let key = BlobKey("incoming".to_owned());
+        let key = BlobKey(INCOMING.to_owned());
         let probe = move || {
             std::fs::File::create_new(&aside)?;
             std::fs::remove_file(&aside)
@@ -99,7 +104,7 @@ impl DirBlobs {
     }
 
     fn aside(&self) -> PathBuf {
-        self.root.join("incoming").join(Uuid::new_v4().simple().to_string())
+        self.root.join(INCOMING).join(Uuid::new_v4().simple().to_string())
     }
 }
 

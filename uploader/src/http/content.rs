@@ -9,7 +9,7 @@ use crate::error::{ApiError, Code};
 use axum::{
     body::{Body, Bytes},
     extract::State,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use serde_json::Value;
@@ -18,12 +18,15 @@ use shared::{
     document::{Document, DocumentId, DocumentState},
     extraction::{Extraction, Pages},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const NOSNIFF: (HeaderName, HeaderValue) =
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+
+/// How long a link to a file in storage is good for.
+const LINK_AGE_MAX: Duration = Duration::from_secs(300);
 
 /// The extraction of a document
 #[utoipa::path(
@@ -183,25 +186,38 @@ fn no_text(document: &Document) -> ApiError {
     params(("id" = String, Path, description = "The document")),
     responses(
         (status = 200, description = "The file", body = String, content_type = "application/octet-stream"),
+        (status = 307, description = "Where the file can be had for the next minutes, when it is kept in S3"),
         (status = "default", description = "A problem", body = crate::error::Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn source(
     State(app): State<Arc<App>>,
     Id(id): Id,
+    method: Method,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     Parameters::read(&uri, &[])?;
     let document = app.document(&id).await?;
-    let Some(stream) = app.services.blobs.stream(&BlobKey::source(&id)).await? else {
-        // Deleted in between, or lost.
-        app.document(&id).await?;
-        return Err(ApiError::internal(format!("the file of {id} is not in storage")));
-    };
     let mut kind = document.content_type;
     if kind.starts_with("text/") {
         kind.push_str("; charset=utf-8");
     }
+    let (blobs, key) = (&app.services.blobs, BlobKey::source(&id));
+    let disposition = disposition(&document.filename);
+    // A link is signed for one method: whoever only asks for the headers gets them here.
+    if method == Method::GET
+        && let Some(link) = blobs.presigned(&key, &disposition, &kind, LINK_AGE_MAX).await?
+    {
+        let no_store = HeaderValue::from_static("private, no-store");
+        let link = HeaderValue::from_str(&link).map_err(ApiError::internal)?;
+        let headers = [(header::LOCATION, link), (header::CACHE_CONTROL, no_store)];
+        return Ok((StatusCode::TEMPORARY_REDIRECT, headers).into_response());
+    }
+    let Some(stream) = blobs.stream(&key).await? else {
+        // Deleted in between, or lost.
+        app.document(&id).await?;
+        return Err(ApiError::internal(format!("the file of {id} is not in storage")));
+    };
     let text = |text: &str| HeaderValue::from_str(text);
     let attachment = HeaderValue::from_static("attachment");
     let headers = [
@@ -210,7 +226,7 @@ pub(super) async fn source(
             text(&kind).unwrap_or(HeaderValue::from_static("application/octet-stream")),
         ),
         (header::CONTENT_LENGTH, HeaderValue::from(document.size_bytes)),
-        (header::CONTENT_DISPOSITION, text(&disposition(&document.filename)).unwrap_or(attachment)),
+        (header::CONTENT_DISPOSITION, text(&disposition).unwrap_or(attachment)),
         NOSNIFF,
     ];
     Ok((headers, Body::from_stream(stream)).into_response())

@@ -1,0 +1,250 @@
+//! Objects in a bucket. `If-None-Match: *` makes sure that an object is written once; a server
+//! that ignores it is found at start by the probe.
+//!
+//! It must know nothing of what the bytes mean.
+
+mod client;
+mod put;
+mod writer;
+mod listing;
+mod probe;
+
+pub use writer::S3Writer;
+
+use super::{BlobError, BlobKey};
+use crate::config;
+use aws_sdk_s3::{
+    Client,
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+    presigning::PresigningConfig,
+    types::{Delete, ObjectIdentifier},
+};
+use bytes::Bytes;
+use futures::{StreamExt, stream::BoxStream};
+use std::{
+    error::Error,
+    io,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+use tokio::sync::OnceCell;
+
+/// Objects in a bucket. Nothing is asked of the server, nor of the environment, before first use.
+#[derive(Clone, Debug)]
+pub struct S3Blobs(Arc<Bucket>);
+
+#[derive(Debug)]
+struct Bucket {
+    place: config::S3,
+    keys: Option<Keys>,
+    client: OnceCell<Client>,
+    /// Set once the probe has seen that the server honours `If-None-Match`; asked only where the
+    /// configuration says that it may not.
+    honoured: AtomicBool,
+}
+
+/// A pair of keys that is given rather than found in the environment.
+#[derive(Clone)]
+pub struct Keys {
+    /// The access key, which is no secret.
+    pub id: String,
+    /// The secret key.
+    pub secret: config::Secret,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keys").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl S3Blobs {
+    /// The bucket that the configuration names, with the keys that the environment has when they
+    /// are first needed.
+    pub fn new(place: config::S3) -> Self {
+        Self::open(place, None)
+    }
+
+    /// The bucket, with these keys and no look at the environment's.
+    pub fn with_keys(place: config::S3, keys: Keys) -> Self {
+        Self::open(place, Some(keys))
+    }
+
+    fn open(place: config::S3, keys: Option<Keys>) -> Self {
+        let (client, honoured) = (OnceCell::new(), AtomicBool::new(false));
+        Self(Arc::new(Bucket { place, keys, client, honoured }))
+    }
+
+    async fn client(&self) -> Result<&Client, BlobError> {
+        let build = || client::build(&self.0.place, self.0.keys.as_ref());
+        self.0.client.get_or_try_init(build).await.map_err(|source| self.bucket_error(source))
+    }
+
+    pub(super) async fn get(&self, key: &BlobKey) -> Result<Option<Bytes>, BlobError> {
+        let request = self.client().await?.get_object().bucket(self.bucket()).key(self.name(key));
+        let Some(object) = present(request.send().await).map_err(failed("read", key))? else {
+            return Ok(None);
+        };
+        let body = object.body.collect().await;
+        let body = body.map_err(|error| failed("read", key)(innermost(&error)))?;
+        Ok(Some(body.into_bytes()))
+    }
+
+    pub(super) async fn stream(
+        &self,
+        key: &BlobKey,
+    ) -> Result<Option<BoxStream<'static, io::Result<Bytes>>>, BlobError> {
+        let request = self.client().await?.get_object().bucket(self.bucket()).key(self.name(key));
+        let object = present(request.send().await).map_err(failed("read", key))?;
+        let pieces = |body| {
+            futures::stream::try_unfold(
+                body,
+                |mut body: aws_sdk_s3::primitives::ByteStream| async {
+                    let piece = body.try_next().await.map_err(|error| innermost(&error))?;
+                    Ok(piece.map(|piece| (piece, body)))
+                },
+            )
+        };
+        Ok(object.map(|object| pieces(object.body).boxed()))
+    }
+
+    pub(super) async fn delete(&self, key: &BlobKey) -> Result<(), BlobError> {
+        let request = self.client().await?.delete_object();
+        let gone = request.bucket(self.bucket()).key(self.name(key)).send().await;
+        present(gone).map(drop).map_err(failed("delete", key))
+    }
+
+    pub(super) async fn delete_folder(&self, folder: &BlobKey) -> Result<(), BlobError> {
+        let client = self.client().await?;
+        let list =
+            client.list_objects_v2().bucket(self.bucket()).prefix(self.inside(folder.as_str()));
+        let mut pages = list.into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| failed("list", folder)(io_error(error)))?;
+            let objects: Result<Vec<_>, _> = (page.contents.into_iter().flatten())
+                .filter_map(|object| object.key)
+                .map(|name| ObjectIdentifier::builder().key(name).build())
+                .collect();
+            let objects = objects.map_err(|error| failed("delete", folder)(innermost(&error)))?;
+            if objects.is_empty() {
+                continue;
+            }
+            let batch = Delete::builder().set_objects(Some(objects)).quiet(true).build();
+            let batch = batch.map_err(|error| failed("delete", folder)(innermost(&error)))?;
+            let gone = client.delete_objects().bucket(self.bucket()).delete(batch).send().await;
+            let gone = gone.map_err(|error| failed("delete", folder)(io_error(error)))?;
+            if let Some(left) = gone.errors().first() {
+                let why = left.message().or(left.code()).unwrap_or("it did not say why");
+                let name = left.key().unwrap_or_default();
+                let source = io::Error::other(format!("the server left {name}: {why}"));
+                return Err(failed("delete", folder)(source));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn ready(&self) -> Result<(), BlobError> {
+        let answer = self.client().await?.head_bucket().bucket(self.bucket()).send().await;
+        answer.map(drop).map_err(|error| self.bucket_error(io_error(error)))
+    }
+
+    pub(super) async fn presigned(
+        &self,
+        key: &BlobKey,
+        disposition: &str,
+        content_type: &str,
+        expires: Duration,
+    ) -> Result<String, BlobError> {
+        let error = failed("sign a link to", key);
+        let expires = PresigningConfig::expires_in(expires);
+        let expires = expires.map_err(|error_| error(innermost(&error_)))?;
+        let request = self.client().await?.get_object().bucket(self.bucket()).key(self.name(key));
+        let request = request
+            .response_content_disposition(disposition)
+            .response_content_type(content_type)
+            .presigned(expires)
+            .await;
+        request.map(|request| request.uri().to_owned()).map_err(|error_| error(io_error(error_)))
+    }
+
+    fn bucket(&self) -> &str {
+        &self.0.place.bucket
+    }
+
+    /// The name of an object in the bucket.
+    fn name(&self, key: &BlobKey) -> String {
+        self.within(key.as_str())
+    }
+
+    /// What the names of all objects of a folder start with; the empty folder holds everything.
+    fn inside(&self, folder: &str) -> String {
+        let folder = self.within(folder);
+        if folder.is_empty() || folder.ends_with('/') { folder } else { folder + "/" }
+    }
+
+    fn within(&self, key: &str) -> String {
+        match self.0.place.prefix.as_str() {
+            "" => key.to_owned(),
+            prefix => format!("{prefix}/{key}"),
+        }
+    }
+
+    /// An error that concerns the bucket rather than an object.
+    fn bucket_error(&self, source: io::Error) -> BlobError {
+        let config::S3 { bucket, endpoint, .. } = &self.0.place;
+        let at = endpoint.as_ref().map(|endpoint| format!(" at {endpoint}")).unwrap_or_default();
+        BlobError { action: "use", key: format!("the bucket {bucket}{at}"), source }
+    }
+}
+
+/// What the server said, or why it said nothing, in one line.
+fn io_error<E>(error: SdkError<E, HttpResponse>) -> io::Error
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    let status = status(&error);
+    let Some(said) = error.as_service_error() else { return innermost(&error) };
+    let code = said.code().unwrap_or(match status {
+        403 => "access denied",
+        404 => "there is none",
+        _ => "refused",
+    });
+    let message = said.message().map(|message| format!(": {message}")).unwrap_or_default();
+    io::Error::other(format!("the server answered {status} {code}{message}"))
+}
+
+/// The causes of an error in one line: the outer ones of this library only say which step failed.
+fn innermost(error: &dyn Error) -> io::Error {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        let inner = error.to_string();
+        if !text.contains(&inner) {
+            text = format!("{text}: {inner}");
+        }
+        cause = error.source();
+    }
+    io::Error::other(text)
+}
+
+/// The status of the answer, 0 when there was none.
+fn status<E>(error: &SdkError<E, HttpResponse>) -> u16 {
+    error.raw_response().map(|answer| answer.status().as_u16()).unwrap_or_default()
+}
+
+/// Turns "there is no such object" into `None`. A missing bucket stays an error.
+fn present<T, E>(answer: Result<T, SdkError<E, HttpResponse>>) -> io::Result<Option<T>>
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if status(&error) == 404 && error.code() != Some("NoSuchBucket") => Ok(None),
+        Err(error) => Err(io_error(error)),
+    }
+}
+
+fn failed(action: &'static str, key: &BlobKey) -> impl Fn(io::Error) -> BlobError + use<> {
+    let key = key.to_string();
+    move |source| BlobError { action, key: key.clone(), source }
+}
