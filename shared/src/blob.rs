@@ -6,7 +6,7 @@
 pub mod dir;
 pub mod s3;
 
-use crate::document::DocumentId;
+use crate::{document::DocumentId, schema::SchemaRef};
 use bytes::Bytes;
 use dir::{DirBlobs, DirWriter};
 use futures::stream::BoxStream;
@@ -22,6 +22,16 @@ impl BlobKey {
     /// The file as it was uploaded.
     pub fn source(document: &DocumentId) -> Self {
         Self(format!("documents/{document}/source"))
+    }
+
+    /// What the database says of the document, for the day on which the database is lost.
+    pub fn about(document: &DocumentId) -> Self {
+        Self(format!("documents/{document}/about"))
+    }
+
+    /// A schema, for the same day.
+    pub fn schema(schema: &SchemaRef) -> Self {
+        Self(format!("schemas/{schema}"))
     }
 
     /// The text that `engine` read from the file.

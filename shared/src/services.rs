@@ -1,10 +1,11 @@
 //! The services that both programs use, opened as the configuration says.
 
 use crate::{
-    blob::{Blobs, dir::DirBlobs, s3::S3Blobs},
+    blob::{BlobError, BlobKey, Blobs, dir::DirBlobs, s3::S3Blobs},
     config::{self, Config},
     outbox::Outbox,
     queue::{Queue, embedded::EmbeddedQueue},
+    schema::ExtractionSchema,
     store::{
         Store,
         sqlite::{SqliteFile, SqliteStore},
@@ -48,5 +49,15 @@ impl Services {
         let store = Store::Sqlite(SqliteStore::new(file));
         let outbox = Outbox::new(store.clone(), queue.clone());
         Ok(Self { blobs, store, queue, outbox })
+    }
+
+    /// Copies a schema of the database to storage, for the day on which the database is lost.
+    ///
+    /// # Errors
+    /// When storage does not answer.
+    pub async fn copy_schema(&self, schema: &ExtractionSchema) -> Result<(), BlobError> {
+        // Strings and JSON values always serialise.
+        let bytes = serde_json::to_vec(schema).unwrap_or_default();
+        self.blobs.put_if_absent(&BlobKey::schema(&schema.reference), bytes.into()).await.map(drop)
     }
 }

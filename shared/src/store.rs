@@ -11,6 +11,7 @@ use crate::{
     schema::{ExtractionSchema, SchemaName, SchemaRef},
 };
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sqlite::SqliteStore;
 use std::time::Duration;
@@ -22,8 +23,9 @@ pub struct StoreError(pub(crate) String);
 
 type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// A document whose bytes are in storage and that is to be accepted.
-#[derive(Clone, Debug)]
+/// A document whose bytes are in storage and that is to be accepted. Also kept beside them, so that
+/// the database can be made again from storage.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NewDocument {
     /// Its id.
     pub id: DocumentId,
@@ -265,7 +267,17 @@ verbs! {
     /// worker was still writing.
     fn purged(&self, id: &DocumentId, again: Option<Duration>) -> ();
 
+    /// Puts back a document that a lost database knew: with the result of this run, or to be
+    /// processed where there is none. False when there is a row of this id already.
+    fn restore(&self, document: NewDocument, ended: Option<(u32, DocumentState)>) -> bool;
+
+    /// The keys of the questions that were asked for a document.
+    fn questions(&self, id: &DocumentId) -> Vec<String>;
+
     // ---- schemas
+
+    /// Puts back a schema under the version that it had. False when that version is there already.
+    fn restore_schema(&self, schema: ExtractionSchema) -> bool;
 
     /// Keeps a schema: a changed body makes a new version, an unchanged one none.
     fn put_schema(&self, name: &SchemaName, body: Value) -> ExtractionSchema;

@@ -1,7 +1,8 @@
 //! The command line: what there is, and which file does it.
 
 use crate::{
-    demo, documents, end::End, extract, roles, schema, settings, simulate, telemetry, upload,
+    demo, documents, end::End, extract, reconcile, roles, schema, settings, simulate, telemetry,
+    upload,
 };
 use clap::{Parser, Subcommand};
 use shared::config::Config;
@@ -60,6 +61,10 @@ pub(crate) enum Command {
     /// Bring the database up to date
     #[command(after_help = "Example:\n  sluice migrate --config sluice.toml")]
     Migrate,
+    /// Find differences between database and storage, and mend them
+    #[command(after_help = "Example:\n  sluice reconcile --dry-run\n  \
+                            sluice reconcile --from-storage    # after a lost database")]
+    Reconcile(reconcile::Reconcile),
     /// Read files in a process of its own (started by the worker)
     #[command(hide = true)]
     TextChild,
@@ -96,6 +101,11 @@ pub(crate) fn run(cli: Cli) -> Result<(), End> {
             let config = load()?;
             quiet(&config);
             runtime.block_on(settings::migrate(&config))
+        }
+        Command::Reconcile(reconcile) => {
+            let config = load()?;
+            quiet(&config);
+            runtime.block_on(reconcile::run(&reconcile, &config))
         }
         Command::Config(settings) => settings::run(&settings, &load()?),
         Command::Upload(upload) => runtime.block_on(upload::run(upload)),

@@ -8,6 +8,7 @@ mod roles;
 mod upload;
 mod documents;
 mod settings;
+mod reconcile;
 mod simulate;
 mod expected;
 mod extract;

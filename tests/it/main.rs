@@ -21,6 +21,7 @@ mod kill;
 mod processes;
 mod pacing;
 mod secrets;
+mod reconcile;
 mod uploads;
 mod bucket;
 mod command_line;

@@ -174,6 +174,7 @@ pub(super) async fn put(
     let before = store.schema(&name, None).await?;
     let before = before.map_or(0, |schema| schema.reference.version);
     let kept = store.put_schema(&name, body).await?;
+    app.services.copy_schema(&kept).await?;
     let is_new = kept.reference.version > before;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     let location = HeaderValue::from_str(&format!("/v1/schemas/{}", kept.reference));

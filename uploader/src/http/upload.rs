@@ -20,6 +20,7 @@ use axum::{
     response::Response,
 };
 use shared::{
+    blob::BlobKey,
     clock,
     document::{Document, DocumentId},
     fault,
@@ -325,7 +326,12 @@ async fn accept(
         sha256: file.sha256.clone(),
         metadata: asked.metadata.clone().unwrap_or_default(),
     };
-    let documents = files.iter().map(new).collect();
+    let documents: Vec<NewDocument> = files.iter().map(new).collect();
+    for document in &documents {
+        // Strings and JSON values always serialise.
+        let about = serde_json::to_vec(document).unwrap_or_default();
+        app.services.blobs.put_if_absent(&BlobKey::about(&document.id), about.into()).await?;
+    }
     let key = key.map(|key| asked.idempotency(key, &files));
     let (services, blobs) = (&app.services, &app.services.blobs);
     match services.store.accept(documents, key).await {

@@ -20,6 +20,43 @@ impl SqliteStore {
         self.file.write(move |db| accept(db, &documents, key.as_ref())).await
     }
 
+    pub(in crate::store) async fn restore(
+        &self,
+        document: NewDocument,
+        ended: Option<(u32, DocumentState)>,
+    ) -> Result<bool, StoreError> {
+        let restore = move |db: &Transaction<'_>| {
+            if find(db, &document.id)? != Found::Nothing {
+                return Ok(false);
+            }
+            insert(db, &document)?;
+            let Some((run, state)) = ended else { return Ok(true) };
+            let sql = concat!(
+                "UPDATE documents SET run = ?2, state = ?3, finished_ms = ",
+                now!(),
+                " WHERE id = ?1"
+            );
+            db.execute(sql, params![document.id.as_str(), run, state.as_str()])?;
+            db.execute("DELETE FROM outbox WHERE document = ?1", [document.id.as_str()])?;
+            Ok(true)
+        };
+        self.file.write(restore).await
+    }
+
+    pub(in crate::store) async fn questions(
+        &self,
+        id: &DocumentId,
+    ) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT DISTINCT question FROM calls WHERE document = ?1 ORDER BY question";
+        let id = id.clone();
+        let read = move |db: &Connection| {
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map([id.as_str()], |row| row.get(0))?;
+            rows.collect()
+        };
+        self.file.read(read).await
+    }
+
     pub(in crate::store) async fn find(&self, id: &DocumentId) -> Result<Found, StoreError> {
         let id = id.clone();
         self.file.read(move |db| find(db, &id)).await

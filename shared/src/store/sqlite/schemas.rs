@@ -48,6 +48,24 @@ impl SqliteStore {
         self.file.write(seed).await
     }
 
+    pub(in crate::store) async fn restore_schema(
+        &self,
+        schema: ExtractionSchema,
+    ) -> Result<bool, StoreError> {
+        let restore = move |db: &Transaction<'_>| {
+            let sql = concat!(
+                "INSERT INTO schemas VALUES (?1, ?2, ?3, ?4, ",
+                now!(),
+                ") ON CONFLICT DO NOTHING"
+            );
+            let (reference, body) = (&schema.reference, to_json(&schema.body)?);
+            let values =
+                params![reference.name.as_str(), reference.version, body, schema.fingerprint()];
+            Ok(db.execute(sql, values)? == 1)
+        };
+        self.file.write(restore).await
+    }
+
     pub(in crate::store) async fn schema(
         &self,
         name: &SchemaName,
