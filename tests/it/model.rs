@@ -67,7 +67,7 @@ fn one_document_through_every_misfortune() {
 fn one_document_is_cancelled_stopped_and_retried() {
     let left = Budget { crashes: 1, unknown: 2, cancels: 1, retries: 1, ..QUIET };
     holds("one document and its user", 1, left, Rules::SLUICE);
-    let left = Budget { crashes: 1, lapses: 1, stops: 1, retries: 1, ..QUIET };
+    let left = Budget { crashes: 2, stops: 1, ..QUIET };
     holds("two attempts", 1, left, Rules { attempts_max: 2, ..Rules::SLUICE });
 }
 
@@ -169,7 +169,8 @@ fn it_matters_who_frees_a_question() {
     let rules = Rules { owner_frees: false, ..Rules::SLUICE };
     let left = Budget { lapses: 1, unbilled: 1, ..QUIET };
     breaks("any unbilled call frees", PAID_WITHOUT_REASON, 2, left, rules);
-    let (left, rules) = (Budget { lapses: 1, unknown: 1, ..QUIET }, Rules { calls_max: 3, ..rules });
+    let (left, rules) =
+        (Budget { lapses: 1, unknown: 1, ..QUIET }, Rules { calls_max: 3, ..rules });
     breaks("any call of the document frees", PAID_WITHOUT_REASON, 2, left, rules);
 }
 

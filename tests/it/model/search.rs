@@ -46,7 +46,11 @@ pub(crate) fn search(first: State, rules: &Rules) -> Found {
             let broken = step.broken.or_else(|| is_new.then(|| invariant(&step.state)).flatten());
             if let Some(property) = broken {
                 let trace = graph.trace(first, at, Some(&step), rules);
-                return Found { states: graph.states.len(), steps, broken: Some((property, trace)) };
+                return Found {
+                    states: graph.states.len(),
+                    steps,
+                    broken: Some((property, trace)),
+                };
             }
         }
         at += 1;
@@ -69,9 +73,10 @@ fn invariant(state: &State) -> Option<&'static str> {
         if row.row == Row::Succeeded && (visible.is_none() || visible != row.seen) {
             return Some(RESULT_CHANGED);
         }
-        let hands = state.workers.iter().any(|worker| {
-            worker.step == Step::Delivered && usize::from(worker.document) == number
-        });
+        let hands = state
+            .workers
+            .iter()
+            .any(|worker| worker.step == Step::Delivered && usize::from(worker.document) == number);
         let somebody_comes = row.outbox > 0
             || row.messages > 0
             || row.lease == Lease::Live

@@ -137,10 +137,7 @@ impl Step {
 
     /// Somebody works on a claim, and a heartbeat goes with it.
     pub(crate) fn is_held(self) -> bool {
-        !matches!(
-            self,
-            Self::Idle | Self::Delivered | Self::Fail | Self::Release | Self::Ack
-        )
+        !matches!(self, Self::Idle | Self::Delivered | Self::Fail | Self::Release | Self::Ack)
     }
 }
 

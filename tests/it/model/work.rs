@@ -100,8 +100,12 @@ impl At<'_> {
             }),
             Step::Look => self.to("looks for the saved reply", true, |s| s.look()),
             Step::Intent => self.to("asks the ledger", true, |s| s.intent()),
-            Step::LookBeforeCall => self.to("looks again before the call", true, |s| s.look_again()),
-            Step::LookBeforeFail => self.to("looks again before it fails", true, |s| s.look_again()),
+            Step::LookBeforeCall => {
+                self.to("looks again before the call", true, |s| s.look_again())
+            }
+            Step::LookBeforeFail => {
+                self.to("looks again before it fails", true, |s| s.look_again())
+            }
             Step::InFlight => self.outcomes(),
             Step::Answered => self.to("saves the reply", true, |s| s.save()),
             Step::Saved => self.to("closes the call: answered", true, |s| {

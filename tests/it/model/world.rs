@@ -99,7 +99,11 @@ fn time(state: &State, rules: &Rules, document: usize, next: &mut Vec<Next>) {
         }
     }
     let quiet = row.outbox == 0;
-    if rules.sweep && quiet && row.row == Row::Processing && row.lease == Lease::Expired && !row.rung
+    if rules.sweep
+        && quiet
+        && row.row == Row::Processing
+        && row.lease == Lease::Expired
+        && !row.rung
     {
         to("the sweep rings: the lease ran out", true, &|s| sweep(s, document));
     }
@@ -203,7 +207,8 @@ pub(crate) fn claim(state: &mut State, rules: &Rules, worker: usize, document: u
     }
     let row = &mut state.documents[document];
     (row.row, row.lease, row.rung) = (Row::Processing, Lease::Live, false);
-    row.attempts += u8::from(rules.attempts_max > 0);
+    // One more than allowed is as much as is ever asked for.
+    row.attempts = (row.attempts + 1).min(rules.attempts_max + u8::from(rules.attempts_max > 0));
     let first = if rules.look_before { Step::Look } else { Step::Intent };
     let exhausted = rules.attempts_max > 0 && row.attempts > rules.attempts_max;
     let (run, holds) = (row.run, rules.acknowledge == Acknowledge::Last);
