@@ -175,6 +175,47 @@ async fn one_question_is_asked_by_one_document_at_a_time() {
 }
 
 #[tokio::test]
+async fn a_call_frees_its_question_only_for_the_claim_that_asks() {
+    let unpaid = CallEnd::Unbilled { status: None, error: "no route".to_owned() };
+    let unknown = CallEnd::Unknown { status: None, error: "reset".to_owned() };
+    for end in [unpaid, unknown] {
+        let engines = engines().await;
+        let (a, b) = (engines.accept("same").await, engines.accept("same").await);
+        let c = engines.accept("same").await;
+        let asleep = engines.claim(&a).await;
+        let Intent::Call(old) = engines.intent(&asleep, "q").await else { panic!("a call") };
+        engines.expire();
+        // The same document again for one end, another one for the other.
+        let next = if matches!(end, CallEnd::Unknown { .. }) { &a } else { &b };
+        let next = engines.claim(next).await;
+        let other = engines.claim(&c).await;
+        let Intent::Call(_) = engines.intent(&next, "q").await else { panic!("a call") };
+        engines.store.call_ended(old, "q", end, NOW).await.unwrap();
+        assert_eq!(engines.intent(&other, "q").await, Intent::Busy);
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_a_retry_forgave_gives_nothing_back() {
+    let engines = engines().await;
+    let store = &engines.store;
+    let (a, b) = (engines.accept("same").await, engines.accept("same").await);
+    let asleep = engines.claim(&a).await;
+    let Intent::Call(old) = engines.intent(&asleep, "q").await else { panic!("a call") };
+    assert!(matches!(store.cancel(&a).await.unwrap(), Changed::Done(_)));
+    assert!(matches!(store.retry(&a).await.unwrap(), Changed::Done(_)));
+    let claim = engines.claim(&b).await;
+    let Intent::Call(first) = engines.intent(&claim, "q").await else { panic!("a call") };
+    let unpaid = CallEnd::Unbilled { status: None, error: "no route".to_owned() };
+    store.call_ended(old, "q", unpaid, NOW).await.unwrap();
+    let unknown = || CallEnd::Unknown { status: None, error: "reset".to_owned() };
+    store.call_ended(first, "q", unknown(), NOW).await.unwrap();
+    let Intent::Call(second) = engines.intent(&claim, "q").await else { panic!("a call") };
+    store.call_ended(second, "q", unknown(), NOW).await.unwrap();
+    assert_eq!(engines.intent(&claim, "q").await, Intent::Capped(2));
+}
+
+#[tokio::test]
 async fn the_same_call_gives_the_same_documents() {
     let engines = engines().await;
     let key = |fingerprint: &str| {

@@ -17,6 +17,7 @@ mod journey;
 mod text;
 mod answers;
 mod paid_once;
+mod model;
 mod kill;
 mod processes;
 mod pacing;

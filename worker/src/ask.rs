@@ -89,7 +89,20 @@ pub(crate) async fn ask(
         let store = &worker.services.store;
         let calls_max = worker.settings.calls_max;
         let intent = store.intent(claim, &key, &question.label, slot.deployment(), calls_max);
-        match intent.await.map_err(outage)? {
+        let intent = intent.await.map_err(outage)?;
+        // Whoever asked before us may have saved the reply after we looked, and died before saying
+        // so: then it is neither paid again nor given up.
+        if let Intent::Call(_) | Intent::Capped(_) = intent {
+            let found = saved(worker, &key).await;
+            if !matches!(found, Ok(None)) {
+                if let Intent::Call(call) = intent {
+                    unsent(worker, &key, call).await?;
+                }
+                found?;
+                continue;
+            }
+        }
+        match intent {
             Intent::Call(call) => match pay(worker, &key, call, slot, question).await? {
                 Some(reply) => return Ok(Asked { reply, replayed: false, waited }),
                 None => continue,
@@ -109,6 +122,12 @@ pub(crate) async fn ask(
             Intent::Lost => return Err(Verdict::Done),
         }
     }
+}
+
+/// Closes a call that was never made.
+async fn unsent(worker: &Worker, key: &str, call: i64) -> Result<(), Verdict> {
+    let end = CallEnd::Unbilled { status: None, error: "nothing was sent".to_owned() };
+    worker.services.store.call_ended(call, key, end, Duration::ZERO).await.map_err(outage)
 }
 
 /// Makes the call that the ledger expects. `None` asks to begin again.

@@ -339,6 +339,17 @@ fn run_again(
     schema: Option<&SchemaRef>,
 ) -> rusqlite::Result<usize> {
     // Who asks for another run allows the model to be paid again for what it never answered.
+    // Calls under way are closed first: one that ends unpaid later must not give back a count that
+    // is forgiven already, or more than `calls_max` would be paid.
+    let close = concat!(
+        "UPDATE calls SET outcome = 'unknown', ended_ms = ",
+        now!(),
+        ", error = 'another run was asked for during the call'
+         WHERE outcome = 'open' AND question IN (SELECT key FROM questions
+           WHERE answered_ms IS NULL
+             AND key IN (SELECT question FROM calls WHERE document = ?1))"
+    );
+    db.execute(close, [id.as_str()])?;
     let forgive = "UPDATE questions SET calls = 0 WHERE answered_ms IS NULL
         AND key IN (SELECT question FROM calls WHERE document = ?1)";
     db.execute(forgive, [id.as_str()])?;

@@ -319,19 +319,18 @@ fn call_ended(
     let (input, output) = (tokens.map(|t| t.0), tokens.map(|t| t.1));
     let values = params![call, outcome, status, error, input, output, ms(took)];
     let closed = db.prepare_cached(sql)?.execute(values)? == 1;
-    match end {
-        CallEnd::Answered { .. } => answered(db, question),
-        CallEnd::Unbilled { .. } if closed => {
-            let back =
-                "UPDATE questions SET calls = max(calls - 1, 0), owner = NULL WHERE key = ?1";
-            db.prepare_cached(back)?.execute([question]).map(drop)
-        }
-        CallEnd::Unbilled { .. } | CallEnd::Unknown { .. } => {
-            let free = "UPDATE questions SET owner = NULL WHERE key = ?1
-                AND owner = (SELECT document FROM calls WHERE id = ?2)";
-            db.prepare_cached(free)?.execute(params![question, call]).map(drop)
-        }
+    if matches!(end, CallEnd::Answered { .. }) {
+        return answered(db, question);
     }
+    if closed && matches!(end, CallEnd::Unbilled { .. }) {
+        let back = "UPDATE questions SET calls = max(calls - 1, 0) WHERE key = ?1";
+        db.prepare_cached(back)?.execute([question])?;
+    }
+    // Only the claim that asks may say that nobody asks: this call may be one that was given up
+    // for dead, and another is under way.
+    let free = "UPDATE questions SET owner = NULL WHERE key = ?1
+        AND (owner, owner_fence) = (SELECT document, fence FROM calls WHERE id = ?2)";
+    db.prepare_cached(free)?.execute(params![question, call]).map(drop)
 }
 
 fn answered(db: &Transaction<'_>, question: &str) -> rusqlite::Result<()> {
