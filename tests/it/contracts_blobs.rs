@@ -258,11 +258,18 @@ async fn a_wrong_secret_is_refused_and_the_bucket_named() {
 
 #[tokio::test]
 async fn a_bucket_that_is_not_there_is_an_error_and_not_an_empty_one() {
-    let engine = server(Fault::None).await;
-    let place = S3 { bucket: "elsewhere".to_owned(), ..engine.place.clone().unwrap() };
+    let Some(engine) = ministack().await else { return };
+    let place = S3 { bucket: "not-there".to_owned(), ..engine.place.clone().unwrap() };
     let blobs = servers::with_keys(place);
-    assert!(blobs.ready().await.unwrap_err().to_string().contains("elsewhere"));
-    assert!(blobs.put_if_absent(&BlobKey::reply("a"), content(1)).await.is_err());
+    let key = BlobKey::reply("a");
+    assert!(blobs.ready().await.unwrap_err().to_string().contains("not-there"));
+    for error in [
+        blobs.put_if_absent(&key, content(1)).await.unwrap_err(),
+        blobs.get(&key).await.unwrap_err(),
+        blobs.delete_folder(&key).await.unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("NoSuchBucket"), "{error}");
+    }
 }
 
 #[tokio::test]

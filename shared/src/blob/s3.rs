@@ -20,7 +20,7 @@ use aws_sdk_s3::{
     presigning::PresigningConfig,
     types::{Delete, ObjectIdentifier},
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream::BoxStream};
 use std::{
     error::Error,
@@ -29,6 +29,9 @@ use std::{
     time::Duration,
 };
 use tokio::sync::OnceCell;
+
+/// The most bytes of memory that are reserved because a server says that an object is that large.
+const RESERVED_MAX: i64 = 256 * 1024 * 1024;
 
 /// Objects in a bucket. Nothing is asked of the server, nor of the environment, before first use.
 #[derive(Clone, Debug)]
@@ -86,9 +89,15 @@ impl S3Blobs {
         let Some(object) = present(request.send().await).map_err(failed("read", key))? else {
             return Ok(None);
         };
-        let body = object.body.collect().await;
-        let body = body.map_err(|error| failed("read", key)(innermost(&error)))?;
-        Ok(Some(body.into_bytes()))
+        let (size, mut body) = (object.content_length.unwrap_or_default(), object.body);
+        // Collected here rather than by the library, which would hold everything twice.
+        let mut bytes =
+            BytesMut::with_capacity(size.clamp(0, RESERVED_MAX).try_into().unwrap_or(0));
+        while let Some(piece) = body.try_next().await.transpose() {
+            bytes
+                .extend_from_slice(&piece.map_err(|error| failed("read", key)(innermost(&error)))?);
+        }
+        Ok(Some(bytes.freeze()))
     }
 
     pub(super) async fn stream(

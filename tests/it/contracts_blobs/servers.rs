@@ -242,6 +242,10 @@ impl S3 for Faulty {
         if self.fault == Fault::Overwrites {
             request.input.if_none_match = None;
         }
+        // S3 says so where this server says that access is denied.
+        if self.lost.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(s3_error!(NoSuchUpload)) });
+        }
         Box::pin(async { self.answer(self.inner.complete_multipart_upload(request).await) })
     }
 }

@@ -58,7 +58,8 @@ impl S3Blobs {
         let (mut key_marker, mut id_marker, mut aborted) = (None, None, 0);
         loop {
             let request = client.list_multipart_uploads().bucket(self.bucket());
-            let request = request.prefix(self.inside(""));
+            // The bucket may have other users; only sources are ever written in parts.
+            let request = request.prefix(self.inside("documents"));
             let request = request.set_key_marker(key_marker).set_upload_id_marker(id_marker);
             let page = request.send().await.map_err(|source| error(io_error(source)))?;
             for upload in page.uploads() {

@@ -7,8 +7,8 @@ use std::{io, sync::atomic::Ordering};
 use uuid::Uuid;
 
 const IGNORED: &str = "the server does not honour If-None-Match, so two workers could overwrite \
-    each other's results: use a server that does (AWS S3, MinIO, Ceph, R2), or add \
-    unconditional=true to the storage's URL and run a single worker";
+    each other's results: use a server that does (AWS S3 and current MinIO do), or add \
+    unconditional=true to the storage's URL and live with that";
 
 impl S3Blobs {
     /// Writes an object twice: the second time must be refused.

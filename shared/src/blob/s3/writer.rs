@@ -192,9 +192,8 @@ impl Drop for Upload {
         let request = request.bucket(&self.bucket).key(&self.name).upload_id(&self.id);
         let sending = self.sending.take();
         runtime.spawn(async move {
-            // A part that arrives after the abort would stay.
+            // The server would keep a part that arrives after the abort.
             if let Some(sending) = sending {
-                sending.abort();
                 let _ = sending.await;
             }
             if let Err(error) = request.send().await.map_err(io_error) {
