@@ -4,6 +4,7 @@
 //! nothing of files, brokers or models.
 
 pub mod sqlite;
+pub mod postgres;
 
 use crate::{
     document::{Attempt, Document, DocumentId, DocumentState, Failure, Format, Priority, Waiting},
@@ -11,6 +12,7 @@ use crate::{
     schema::{ExtractionSchema, SchemaName, SchemaRef},
 };
 use jiff::Timestamp;
+use postgres::PostgresStore;
 use serde_json::{Map, Value};
 use sqlite::SqliteStore;
 use std::time::Duration;
@@ -196,6 +198,8 @@ pub struct Purge {
 pub enum Store {
     /// A file.
     Sqlite(SqliteStore),
+    /// A server.
+    Postgres(PostgresStore),
 }
 
 /// Hands each verb to the database that was chosen.
@@ -211,6 +215,7 @@ macro_rules! verbs {
                 pub async fn $name(&self $(, $arg: $type)*) -> Result<$out> {
                     match self {
                         Self::Sqlite(sqlite) => sqlite.$name($($arg),*).await,
+                        Self::Postgres(postgres) => postgres.$name($($arg),*).await,
                     }
                 }
             )*
