@@ -10,6 +10,7 @@
 )]
 
 mod harness;
+mod servers;
 mod tidy;
 mod contracts;
 mod journey;

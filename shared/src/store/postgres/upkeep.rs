@@ -48,6 +48,18 @@ impl PostgresStore {
         })
     }
 
+    pub(in crate::store) async fn ring(&self, id: &DocumentId) -> Result<bool, StoreError> {
+        let sql = concat!(
+            "INSERT INTO outbox (document, priority, due_ms)
+               SELECT id, priority, greatest(due_ms, ",
+            now!(),
+            ") FROM documents
+               WHERE id = $1 AND state IN ('queued', 'processing') AND deleted_ms IS NULL
+                 AND NOT EXISTS (SELECT 1 FROM outbox WHERE document = $1)"
+        );
+        statement!(self, |db| Ok(execute(db, sql, &[&id.as_str()]).await? == 1))
+    }
+
     pub(in crate::store) async fn rung(&self, rings: Vec<i64>) -> Result<(), StoreError> {
         // Two relays may have sent the same ring: they lock in one order.
         let sql = "DELETE FROM outbox WHERE id IN
