@@ -13,6 +13,7 @@ mod harness;
 mod servers;
 mod tidy;
 mod contracts;
+mod postgres_tls;
 mod journey;
 mod text;
 mod answers;
