@@ -192,7 +192,7 @@ mod tests {
     fn a_message_names_the_remedy_and_never_a_part_of_the_address() {
         for (address, remedy) in [
             ("postgres://u:canary@canary@h/d", "%40"),
-            ("postgres://u:canary/canary@h/d", "%2F"),
+            ("postgres://u:p?canary@h/d", "%3F"),
             ("postgres://u:p@h:canary/d", "postgres://USER:PASSWORD@HOST:5432/DATABASE"),
             ("postgres://u:p@h/d?canary=1", "sslrootcert"),
             ("postgres://u:p@h/d?password", "postgres://USER"),
