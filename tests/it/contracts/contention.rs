@@ -48,7 +48,14 @@ async fn of_many_intents_at_once_one_may_pay(engine: Engine) {
         let id = engine.accept("same").await;
         claims.push(engine.claim(&id).await);
     }
-    for question in ["q", "r", "s"] {
+    for (question, is_known) in [("q", false), ("r", true), ("s", true), ("t", false)] {
+        if is_known {
+            let Intent::Call(call) = engine.intent(&claims[0], question).await else {
+                panic!("nobody else asks")
+            };
+            let unbilled = CallEnd::Unbilled { status: Some(429), error: "no".to_owned() };
+            engine.store.call_ended(call, question, unbilled, NOW).await.unwrap();
+        }
         let ask = |n: usize| stores[n % 4].intent(&claims[n], question, "all", "sweden", 2);
         let intents: Vec<_> =
             join_all((0..16).map(ask)).await.into_iter().map(Result::unwrap).collect();
