@@ -13,7 +13,7 @@ mod harness;
 mod servers;
 mod tidy;
 mod contracts;
-mod postgres_tls;
+mod postgres;
 mod journey;
 mod text;
 mod answers;

@@ -14,7 +14,7 @@ mod upkeep;
 
 use super::StoreError;
 use crate::config::Secret;
-use deadpool_postgres::{GenericClient, Pool, PoolError, Transaction};
+use deadpool_postgres::{GenericClient, Pool, PoolError, TimeoutType, Transaction};
 use std::{error::Error, time::Duration};
 use tokio_postgres::{Row, error::SqlState, types::ToSql};
 
@@ -116,12 +116,25 @@ impl std::fmt::Debug for PostgresStore {
 enum Trouble {
     #[error("{}", with_causes(.0))]
     Server(#[from] tokio_postgres::Error),
-    #[error("{}", with_causes(.0))]
-    Pool(#[from] PoolError),
+    #[error("{0}")]
+    Pool(String),
     #[error("a row cannot be read: {0}")]
     Row(String),
     #[error("no answer within {} s", .0.as_secs())]
     Silence(Duration),
+}
+
+impl From<PoolError> for Trouble {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Backend(error) => Self::Server(error),
+            PoolError::Timeout(TimeoutType::Wait) => {
+                Self::Pool("all connections of this process are in use".to_owned())
+            }
+            PoolError::Timeout(_) => Self::Pool("the server does not answer".to_owned()),
+            error => Self::Pool(with_causes(&error)),
+        }
+    }
 }
 
 impl From<Trouble> for StoreError {

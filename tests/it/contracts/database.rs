@@ -70,6 +70,16 @@ impl Engine {
         }
     }
 
+    /// Says that a newer program was here.
+    pub(super) async fn is_from_the_future(&self) {
+        match &self.place {
+            Place::Sqlite { .. } => self.sql("PRAGMA user_version = 99").await,
+            Place::Postgres { .. } => {
+                self.sql("INSERT INTO sluice_migrations VALUES (99, 0)").await
+            }
+        }
+    }
+
     /// Lets every lease run out.
     pub(super) async fn expire(&self) {
         self.sql("UPDATE documents SET lease_until_ms = 1 WHERE lease_until_ms > 1").await;

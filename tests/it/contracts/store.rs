@@ -9,6 +9,7 @@ use shared::{
 use std::time::Duration;
 
 on_every_database! {
+    an_older_program_leaves_a_newer_database_alone
     one_claims_and_an_old_fence_changes_nothing
     the_ledger_counts_what_may_have_been_paid
     one_question_is_asked_by_one_document_at_a_time
@@ -341,4 +342,11 @@ async fn a_reply_goes_with_the_last_document_that_asks_for_it(engine: Engine) {
     let again = engine.accept("same").await;
     let again = engine.claim(&again).await;
     assert!(matches!(engine.intent(&again, "q").await, Intent::Call(_)), "it is forgotten");
+}
+
+async fn an_older_program_leaves_a_newer_database_alone(engine: Engine) {
+    let id = engine.accept("a").await;
+    engine.is_from_the_future().await;
+    engine.store.migrate().await.unwrap();
+    assert_eq!(engine.state(&id).await, DocumentState::Queued);
 }

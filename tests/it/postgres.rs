@@ -1,12 +1,13 @@
-//! Postgres over TLS: who is trusted with each of libpq's modes, and that work goes on by itself
-//! after the server was away.
+//! Postgres as a server: who is trusted with each of libpq's modes, what is said when it cannot be
+//! used, and that work goes on by itself after it was away.
 
 use crate::{
     harness::{PATIENCE, free_port},
     servers,
 };
 use shared::{
-    config::Secret,
+    config::{Config, Database, Secret, Storage},
+    services::Services,
     store::{Store, StoreError, postgres::PostgresStore},
 };
 use std::{
@@ -156,4 +157,35 @@ async fn work_goes_on_by_itself_after_the_server_was_away() {
     for _ in 0..20 {
         store.ready().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_used_is_named_without_its_password() {
+    let refused = async |address: String| {
+        let store = PostgresStore::open(&Secret::new(address)).unwrap();
+        let error = Store::Postgres(store).ready().await.unwrap_err().to_string();
+        assert!(!error.contains("canary"), "{error}");
+        error
+    };
+    let nobody = format!("postgres://u:canary@127.0.0.1:{}/d", free_port());
+    assert_eq!(
+        refused(nobody).await,
+        "database: error connecting to server: Connection refused (os error 111)"
+    );
+    let Some(server) = servers::server("SLUICE_TEST_POSTGRES") else { return };
+    let (_, place) = server.rsplit_once('@').unwrap();
+    let error = refused(format!("postgres://sluice:canary@{place}")).await;
+    assert!(error.contains("password authentication failed for user"), "{error}");
+}
+
+#[test]
+fn the_embedded_queue_needs_the_embedded_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config {
+        storage: Storage::Dir(folder.path().to_owned()),
+        database: Database::Postgres(Secret::new("postgres://u:canary@h/d")),
+        ..Config::default()
+    };
+    let error = Services::open(&config).unwrap_err().to_string();
+    assert!(error.starts_with("queue = embedded needs a sqlite database: use amqp://"), "{error}");
 }
