@@ -12,7 +12,7 @@ use crate::{
 use std::time::Duration;
 use tokio_postgres::Row;
 
-/// How many documents one sweep rings for: what is left is for the next one.
+/// How many documents one sweep rings for, of each kind: what is left is for the next one.
 const SWEEP_MAX: i64 = 10_000;
 
 /// The clock where an index is searched with it: read once, not for every row.
@@ -71,30 +71,34 @@ impl PostgresStore {
         // Two kinds of silence: a lease that ran out (ring at once, then not again before another
         // lease could have run out), and a ring that was confirmed and led to nothing. A row that
         // somebody holds at this moment is being worked on.
+        // Each kind is looked for by the index that is in its order.
         let sql = concat!(
-            "WITH due AS (
+            "WITH late AS (
                SELECT id FROM documents
-               WHERE state IN ('queued', 'processing') AND deleted_ms IS NULL AND (
-                 (state = 'processing' AND lease_until_ms <= ",
+               WHERE state = 'processing' AND deleted_ms IS NULL AND rung_ms <= lease_until_ms
+                 AND lease_until_ms <= ",
             now_once!(),
             "
-                   AND rung_ms <= lease_until_ms)
-                 OR (rung_ms <= ",
+                 AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.document = documents.id)
+               ORDER BY lease_until_ms LIMIT $2 FOR UPDATE SKIP LOCKED),
+             silent AS (
+               SELECT id FROM documents
+               WHERE state IN ('queued', 'processing') AND deleted_ms IS NULL
+                 AND rung_ms <= ",
             now_once!(),
-            " - $1::bigint
-                   AND due_ms <= ",
+            " - $1::bigint AND due_ms <= ",
             now_once!(),
             "
-                   AND (lease_until_ms IS NULL OR lease_until_ms <= ",
+                 AND (lease_until_ms IS NULL OR lease_until_ms <= ",
             now_once!(),
-            ")))
-               AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.document = documents.id)
-               LIMIT $2 FOR UPDATE SKIP LOCKED),
+            ")
+                 AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.document = documents.id)
+               ORDER BY rung_ms LIMIT $2 FOR UPDATE SKIP LOCKED),
              noted AS (
                UPDATE documents SET rung_ms = ",
             now!(),
-            " FROM due WHERE documents.id = due.id
-               RETURNING documents.id, priority, documents.rung_ms)
+            " WHERE id IN (SELECT id FROM late UNION SELECT id FROM silent)
+               RETURNING id, priority, rung_ms)
              INSERT INTO outbox (document, priority, due_ms)
              SELECT id, priority, rung_ms FROM noted"
         );
