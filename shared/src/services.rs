@@ -8,6 +8,7 @@ use crate::{
     schema::ExtractionSchema,
     store::{
         Store,
+        postgres::PostgresStore,
         sqlite::{SqliteFile, SqliteStore},
     },
 };
@@ -30,23 +31,28 @@ impl Services {
     /// Opens what the configuration names. Nothing is asked of it yet.
     ///
     /// # Errors
-    /// When a folder cannot be made.
+    /// When a folder cannot be made, or settings do not fit together.
     pub fn open(config: &Config) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let blobs = match &config.storage {
             config::Storage::Dir(folder) => Blobs::Dir(DirBlobs::open(folder)?),
             config::Storage::S3(place) => Blobs::S3(S3Blobs::new(place.clone())),
         };
-        let config::Database::Sqlite(file) = &config.database else {
-            return Err("postgres:// is not part of this version yet".into());
+        let (store, file) = match &config.database {
+            config::Database::Sqlite(file) => {
+                let file = SqliteFile::open(file)?;
+                (Store::Sqlite(SqliteStore::new(file.clone())), Some(file))
+            }
+            config::Database::Postgres(url) => (Store::Postgres(PostgresStore::open(url)?), None),
         };
-        let file = SqliteFile::open(file)?;
-        let queue = match &config.queue {
-            config::Queue::Embedded => Queue::Embedded(EmbeddedQueue::new(file.clone())),
-            config::Queue::Rabbit(_) => {
+        let queue = match (&config.queue, file) {
+            (config::Queue::Embedded, Some(file)) => Queue::Embedded(EmbeddedQueue::new(file)),
+            (config::Queue::Embedded, None) => {
+                return Err("queue = embedded needs a sqlite database: use amqp://USER:PASSWORD@HOST:5672/VHOST".into());
+            }
+            (config::Queue::Rabbit(_), _) => {
                 return Err("amqp:// is not part of this version yet".into());
             }
         };
-        let store = Store::Sqlite(SqliteStore::new(file));
         let outbox = Outbox::new(store.clone(), queue.clone());
         Ok(Self { blobs, store, queue, outbox })
     }

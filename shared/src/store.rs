@@ -4,6 +4,7 @@
 //! nothing of files, brokers or models.
 
 pub mod sqlite;
+pub mod postgres;
 
 use crate::{
     document::{Attempt, Document, DocumentId, DocumentState, Failure, Format, Priority, Waiting},
@@ -11,6 +12,7 @@ use crate::{
     schema::{ExtractionSchema, SchemaName, SchemaRef},
 };
 use jiff::Timestamp;
+use postgres::PostgresStore;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sqlite::SqliteStore;
@@ -198,6 +200,8 @@ pub struct Purge {
 pub enum Store {
     /// A file.
     Sqlite(SqliteStore),
+    /// A server.
+    Postgres(PostgresStore),
 }
 
 /// Hands each verb to the database that was chosen.
@@ -213,6 +217,7 @@ macro_rules! verbs {
                 pub async fn $name(&self $(, $arg: $type)*) -> Result<$out> {
                     match self {
                         Self::Sqlite(sqlite) => sqlite.$name($($arg),*).await,
+                        Self::Postgres(postgres) => postgres.$name($($arg),*).await,
                     }
                 }
             )*
@@ -299,6 +304,10 @@ verbs! {
     /// Rings that are due, at most `limit`. Each is given to one caller, and to another after
     /// `lease` unless it was confirmed by then.
     fn rings(&self, limit: u32, lease: Duration) -> Vec<Ring>;
+
+    /// Rings for a document that has not ended, when it is due, unless a ring is on its way.
+    /// False when there was nothing to do.
+    fn ring(&self, id: &DocumentId) -> bool;
 
     /// These rings were confirmed by the queue.
     fn rung(&self, rings: Vec<i64>) -> ();

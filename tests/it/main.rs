@@ -10,9 +10,11 @@
 )]
 
 mod harness;
+mod servers;
 mod tidy;
 mod contracts;
 mod contracts_blobs;
+mod postgres;
 mod journey;
 mod text;
 mod answers;

@@ -11,7 +11,7 @@ mod upkeep;
 
 use super::StoreError;
 use deadpool_sqlite::{Config, Hook, HookError, Pool, Runtime};
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use std::path::Path;
 
 /// The database's clock, in milliseconds since 1970. (Before SQLite 3.42 `subsec` gives NULL and
@@ -96,10 +96,25 @@ impl SqliteFile {
 
 fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(std::time::Duration::from_millis(BUSY_MS.into()))?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    write_ahead(connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
+}
+
+/// Turns the write-ahead log on. Of several that open a new file at once SQLite refuses all but one
+/// without waiting, so the waiting is ours.
+fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
+    const PAUSE_MS: u32 = 25;
+    for _ in 0..BUSY_MS / PAUSE_MS {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                std::thread::sleep(std::time::Duration::from_millis(PAUSE_MS.into()));
+            }
+            done => return done,
+        }
+    }
+    connection.pragma_update(None, "journal_mode", "WAL")
 }
 
 impl From<rusqlite::Error> for StoreError {

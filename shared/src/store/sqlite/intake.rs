@@ -280,7 +280,8 @@ fn list(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Document>> {
         let pair = to_json(&[key, value])?;
         and(
             "EXISTS (SELECT 1 FROM json_each(metadata), (SELECT ? AS pair)
-             WHERE key = pair ->> 0 AND CAST(value AS TEXT) = pair ->> 1)",
+             WHERE key = pair ->> 0 AND pair ->> 1 =
+               CASE type WHEN 'true' THEN type WHEN 'false' THEN type ELSE CAST(value AS TEXT) END)",
             pair.into(),
         );
     }
