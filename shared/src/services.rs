@@ -4,7 +4,7 @@ use crate::{
     blob::{Blobs, dir::DirBlobs},
     config::{self, Config},
     outbox::Outbox,
-    queue::{Queue, embedded::EmbeddedQueue},
+    queue::{Queue, embedded::EmbeddedQueue, rabbit::RabbitQueue},
     store::{
         Store,
         sqlite::{SqliteFile, SqliteStore},
@@ -29,7 +29,7 @@ impl Services {
     /// Opens what the configuration names. Nothing is asked of it yet.
     ///
     /// # Errors
-    /// When a folder cannot be made.
+    /// When a folder cannot be made, or an address cannot be read.
     pub fn open(config: &Config) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let blobs = match &config.storage {
             config::Storage::Dir(folder) => Blobs::Dir(DirBlobs::open(folder)?),
@@ -41,9 +41,7 @@ impl Services {
         let file = SqliteFile::open(file)?;
         let queue = match &config.queue {
             config::Queue::Embedded => Queue::Embedded(EmbeddedQueue::new(file.clone())),
-            config::Queue::Rabbit(_) => {
-                return Err("amqp:// is not part of this version yet".into());
-            }
+            config::Queue::Rabbit(address) => Queue::Rabbit(RabbitQueue::new(address)?),
         };
         let store = Store::Sqlite(SqliteStore::new(file));
         let outbox = Outbox::new(store.clone(), queue.clone());

@@ -288,6 +288,10 @@ verbs! {
     /// `lease` unless it was confirmed by then.
     fn rings(&self, limit: u32, lease: Duration) -> Vec<Ring>;
 
+    /// Rings for a document that has not ended, when it is due, unless a ring is on its way.
+    /// False when there was nothing to do.
+    fn ring(&self, id: &DocumentId) -> bool;
+
     /// These rings were confirmed by the queue.
     fn rung(&self, rings: Vec<i64>) -> ();
 

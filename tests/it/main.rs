@@ -10,8 +10,12 @@
 )]
 
 mod harness;
+mod broker;
 mod tidy;
 mod contracts;
+mod contracts_queue;
+mod broker_dies;
+mod through_rabbit;
 mod journey;
 mod text;
 mod answers;

@@ -45,6 +45,20 @@ impl SqliteStore {
         self.file.write(take).await
     }
 
+    pub(in crate::store) async fn ring(&self, id: &DocumentId) -> Result<bool, StoreError> {
+        let sql = concat!(
+            "INSERT INTO outbox (document, priority, due_ms)
+               SELECT id, priority, max(due_ms, ",
+            now!(),
+            ") FROM documents
+               WHERE id = ?1 AND state IN ('queued', 'processing') AND deleted_ms IS NULL
+                 AND NOT EXISTS (SELECT 1 FROM outbox WHERE document = ?1)"
+        );
+        let id = id.clone();
+        let ring = move |db: &Transaction<'_>| db.prepare_cached(sql)?.execute([id.as_str()]);
+        Ok(self.file.write(ring).await? == 1)
+    }
+
     pub(in crate::store) async fn rung(&self, rings: Vec<i64>) -> Result<(), StoreError> {
         let delete = move |db: &Transaction<'_>| {
             let mut statement = db.prepare_cached("DELETE FROM outbox WHERE id = ?1")?;
