@@ -1,7 +1,11 @@
-//! What the queue carries: a CloudEvents 1.0 envelope with ids only. A message is a doorbell; the
-//! row in the database is the truth.
+//! What the queue carries: CloudEvents 1.0 envelopes with ids only. A message to a worker is a
+//! doorbell, an event tells others what has become of a document; the row in the database is the
+//! truth.
 
-use crate::document::DocumentId;
+use crate::{
+    document::{DocumentId, DocumentState},
+    schema::SchemaRef,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::{fmt, str::FromStr};
@@ -44,6 +48,58 @@ impl JobMessage {
             subject: document,
             traceparent: Some(Traceparent::random()),
         }
+    }
+}
+
+/// "This has become of a document": a CloudEvents 1.0 envelope in JSON, for other services.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Always `1.0`.
+    pub specversion: String,
+    /// Unique for each event; one that is told twice has the same.
+    pub id: String,
+    /// Who sends it.
+    pub source: String,
+    /// `com.sluice.document.` and the state.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// When the document came to this state.
+    pub time: Timestamp,
+    /// The document.
+    pub subject: DocumentId,
+    /// The media type of `data`.
+    pub datacontenttype: String,
+    /// What others may want to choose by.
+    pub data: EventData,
+}
+
+/// What others may want to choose events by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventData {
+    /// How the document is now.
+    pub state: DocumentState,
+    /// What was asked of it.
+    pub schema: SchemaRef,
+}
+
+impl Event {
+    /// The `number`-th event (an id of the outbox): what became of `document` at `time`.
+    pub fn new(document: DocumentId, number: i64, data: EventData, time: Timestamp) -> Self {
+        Self {
+            specversion: "1.0".to_owned(),
+            id: format!("{document}-event-{number}"),
+            source: "/sluice/outbox".to_owned(),
+            kind: format!("com.sluice.document.{}", data.state),
+            time,
+            subject: document,
+            datacontenttype: "application/json".to_owned(),
+            data,
+        }
+    }
+
+    /// What others bind their queues by: `document.STATE.SCHEMA`.
+    pub fn routing_key(&self) -> String {
+        format!("document.{}.{}", self.data.state, self.data.schema.name)
     }
 }
 

@@ -4,7 +4,10 @@
 pub mod embedded;
 pub mod rabbit;
 
-use crate::{document::Priority, message::JobMessage};
+use crate::{
+    document::Priority,
+    message::{Event, JobMessage},
+};
 use embedded::{EmbeddedConsumer, EmbeddedQueue, EmbeddedReceipt};
 use rabbit::{RabbitConsumer, RabbitQueue, RabbitReceipt};
 
@@ -31,6 +34,18 @@ impl Queue {
         match self {
             Self::Embedded(queue) => queue.publish(messages).await,
             Self::Rabbit(queue) => queue.publish(messages).await,
+        }
+    }
+
+    /// Tells others what has become of documents, and returns when the queue has confirmed all of
+    /// it. Nobody can listen to the embedded queue, so it tells nothing.
+    ///
+    /// # Errors
+    /// When it is not certain that all was told; some may have been, and is told again.
+    pub async fn tell(&self, events: &[Event]) -> Result<(), QueueError> {
+        match self {
+            Self::Embedded(_) => Ok(()),
+            Self::Rabbit(queue) => queue.tell(events).await,
         }
     }
 

@@ -9,11 +9,12 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 use shared::{
     clock,
-    document::{DocumentId, Priority},
+    document::{DocumentId, DocumentState, Failure, FailureCode, Format, Priority, Stage},
     message::JobMessage,
+    outbox::Outbox,
     queue::{Consumer, Delivery, Queue, embedded::EmbeddedQueue},
     store::{
-        Store,
+        NewDocument, Store,
         sqlite::{SqliteFile, SqliteStore},
     },
 };
@@ -316,4 +317,68 @@ async fn a_full_queue_refuses() {
     let refused = until("a message is refused", async || queue.publish(&messages(1)).await.err());
     let error = refused.await.to_string();
     assert!(error.contains("is full"), "{error}");
+}
+
+#[tokio::test]
+async fn a_dead_letter_rings_only_for_what_has_not_ended() {
+    let engine = embedded().await.unwrap();
+    let store = Store::Sqlite(SqliteStore::new(
+        SqliteFile::open(&engine.file.as_ref().unwrap().1).unwrap(),
+    ));
+    let outbox = Outbox::new(store.clone(), engine.queue.clone());
+    let id = DocumentId::new(clock::now());
+    assert!(!store.ring(&id).await.unwrap(), "there is no such document");
+    store.accept(vec![letter(&id)], None).await.unwrap();
+    assert!(!store.ring(&id).await.unwrap(), "a ring is on its way");
+    assert_eq!(outbox.relay().await.unwrap(), 1);
+    assert!(store.ring(&id).await.unwrap());
+    assert_eq!(outbox.relay().await.unwrap(), 1);
+    let claim = store.claim(&id, "one", PATIENCE).await.unwrap().unwrap();
+    assert!(store.finish(&claim, DocumentState::Succeeded).await.unwrap());
+    assert!(!store.ring(&id).await.unwrap(), "it has ended");
+}
+
+#[tokio::test]
+async fn an_end_is_told_once_and_again_while_nobody_confirms() {
+    let engine = embedded().await.unwrap();
+    let store = Store::Sqlite(SqliteStore::new(
+        SqliteFile::open(&engine.file.as_ref().unwrap().1).unwrap(),
+    ));
+    let ids = [(); 3].map(|()| DocumentId::new(clock::now()));
+    for id in &ids {
+        store.accept(vec![letter(id)], None).await.unwrap();
+    }
+    assert!(store.ends(10, PATIENCE).await.unwrap().is_empty());
+    let claim = store.claim(&ids[0], "one", PATIENCE).await.unwrap().unwrap();
+    assert!(store.finish(&claim, DocumentState::Partial).await.unwrap());
+    assert!(!store.finish(&claim, DocumentState::Succeeded).await.unwrap());
+    let claim = store.claim(&ids[1], "one", PATIENCE).await.unwrap().unwrap();
+    let failure = Failure::new(FailureCode::NoText, Stage::Text, "none");
+    assert!(store.fail(&claim, failure).await.unwrap());
+    store.cancel(&ids[2]).await.unwrap();
+    store.cancel(&ids[2]).await.unwrap();
+    // A lease of no time: they are due again at once.
+    let ends = store.ends(10, Duration::ZERO).await.unwrap();
+    let states: Vec<_> = ends.iter().map(|end| end.state.as_str()).collect();
+    assert_eq!(states, ["partial", "failed", "cancelled"]);
+    assert_eq!(ends[0].schema.to_string(), "invoice@1");
+    let again = store.ends(10, PATIENCE).await.unwrap();
+    assert_eq!(again, ends);
+    assert!(store.ends(10, PATIENCE).await.unwrap().is_empty(), "somebody is telling them");
+    store.told(again.into_iter().map(|end| end.id).collect()).await.unwrap();
+    assert!(store.ends(10, PATIENCE).await.unwrap().is_empty());
+}
+
+fn letter(id: &DocumentId) -> NewDocument {
+    NewDocument {
+        id: id.clone(),
+        tenant: "default".to_owned(),
+        schema: "invoice@1".parse().unwrap(),
+        priority: Priority::Bulk,
+        filename: "a.txt".to_owned(),
+        format: Format::Text,
+        size_bytes: 1,
+        sha256: id.to_string(),
+        metadata: serde_json::Map::new(),
+    }
 }

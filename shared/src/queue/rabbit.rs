@@ -1,4 +1,5 @@
-//! The queue on RabbitMQ: one quorum queue of ids, whose dead letters are read back.
+//! The queue on RabbitMQ: one quorum queue of ids, whose dead letters are read back, and one
+//! exchange of events for others.
 //!
 //! Publishing and consuming have a connection each. A broker that is short of memory stops
 //! reading from the one that publishes; acknowledgements must go on, because they are what frees
@@ -11,7 +12,11 @@ mod publisher;
 mod consumer;
 
 use super::{Delivery, QueueError};
-use crate::{config::Secret, document::Priority, message::JobMessage};
+use crate::{
+    config::Secret,
+    document::Priority,
+    message::{Event, JobMessage},
+};
 use address::Brokers;
 pub use consumer::RabbitConsumer;
 pub(super) use consumer::RabbitReceipt;
@@ -43,6 +48,10 @@ impl RabbitQueue {
         messages: &[(JobMessage, Priority)],
     ) -> Result<(), QueueError> {
         self.publisher.publish(messages).await
+    }
+
+    pub(super) async fn tell(&self, events: &[Event]) -> Result<(), QueueError> {
+        self.publisher.tell(events).await
     }
 
     pub(super) fn consume(&self, prefetch: u32) -> RabbitConsumer {

@@ -1,7 +1,11 @@
 //! Hands messages to the broker and believes nothing but its confirmation.
 
 use super::{link::Link, topology};
-use crate::{document::Priority, message::JobMessage, queue::QueueError};
+use crate::{
+    document::Priority,
+    message::{Event, JobMessage},
+    queue::QueueError,
+};
 use deadpool::managed::{self, Metrics, Object, Pool, RecycleError, RecycleResult};
 use lapin::{
     BasicProperties, Channel, Confirmation,
@@ -38,13 +42,51 @@ impl Publisher {
         Ok(Self { link, channels: channels.map_err(|error| QueueError(error.to_string()))? })
     }
 
+    /// Quorum queues know no `x-max-priority` before RabbitMQ 4, so there is one order for all: the
+    /// priority is a header, for people and for consumers of their own, and it is the worker's pool
+    /// of model calls that serves the interactive ones first.
     pub(super) async fn publish(
         &self,
         messages: &[(JobMessage, Priority)],
     ) -> Result<(), QueueError> {
+        let parcel = |(message, priority): &(JobMessage, Priority)| {
+            let mut headers = FieldTable::default();
+            let priority = AMQPValue::LongString(priority.as_str().into());
+            headers.insert("priority".into(), priority);
+            Ok(Parcel {
+                exchange: "",
+                key: topology::DOCUMENTS.to_owned(),
+                id: message.id.clone(),
+                headers,
+                // A message that no queue takes comes back; without this it would be confirmed.
+                mandatory: true,
+                body: serde_json::to_vec(message)?,
+            })
+        };
+        self.hand_over(messages.iter().map(parcel).collect()).await
+    }
+
+    pub(super) async fn tell(&self, events: &[Event]) -> Result<(), QueueError> {
+        let parcel = |event: &Event| {
+            Ok(Parcel {
+                exchange: topology::EVENTS,
+                key: event.routing_key(),
+                id: event.id.clone(),
+                headers: FieldTable::default(),
+                // It is no fault when nobody listens.
+                mandatory: false,
+                body: serde_json::to_vec(event)?,
+            })
+        };
+        self.hand_over(events.iter().map(parcel).collect()).await
+    }
+
+    async fn hand_over(&self, parcels: serde_json::Result<Vec<Parcel>>) -> Result<(), QueueError> {
+        let parcels = parcels.map_err(|error| QueueError(error.to_string()))?;
         let channel = self.channel().await?;
-        match timeout(CONFIRM_MAX, self.send(&channel, messages)).await {
-            Ok(sent) => sent,
+        match timeout(CONFIRM_MAX, self.send(&channel, parcels)).await {
+            // Whatever was refused may be for something that is gone.
+            Ok(sent) => sent.inspect_err(|_| self.link.undeclared()),
             Err(_) => {
                 // Whatever it still says is not waited for.
                 drop(Object::take(channel));
@@ -83,29 +125,25 @@ impl Publisher {
     }
 
     /// Publishes all, then waits for each.
-    async fn send(
-        &self,
-        channel: &Channel,
-        messages: &[(JobMessage, Priority)],
-    ) -> Result<(), QueueError> {
+    async fn send(&self, channel: &Channel, parcels: Vec<Parcel>) -> Result<(), QueueError> {
         let brokers = &self.link.brokers;
-        // A returned message is one that no queue took; without this flag it would be confirmed.
-        let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-        let mut confirmations = Vec::with_capacity(messages.len());
-        for (message, priority) in messages {
-            let body =
-                serde_json::to_vec(message).map_err(|error| QueueError(error.to_string()))?;
-            let properties = properties(message, *priority);
-            let key = topology::DOCUMENTS.into();
-            let sent = channel.basic_publish("".into(), key, options, &body, properties).await;
-            confirmations.push(sent.map_err(|error| brokers.error("publish", error))?);
+        let mut confirmations = Vec::with_capacity(parcels.len());
+        for parcel in parcels {
+            let options = BasicPublishOptions { mandatory: parcel.mandatory, ..Default::default() };
+            let properties = BasicProperties::default()
+                .with_content_type(CONTENT_TYPE.into())
+                .with_delivery_mode(PERSISTENT)
+                .with_message_id(parcel.id.into())
+                .with_headers(parcel.headers);
+            let (exchange, key) = (parcel.exchange.into(), parcel.key.into());
+            let sent = channel.basic_publish(exchange, key, options, &parcel.body, properties);
+            confirmations.push(sent.await.map_err(|error| brokers.error("publish", error))?);
         }
         let mut refused = None;
         for confirmation in confirmations {
             match confirmation.await.map_err(|error| brokers.error("publish", error))? {
                 Confirmation::Ack(None) => {}
                 Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)) => {
-                    self.link.undeclared();
                     refused = Some(format!(
                         "{} was returned: {}",
                         topology::DOCUMENTS,
@@ -113,7 +151,7 @@ impl Publisher {
                     ));
                 }
                 Confirmation::Nack(None) => {
-                    refused = Some(format!("{} is full or has no leader", topology::DOCUMENTS));
+                    refused = Some("a queue is full or has no leader".to_owned());
                 }
                 Confirmation::NotRequested => refused = Some("nothing is confirmed".to_owned()),
             }
@@ -122,17 +160,14 @@ impl Publisher {
     }
 }
 
-/// The envelope's outside. Quorum queues take no `x-max-priority` before RabbitMQ 4, so there is
-/// one order for all: the priority is a header for people and for consumers of their own, and it
-/// is the worker's pool of model calls that serves the interactive ones first.
-fn properties(message: &JobMessage, priority: Priority) -> BasicProperties {
-    let mut headers = FieldTable::default();
-    headers.insert("priority".into(), AMQPValue::LongString(priority.as_str().into()));
-    BasicProperties::default()
-        .with_content_type(CONTENT_TYPE.into())
-        .with_delivery_mode(PERSISTENT)
-        .with_message_id(message.id.clone().into())
-        .with_headers(headers)
+/// A message with its address.
+struct Parcel {
+    exchange: &'static str,
+    key: String,
+    id: String,
+    headers: FieldTable,
+    mandatory: bool,
+    body: Vec<u8>,
 }
 
 /// Makes the channels of [`Publisher`].

@@ -19,7 +19,7 @@ const DEAD_EXCHANGE: &str = "sluice.dead";
 pub(super) const DEAD: &str = "sluice.documents.dead";
 
 /// What has become of documents, for other services to bind their queues to.
-const EVENTS: &str = "sluice.events";
+pub(super) const EVENTS: &str = "sluice.events";
 
 /// Replies of a broker to a declaration, by AMQP 0-9-1.
 const ACCESS_REFUSED: u16 = 403;
