@@ -22,16 +22,19 @@ pub async fn run(worker: Worker, stop: CancellationToken) {
                 failing = true;
             }
         }
-        // Apart from the rest: that must go on while the queue is away.
-        match raise_the_dead(&worker).await {
-            Ok(()) => deaf = false,
-            Err(error) => {
-                if !deaf {
-                    tracing::warn!(%error, "the dead letters cannot be read");
-                }
-                deaf = true;
-            }
+        // Apart from the rest: that must go on while the queue is away. Not while the database is
+        // away, for then every letter would only go back to where it was; so does what is cut off.
+        let raised = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            raised = raise_the_dead(&worker), if !failing => raised,
+            else => Ok(()),
+        };
+        if let Err(error) = &raised
+            && !deaf
+        {
+            tracing::warn!(%error, "the dead letters cannot be read");
         }
+        deaf = raised.is_err();
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(worker.settings.sweep) => {}
