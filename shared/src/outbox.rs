@@ -1,11 +1,11 @@
-//! The relay from the outbox to the queue: the only publisher. A reconciler without input: it
+//! The relay from the outbox to the queue: the only publisher, of rings and of events. A reconciler without input: it
 //! runs in every process, on a nudge and on a timer, and doing its work twice does no harm.
 
 use crate::{
     clock, fault,
-    message::JobMessage,
+    message::{Event, EventData, JobMessage},
     queue::{Queue, QueueError},
-    store::{Store, StoreError},
+    store::{End, Ring, Store, StoreError},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
@@ -54,7 +54,7 @@ impl Outbox {
     pub async fn run(&self, stop: CancellationToken) {
         let mut failing = false;
         while !stop.is_cancelled() {
-            match self.relay().await {
+            match self.both().await {
                 Ok(sent) => {
                     if failing {
                         tracing::info!("the outbox flows again");
@@ -79,7 +79,32 @@ impl Outbox {
         }
     }
 
-    /// Relays what is due now, at most one batch, and says how many rings that were.
+    /// Rings, then events: how many of the more numerous.
+    async fn both(&self) -> Result<usize, RelayError> {
+        Ok(self.relay().await?.max(self.tell().await?))
+    }
+
+    /// Tells the ends of documents that are due, at most one batch, and says how many those were.
+    ///
+    /// # Errors
+    /// When the store or the queue does not answer; they are told later.
+    pub async fn tell(&self) -> Result<usize, RelayError> {
+        let ends = self.store.ends(BATCH, LEASE).await?;
+        if ends.is_empty() {
+            return Ok(0);
+        }
+        let event = |end: &End| {
+            let data = EventData { state: end.state, schema: end.schema.clone() };
+            Event::new(end.document.clone(), end.id, data, end.at)
+        };
+        let events: Vec<_> = ends.iter().map(event).collect();
+        self.queue.tell(&events).await?;
+        let count = ends.len();
+        self.store.told(ends.into_iter().map(|end| end.id).collect()).await?;
+        Ok(count)
+    }
+
+    /// Relays the rings that are due now, at most one batch, and says how many rings that were.
     ///
     /// # Errors
     /// When the store or the queue does not answer; the rings stay in the outbox.
@@ -89,9 +114,8 @@ impl Outbox {
             return Ok(0);
         }
         let now = clock::now();
-        let message = |ring: &crate::store::Ring| {
-            (JobMessage::new(ring.document.clone(), ring.id, now), ring.priority)
-        };
+        let message =
+            |ring: &Ring| (JobMessage::new(ring.document.clone(), ring.id, now), ring.priority);
         let messages: Vec<_> = rings.iter().map(message).collect();
         self.queue.publish(&messages).await?;
         fault::point("published");

@@ -2,9 +2,14 @@
 //! row in the database decides.
 
 pub mod embedded;
+pub mod rabbit;
 
-use crate::{document::Priority, message::JobMessage};
+use crate::{
+    document::Priority,
+    message::{Event, JobMessage},
+};
 use embedded::{EmbeddedConsumer, EmbeddedQueue, EmbeddedReceipt};
+use rabbit::{RabbitConsumer, RabbitQueue, RabbitReceipt};
 
 /// The queue could not do what it was asked: hold, and try again later.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +21,8 @@ pub struct QueueError(pub(crate) String);
 pub enum Queue {
     /// A table of the database.
     Embedded(EmbeddedQueue),
+    /// RabbitMQ.
+    Rabbit(RabbitQueue),
 }
 
 impl Queue {
@@ -26,6 +33,19 @@ impl Queue {
     pub async fn publish(&self, messages: &[(JobMessage, Priority)]) -> Result<(), QueueError> {
         match self {
             Self::Embedded(queue) => queue.publish(messages).await,
+            Self::Rabbit(queue) => queue.publish(messages).await,
+        }
+    }
+
+    /// Tells others what has become of documents, and returns when the queue has confirmed all of
+    /// it. Nobody can listen to the embedded queue, so it tells nothing.
+    ///
+    /// # Errors
+    /// When it is not certain that all was told; some may have been, and is told again.
+    pub async fn tell(&self, events: &[Event]) -> Result<(), QueueError> {
+        match self {
+            Self::Embedded(_) => Ok(()),
+            Self::Rabbit(queue) => queue.tell(events).await,
         }
     }
 
@@ -36,16 +56,30 @@ impl Queue {
     pub async fn consume(&self, prefetch: u32) -> Result<Consumer, QueueError> {
         match self {
             Self::Embedded(queue) => Ok(Consumer::Embedded(queue.consume(prefetch))),
+            Self::Rabbit(queue) => Ok(Consumer::Rabbit(queue.consume(prefetch))),
         }
     }
 
-    /// Whether the queue answers.
+    /// Some messages that the queue has given up on because they came back too often: whoever
+    /// takes them decides by the row. The embedded queue never gives up.
+    ///
+    /// # Errors
+    /// When the queue does not answer.
+    pub async fn dead_letters(&self) -> Result<Vec<Delivery>, QueueError> {
+        match self {
+            Self::Embedded(_) => Ok(Vec::new()),
+            Self::Rabbit(queue) => queue.dead_letters().await,
+        }
+    }
+
+    /// Whether the queue answers, and takes messages.
     ///
     /// # Errors
     /// When it does not, and why.
     pub async fn ready(&self) -> Result<(), QueueError> {
         match self {
             Self::Embedded(queue) => queue.ready().await,
+            Self::Rabbit(queue) => queue.ready().await,
         }
     }
 }
@@ -55,6 +89,8 @@ impl Queue {
 pub enum Consumer {
     /// From a table of the database.
     Embedded(EmbeddedConsumer),
+    /// From RabbitMQ; it waits through every outage of it.
+    Rabbit(RabbitConsumer),
 }
 
 impl Consumer {
@@ -66,6 +102,7 @@ impl Consumer {
     pub async fn next(&mut self, most: u32) -> Result<Vec<Delivery>, QueueError> {
         match self {
             Self::Embedded(consumer) => consumer.next(most).await,
+            Self::Rabbit(consumer) => Ok(consumer.next(most).await),
         }
     }
 }
@@ -81,6 +118,7 @@ pub struct Delivery {
 #[derive(Debug)]
 enum Receipt {
     Embedded(EmbeddedReceipt),
+    Rabbit(RabbitReceipt),
 }
 
 impl Delivery {
@@ -91,16 +129,19 @@ impl Delivery {
     pub async fn ack(self) -> Result<(), QueueError> {
         match self.receipt {
             Receipt::Embedded(receipt) => receipt.ack().await,
+            Receipt::Rabbit(receipt) => receipt.ack().await,
         }
     }
 
-    /// Hands it back untouched, for another worker.
+    /// Hands it back untouched, for another worker. Only for draining: a broker counts how often a
+    /// message comes back, so one that cannot be worked on now is held instead.
     ///
     /// # Errors
     /// When the queue does not answer; the message comes back by itself then.
     pub async fn give_back(self) -> Result<(), QueueError> {
         match self.receipt {
             Receipt::Embedded(receipt) => receipt.give_back().await,
+            Receipt::Rabbit(receipt) => receipt.give_back().await,
         }
     }
 }

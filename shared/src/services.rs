@@ -4,7 +4,7 @@ use crate::{
     blob::{BlobError, BlobKey, Blobs, dir::DirBlobs, s3::S3Blobs},
     config::{self, Config},
     outbox::Outbox,
-    queue::{Queue, embedded::EmbeddedQueue},
+    queue::{Queue, embedded::EmbeddedQueue, rabbit::RabbitQueue},
     schema::ExtractionSchema,
     store::{
         Store,
@@ -31,7 +31,7 @@ impl Services {
     /// Opens what the configuration names. Nothing is asked of it yet.
     ///
     /// # Errors
-    /// When a folder cannot be made, or settings do not fit together.
+    /// When a folder cannot be made, an address cannot be read, or settings do not fit together.
     pub fn open(config: &Config) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let blobs = match &config.storage {
             config::Storage::Dir(folder) => Blobs::Dir(DirBlobs::open(folder)?),
@@ -47,11 +47,10 @@ impl Services {
         let queue = match (&config.queue, file) {
             (config::Queue::Embedded, Some(file)) => Queue::Embedded(EmbeddedQueue::new(file)),
             (config::Queue::Embedded, None) => {
-                return Err("queue = embedded needs a sqlite database: use amqp://USER:PASSWORD@HOST:5672/VHOST".into());
+                let remedy = "use queue = \"amqp://USER:PASSWORD@HOST:5672/VHOST\"";
+                return Err(format!("queue = embedded needs a sqlite database: {remedy}").into());
             }
-            (config::Queue::Rabbit(_), _) => {
-                return Err("amqp:// is not part of this version yet".into());
-            }
+            (config::Queue::Rabbit(address), _) => Queue::Rabbit(RabbitQueue::new(address)?),
         };
         let outbox = Outbox::new(store.clone(), queue.clone());
         Ok(Self { blobs, store, queue, outbox })

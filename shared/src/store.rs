@@ -186,6 +186,21 @@ pub struct Ring {
     pub priority: Priority,
 }
 
+/// The end of a document that is still to be told to whoever listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The row.
+    pub id: i64,
+    /// The document.
+    pub document: DocumentId,
+    /// What was asked of it.
+    pub schema: SchemaRef,
+    /// How it ended.
+    pub state: DocumentState,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// A document that was deleted and whose bytes are still to be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Purge {
@@ -311,6 +326,13 @@ verbs! {
 
     /// These rings were confirmed by the queue.
     fn rung(&self, rings: Vec<i64>) -> ();
+
+    /// Ends of documents that are to be told, at most `limit`. Each is given to one caller, and to
+    /// another after `lease` unless it was told by then.
+    fn ends(&self, limit: u32, lease: Duration) -> Vec<End>;
+
+    /// These ends were told.
+    fn told(&self, ends: Vec<i64>) -> ();
 
     // ---- work
 

@@ -16,6 +16,12 @@ pub(crate) fn init(log: &Log, level: Option<&str>) {
     let level = level.unwrap_or(&log.level);
     let directives = std::env::var("SLUICE_LOG").unwrap_or_else(|_| level.to_owned());
     let filter = EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"));
+    // It logs every retry as an error, and what it sends, the password too, at the level of traces;
+    // whatever matters of it is in our own messages.
+    let filter = match "lapin=off".parse() {
+        Ok(silence) => filter.add_directive(silence),
+        Err(_) => filter,
+    };
     let human = match log.format {
         LogFormat::Human => true,
         LogFormat::Json => false,

@@ -64,6 +64,8 @@ pub(crate) struct Place {
     pub folder: TempDir,
     pub simulation: Running,
     pub http: Client,
+    /// Settings for every process that starts here, over those of the file.
+    pub settings: Vec<(&'static str, String)>,
     port: u16,
 }
 
@@ -98,7 +100,7 @@ impl Place {
             ));
         }
         std::fs::write(folder.path().join("sluice.toml"), text).expect("the configuration");
-        Self { folder, simulation, http: Client::new(), port }
+        Self { folder, simulation, http: Client::new(), settings: Vec::new(), port }
     }
 
     /// Keeps bytes elsewhere than in the folder.
@@ -128,6 +130,7 @@ impl Place {
             .arg(role)
             .current_dir(self.folder.path())
             .env("SLUICE_LOG", "info")
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(log);

@@ -6,6 +6,7 @@ use shared::{
     document::{Failure, FailureCode, Stage},
     fault,
     job::{Claim, Verdict, retry_pause},
+    message::JobMessage,
     queue::{Consumer, Delivery},
     store::StoreError,
 };
@@ -94,16 +95,12 @@ async fn work(worker: Worker, delivery: Delivery, hard: CancellationToken) {
             return ack(delivery).await;
         }
     };
-    let (store, settings) = (&worker.services.store, &worker.settings);
-    let claim = match store.claim(&message.subject, &worker.id, settings.lease).await {
-        Ok(Some(claim)) => claim,
+    let settings = &worker.settings;
+    let claim = match claim(&worker, &message).await {
+        Some(Some(claim)) => claim,
         // It has ended, is not due, or somebody else holds it: the sweep keeps watch.
-        Ok(None) => return ack(delivery).await,
-        Err(error) => {
-            tracing::warn!(%error, "the database does not answer: the message goes back");
-            pause(&worker).await;
-            return give_back(delivery).await;
-        }
+        Some(None) => return ack(delivery).await,
+        None => return give_back(delivery).await,
     };
     fault::point("claimed");
     let verdict = if claim.attempts > settings.attempts_max {
@@ -116,8 +113,33 @@ async fn work(worker: Worker, delivery: Delivery, hard: CancellationToken) {
             fault::point("finished");
             ack(delivery).await;
         }
-        // The lease runs out by itself, and the sweep rings again.
-        Err(error) => tracing::warn!(%error, document = %claim.document, "the end is not written"),
+        // The lease runs out by itself, and the sweep rings again: the message has done its work.
+        Err(error) => {
+            tracing::warn!(%error, document = %claim.document, "the end is not written");
+            ack(delivery).await;
+        }
+    }
+}
+
+/// Asks for the document until the database answers; `None` when the worker drains before that.
+/// Meanwhile the message is held: given back it would come again at once, and a broker gives up
+/// on a message that comes too often. What is held takes its room, so consuming pauses by itself.
+async fn claim(worker: &Worker, message: &JobMessage) -> Option<Option<Claim>> {
+    let (store, settings) = (&worker.services.store, &worker.settings);
+    let mut told = false;
+    loop {
+        match store.claim(&message.subject, &worker.id, settings.lease).await {
+            Ok(claim) => return Some(claim),
+            Err(error) if !told => {
+                tracing::warn!(%error, "the database does not answer: the message is held");
+                told = true;
+            }
+            Err(_) => {}
+        }
+        pause(worker).await;
+        if worker.draining.is_cancelled() {
+            return None;
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! What every worker does on the side: ring for documents that were left behind, remove what was
-//! deleted, and tell the pool how many share the quota. A reconciler: idempotent, on a timer.
+//! What every worker does on the side: ring for documents that were left behind or that the queue
+//! has given up on, remove what was deleted, and tell the pool how many share the quota. A reconciler: idempotent, on a timer.
 
 use crate::worker::Worker;
 use shared::{blob::BlobKey, store::Purge};
@@ -11,7 +11,7 @@ const SILENCE: Duration = Duration::from_secs(600);
 
 /// Sweeps until `stop`, then says that this worker is gone.
 pub async fn run(worker: Worker, stop: CancellationToken) {
-    let mut failing = false;
+    let (mut failing, mut deaf) = (false, false);
     while !stop.is_cancelled() {
         match sweep(&worker).await {
             Ok(()) => failing = false,
@@ -22,6 +22,19 @@ pub async fn run(worker: Worker, stop: CancellationToken) {
                 failing = true;
             }
         }
+        // Apart from the rest: that must go on while the queue is away. Not while the database is
+        // away, for then every letter would only go back to where it was; so does what is cut off.
+        let raised = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            raised = raise_the_dead(&worker), if !failing => raised,
+            else => Ok(()),
+        };
+        if let Err(error) = &raised
+            && !deaf
+        {
+            tracing::warn!(%error, "the dead letters cannot be read");
+        }
+        deaf = raised.is_err();
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(worker.settings.sweep) => {}
@@ -45,6 +58,25 @@ async fn sweep(worker: &Worker) -> anyhow::Result<()> {
     }
     for purge in services.store.purges().await? {
         remove(worker, purge).await?;
+    }
+    Ok(())
+}
+
+/// Rings again for documents whose messages the queue has given up on. How often a message was
+/// delivered says nothing about its document: the attempts in the row decide when that ends.
+async fn raise_the_dead(worker: &Worker) -> anyhow::Result<()> {
+    let services = &worker.services;
+    for letter in services.queue.dead_letters().await? {
+        match &letter.message {
+            Ok(message) => {
+                if services.store.ring(&message.subject).await? {
+                    tracing::warn!(document = %message.subject, "a dead letter is rung for again");
+                    services.outbox.nudge();
+                }
+            }
+            Err(error) => tracing::error!(error, "a dead letter cannot be read and is dropped"),
+        }
+        letter.ack().await?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 use rusqlite::{Transaction, params};
 use std::{sync::Arc, time::Duration};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 /// How long a delivery is hidden from others. Only until the document is claimed does anything rest
@@ -66,7 +66,8 @@ impl EmbeddedQueue {
     }
 
     pub(super) fn consume(&self, prefetch: u32) -> EmbeddedConsumer {
-        EmbeddedConsumer { queue: self.clone(), prefetch }
+        let unanswered = Arc::new(Semaphore::new(prefetch.max(1) as usize));
+        EmbeddedConsumer { queue: self.clone(), unanswered }
     }
 
     pub(super) async fn ready(&self) -> Result<(), QueueError> {
@@ -81,16 +82,17 @@ impl EmbeddedQueue {
 #[derive(Debug)]
 pub struct EmbeddedConsumer {
     queue: EmbeddedQueue,
-    prefetch: u32,
+    /// Room for deliveries that nobody has answered for.
+    unanswered: Arc<Semaphore>,
 }
 
 impl EmbeddedConsumer {
     pub(super) async fn next(&mut self, most: u32) -> Result<Vec<Delivery>, QueueError> {
-        let most = most.min(self.prefetch).max(1);
+        let mut room = self.room(most.max(1)).await?;
         loop {
             let published = self.queue.published.clone();
             let published = published.notified();
-            let taken = self.take(most).await?;
+            let taken = self.take(&mut room).await?;
             if !taken.is_empty() {
                 return Ok(taken);
             }
@@ -99,7 +101,20 @@ impl EmbeddedConsumer {
         }
     }
 
-    async fn take(&self, most: u32) -> Result<Vec<Delivery>, QueueError> {
+    /// Waits for room for one delivery, and takes room for `most` where it is free.
+    async fn room(&self, most: u32) -> Result<OwnedSemaphorePermit, QueueError> {
+        let closed = |error: tokio::sync::AcquireError| QueueError(error.to_string());
+        let mut room = self.unanswered.clone().acquire_owned().await.map_err(closed)?;
+        let free = u32::try_from(self.unanswered.available_permits()).unwrap_or(u32::MAX);
+        let more = free.min(most.saturating_sub(1));
+        if let Ok(more) = self.unanswered.clone().try_acquire_many_owned(more) {
+            room.merge(more);
+        }
+        Ok(room)
+    }
+
+    async fn take(&self, room: &mut OwnedSemaphorePermit) -> Result<Vec<Delivery>, QueueError> {
+        let most = room.num_permits();
         let any =
             concat!("SELECT EXISTS (SELECT 1 FROM messages WHERE visible_ms <= ", now!(), ")");
         let any = self
@@ -132,15 +147,16 @@ impl EmbeddedConsumer {
             Ok(rows)
         };
         let rows = self.queue.file.write(take).await.map_err(QueueError::from)?;
-        let delivery = |(id, body): (i64, String)| Delivery {
+        let mut delivery = |(id, body): (i64, String)| Delivery {
             message: serde_json::from_str(&body).map_err(|error| error.to_string()),
             receipt: Receipt::Embedded(EmbeddedReceipt {
                 queue: self.queue.clone(),
                 id,
                 token: token.clone(),
+                _room: room.split(1),
             }),
         };
-        Ok(rows.into_iter().map(delivery).collect())
+        Ok(rows.into_iter().map(&mut delivery).collect())
     }
 }
 
@@ -150,6 +166,7 @@ pub(super) struct EmbeddedReceipt {
     queue: EmbeddedQueue,
     id: i64,
     token: String,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl EmbeddedReceipt {

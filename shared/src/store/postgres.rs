@@ -7,6 +7,7 @@
 mod connect;
 mod tls;
 mod rows;
+mod events;
 mod intake;
 mod schemas;
 mod work;
@@ -26,6 +27,14 @@ macro_rules! now {
     };
 }
 use now;
+
+/// The clock where an index is searched with it: read once, not for every row.
+macro_rules! now_once {
+    () => {
+        concat!("(SELECT ", now!(), ")")
+    };
+}
+use now_once;
 
 /// Runs one statement. (A macro and not a function that takes a closure: the compiler cannot see
 /// yet that the future of a closure that borrows may be sent to another thread.)
@@ -81,7 +90,8 @@ macro_rules! attempt {
 use attempt;
 
 /// What brings a database from version n to n + 1.
-const MIGRATIONS: [&str; 1] = [include_str!("postgres/schema.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("postgres/schema.sql"), include_str!("postgres/events.sql")];
 
 /// Held by the one process that migrates. The number means nothing, but must stay the same.
 const MIGRATION_LOCK: i64 = 0x51_1c_e0_01;

@@ -4,6 +4,7 @@
 //! The embedded queue keeps its messages in the same file and borrows [`SqliteFile`].
 
 mod rows;
+mod events;
 mod intake;
 mod schemas;
 mod work;
@@ -24,7 +25,8 @@ macro_rules! now {
 pub(crate) use now;
 
 /// What brings a database from version n to n + 1.
-const MIGRATIONS: [&str; 1] = [include_str!("sqlite/schema.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("sqlite/schema.sql"), include_str!("sqlite/events.sql")];
 
 /// How long a statement waits for another process's transaction.
 const BUSY_MS: u32 = 15_000;

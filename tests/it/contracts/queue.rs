@@ -36,7 +36,7 @@ async fn a_message_is_delivered_until_it_is_acknowledged() {
     // A late answer of somebody who lost the message changes nothing.
     let db = Connection::open(&path).unwrap();
     db.execute("UPDATE messages SET visible_ms = 0", []).unwrap();
-    let third = consumer.next(10).await.unwrap().remove(0);
+    let third = queue.consume(1).await.unwrap().next(10).await.unwrap().remove(0);
     second.ack().await.unwrap();
     let left: i64 = db.query_row("SELECT count(*) FROM messages", [], |row| row.get(0)).unwrap();
     assert_eq!(left, 1);

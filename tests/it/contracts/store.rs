@@ -29,6 +29,7 @@ on_every_database! {
     a_document_is_rung_for_once_until_that_is_confirmed
     a_reply_goes_with_the_last_document_that_asks_for_it
     a_document_is_put_back_once
+    every_end_is_told_once
 }
 
 async fn one_claims_and_an_old_fence_changes_nothing(engine: Engine) {
@@ -413,4 +414,28 @@ async fn a_document_is_put_back_once(engine: Engine) {
     later.reference.version = 7;
     assert!(store.restore_schema(later.clone()).await.unwrap());
     assert_eq!(store.schema(&"x".parse().unwrap(), None).await.unwrap(), Some(later));
+}
+
+async fn every_end_is_told_once(engine: Engine) {
+    let store = &engine.store;
+    let mut ids = Vec::new();
+    for content in ["finished", "failed", "cancelled"] {
+        ids.push(engine.accept(content).await);
+    }
+    let claim = engine.claim(&ids[0]).await;
+    assert!(store.finish(&claim, DocumentState::Partial).await.unwrap());
+    assert!(!store.finish(&claim, DocumentState::Succeeded).await.unwrap());
+    let claim = engine.claim(&ids[1]).await;
+    assert!(store.fail(&claim, failure()).await.unwrap());
+    store.cancel(&ids[2]).await.unwrap();
+    store.cancel(&ids[2]).await.unwrap();
+    let ends = store.ends(10, LEASE).await.unwrap();
+    let states = [DocumentState::Partial, DocumentState::Failed, DocumentState::Cancelled];
+    let told: Vec<_> = ends.iter().map(|end| (end.document.clone(), end.state)).collect();
+    assert_eq!(told, ids.into_iter().zip(states).collect::<Vec<_>>());
+    assert_eq!(ends[0].schema.to_string(), "invoice@1");
+    assert_eq!(store.ends(10, LEASE).await.unwrap(), []);
+    store.told(ends.iter().map(|end| end.id).collect()).await.unwrap();
+    engine.sql("UPDATE events SET due_ms = 0").await;
+    assert_eq!(store.ends(10, NOW).await.unwrap(), []);
 }

@@ -1,7 +1,9 @@
 //! What the HTTP side does: accept, look up, list, and change documents when somebody asks.
 
 use super::{
-    PostgresStore, Trouble, all, execute, maybe, now, one,
+    PostgresStore, Trouble, all,
+    events::ending,
+    execute, maybe, now, one,
     rows::{
         DOCUMENT, document, number, number_or_null, state, time, to_number, to_searchable_json,
         to_text,
@@ -94,7 +96,7 @@ impl PostgresStore {
     }
 
     pub(in crate::store) async fn cancel(&self, id: &DocumentId) -> Result<Changed, StoreError> {
-        let sql = concat!(
+        let sql = ending!(
             "UPDATE documents SET state = 'cancelled', finished_ms = ",
             now!(),
             ", updated_ms = ",

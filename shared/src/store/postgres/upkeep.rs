@@ -1,7 +1,7 @@
 //! What keeps the system going: rings, sweeps, purges, and who is alive.
 
 use super::{
-    PostgresStore, Trouble, all, execute, now, one,
+    PostgresStore, Trouble, all, execute, now, now_once, one,
     rows::{ms, number, parsed},
     statement, transaction,
 };
@@ -14,13 +14,6 @@ use tokio_postgres::Row;
 
 /// How many documents one sweep rings for, of each kind: what is left is for the next one.
 const SWEEP_MAX: i64 = 10_000;
-
-/// The clock where an index is searched with it: read once, not for every row.
-macro_rules! now_once {
-    () => {
-        concat!("(SELECT ", now!(), ")")
-    };
-}
 
 impl PostgresStore {
     pub(in crate::store) async fn rings(

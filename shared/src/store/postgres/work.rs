@@ -1,7 +1,9 @@
 //! What a worker does: claim, hold, ask whether it may pay, and end.
 
 use super::{
-    PostgresStore, Trouble, all, execute, maybe, now, one,
+    PostgresStore, Trouble, all,
+    events::ending,
+    execute, maybe, now, one,
     rows::{CLAIM, claim, ms, number, to_json, to_number, to_searchable_json, to_text},
     statement, transaction,
 };
@@ -158,7 +160,7 @@ impl PostgresStore {
         claim: &Claim,
         state: DocumentState,
     ) -> Result<bool, StoreError> {
-        let sql = concat!(
+        let sql = ending!(
             "UPDATE documents SET state = $3, finished_ms = ",
             now!(),
             ", updated_ms = ",
@@ -179,7 +181,7 @@ impl PostgresStore {
         claim: &Claim,
         failure: Failure,
     ) -> Result<bool, StoreError> {
-        let sql = concat!(
+        let sql = ending!(
             "UPDATE documents SET state = 'failed', failure = $3, finished_ms = ",
             now!(),
             ", updated_ms = ",

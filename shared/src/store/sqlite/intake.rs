@@ -1,7 +1,9 @@
 //! What the HTTP side does: accept, look up, list, and change documents when somebody asks.
 
 use super::{
-    SqliteStore, now,
+    SqliteStore,
+    events::ended,
+    now,
     rows::{DOCUMENT, document, state, time, to_json},
 };
 use crate::{
@@ -108,9 +110,14 @@ impl SqliteStore {
         );
         let allowed = |state: DocumentState| !state.is_end();
         let id = id.clone();
-        self.file
-            .write(move |db| change(db, &id, allowed, |db| db.execute(sql, [id.as_str()])))
-            .await
+        let cancel = move |db: &Transaction<'_>| {
+            change(db, &id, allowed, |db| {
+                let changed = db.execute(sql, [id.as_str()])?;
+                ended(db, &id)?;
+                Ok(changed)
+            })
+        };
+        self.file.write(cancel).await
     }
 
     pub(in crate::store) async fn retry(&self, id: &DocumentId) -> Result<Changed, StoreError> {

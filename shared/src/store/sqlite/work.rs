@@ -2,6 +2,7 @@
 
 use super::{
     SqliteStore,
+    events::ended,
     intake::ring,
     now,
     rows::{CLAIM, claim, ms, to_json},
@@ -188,9 +189,14 @@ impl SqliteStore {
         );
         let (id, run) = (claim.document.clone(), claim.run);
         let finish = move |db: &Transaction<'_>| {
-            db.prepare_cached(sql)?.execute(params![id.as_str(), run, state.as_str()])
+            let values = params![id.as_str(), run, state.as_str()];
+            let has_ended = db.prepare_cached(sql)?.execute(values)? == 1;
+            if has_ended {
+                ended(db, &id)?;
+            }
+            Ok(has_ended)
         };
-        Ok(self.file.write(finish).await? == 1)
+        self.file.write(finish).await
     }
 
     pub(in crate::store) async fn fail(
@@ -208,9 +214,14 @@ impl SqliteStore {
         );
         let (id, fence) = (claim.document.clone(), claim.fence);
         let fail = move |db: &Transaction<'_>| {
-            db.prepare_cached(sql)?.execute(params![id.as_str(), fence, to_json(&failure)?])
+            let values = params![id.as_str(), fence, to_json(&failure)?];
+            let has_ended = db.prepare_cached(sql)?.execute(values)? == 1;
+            if has_ended {
+                ended(db, &id)?;
+            }
+            Ok(has_ended)
         };
-        Ok(self.file.write(fail).await? == 1)
+        self.file.write(fail).await
     }
 
     pub(in crate::store) async fn release(

@@ -1,0 +1,201 @@
+//! Hands messages to the broker and believes nothing but its confirmation.
+
+use super::{link::Link, topology};
+use crate::{
+    document::Priority,
+    message::{Event, JobMessage},
+    queue::QueueError,
+};
+use deadpool::managed::{self, Metrics, Object, Pool, RecycleError, RecycleResult};
+use lapin::{
+    BasicProperties, Channel, Confirmation,
+    options::{BasicPublishOptions, ConfirmSelectOptions},
+    types::{AMQPValue, FieldTable},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+/// How long the broker may take to confirm a batch. What comes later may have arrived: it is
+/// published again, and a worker that is rung for twice looks once in vain.
+const CONFIRM_MAX: Duration = Duration::from_secs(5);
+
+/// How many channels publish at once.
+const CHANNELS_MAX: usize = 4;
+
+/// The media type of a CloudEvents envelope.
+const CONTENT_TYPE: &str = "application/cloudevents+json";
+
+/// AMQP's "write it to disk".
+const PERSISTENT: u8 = 2;
+
+/// Channels on which everything is confirmed.
+#[derive(Clone, Debug)]
+pub(super) struct Publisher {
+    link: Arc<Link>,
+    channels: Pool<Channels>,
+}
+
+impl Publisher {
+    pub(super) fn new(link: Link) -> Result<Self, QueueError> {
+        let link = Arc::new(link);
+        let channels = Pool::builder(Channels(Arc::clone(&link))).max_size(CHANNELS_MAX).build();
+        Ok(Self { link, channels: channels.map_err(|error| QueueError(error.to_string()))? })
+    }
+
+    /// Quorum queues know no `x-max-priority` before RabbitMQ 4, so there is one order for all: the
+    /// priority is a header, for people and for consumers of their own, and it is the worker's pool
+    /// of model calls that serves the interactive ones first.
+    pub(super) async fn publish(
+        &self,
+        messages: &[(JobMessage, Priority)],
+    ) -> Result<(), QueueError> {
+        let parcel = |(message, priority): &(JobMessage, Priority)| {
+            let mut headers = FieldTable::default();
+            let priority = AMQPValue::LongString(priority.as_str().into());
+            headers.insert("priority".into(), priority);
+            Ok(Parcel {
+                exchange: "",
+                key: topology::DOCUMENTS.to_owned(),
+                id: message.id.clone(),
+                headers,
+                // A message that no queue takes comes back; without this it would be confirmed.
+                mandatory: true,
+                body: serde_json::to_vec(message)?,
+            })
+        };
+        self.hand_over(messages.iter().map(parcel).collect()).await
+    }
+
+    pub(super) async fn tell(&self, events: &[Event]) -> Result<(), QueueError> {
+        let parcel = |event: &Event| {
+            Ok(Parcel {
+                exchange: topology::EVENTS,
+                key: event.routing_key(),
+                id: event.id.clone(),
+                headers: FieldTable::default(),
+                // It is no fault when nobody listens.
+                mandatory: false,
+                body: serde_json::to_vec(event)?,
+            })
+        };
+        self.hand_over(events.iter().map(parcel).collect()).await
+    }
+
+    async fn hand_over(&self, parcels: serde_json::Result<Vec<Parcel>>) -> Result<(), QueueError> {
+        let parcels = parcels.map_err(|error| QueueError(error.to_string()))?;
+        let channel = self.channel().await?;
+        match timeout(CONFIRM_MAX, self.send(&channel, parcels)).await {
+            // Whatever was refused may be for something that is gone.
+            Ok(sent) => sent.inspect_err(|_| self.link.undeclared()),
+            Err(_) => {
+                // Whatever it still says is not waited for.
+                drop(Object::take(channel));
+                let late = format!("no confirmation within {} s", CONFIRM_MAX.as_secs());
+                Err(self.link.brokers.error("publish", late))
+            }
+        }
+    }
+
+    /// Whether the broker takes messages and the queue is there.
+    pub(super) async fn ready(&self) -> Result<(), QueueError> {
+        let channel = self.channel().await?;
+        let look = timeout(CONFIRM_MAX, topology::queue(&channel, topology::DOCUMENTS, true));
+        let Ok(found) = look.await else {
+            drop(Object::take(channel));
+            return Err(self.link.brokers.error("find its queue", "no answer"));
+        };
+        found.map_err(|error| {
+            self.link.undeclared();
+            self.link.brokers.error("find its queue", error)
+        })
+    }
+
+    async fn channel(&self) -> Result<Object<Channels>, QueueError> {
+        let connection = self.link.connection().await?;
+        if connection.status().blocked() {
+            // Lapin would keep whatever is written now in memory, without a limit.
+            return Err(QueueError(
+                "the broker takes no messages now: it is short of memory or disk".to_owned(),
+            ));
+        }
+        self.channels.get().await.map_err(|error| match error {
+            managed::PoolError::Backend(error) => error,
+            other => QueueError(other.to_string()),
+        })
+    }
+
+    /// Publishes all, then waits for each.
+    async fn send(&self, channel: &Channel, parcels: Vec<Parcel>) -> Result<(), QueueError> {
+        let brokers = &self.link.brokers;
+        let mut confirmations = Vec::with_capacity(parcels.len());
+        for parcel in parcels {
+            let options = BasicPublishOptions { mandatory: parcel.mandatory, ..Default::default() };
+            let properties = BasicProperties::default()
+                .with_content_type(CONTENT_TYPE.into())
+                .with_delivery_mode(PERSISTENT)
+                .with_message_id(parcel.id.into())
+                .with_headers(parcel.headers);
+            let (exchange, key) = (parcel.exchange.into(), parcel.key.into());
+            let sent = channel.basic_publish(exchange, key, options, &parcel.body, properties);
+            confirmations.push(sent.await.map_err(|error| brokers.error("publish", error))?);
+        }
+        let mut refused = None;
+        for confirmation in confirmations {
+            match confirmation.await.map_err(|error| brokers.error("publish", error))? {
+                Confirmation::Ack(None) => {}
+                Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)) => {
+                    refused = Some(format!(
+                        "{} was returned: {}",
+                        topology::DOCUMENTS,
+                        returned.reply_text
+                    ));
+                }
+                Confirmation::Nack(None) => {
+                    refused = Some("a queue is full or has no leader".to_owned());
+                }
+                Confirmation::NotRequested => refused = Some("nothing is confirmed".to_owned()),
+            }
+        }
+        refused.map_or(Ok(()), |why| Err(brokers.error("publish", why)))
+    }
+}
+
+/// A message with its address.
+struct Parcel {
+    exchange: &'static str,
+    key: String,
+    id: String,
+    headers: FieldTable,
+    mandatory: bool,
+    body: Vec<u8>,
+}
+
+/// Makes the channels of [`Publisher`].
+#[derive(Debug)]
+pub(super) struct Channels(Arc<Link>);
+
+impl managed::Manager for Channels {
+    type Type = Channel;
+    type Error = QueueError;
+
+    async fn create(&self) -> Result<Channel, QueueError> {
+        let connection = self.0.connection().await?;
+        let open = async {
+            let channel = connection.create_channel().await?;
+            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+            Ok::<_, lapin::Error>(channel)
+        };
+        match timeout(CONFIRM_MAX, open).await {
+            Ok(channel) => channel.map_err(|error| self.0.brokers.error("open a channel", error)),
+            Err(_) => Err(self.0.brokers.error("open a channel", "no answer")),
+        }
+    }
+
+    async fn recycle(&self, channel: &mut Channel, _: &Metrics) -> RecycleResult<QueueError> {
+        if channel.status().connected() {
+            Ok(())
+        } else {
+            Err(RecycleError::message("it is closed"))
+        }
+    }
+}

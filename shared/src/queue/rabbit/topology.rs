@@ -1,0 +1,97 @@
+//! The queues and exchanges of Sluice on a broker, and how they come to be there.
+//!
+//! A queue is declared with its type and nothing else: whatever a policy can say is said by
+//! `deploy/rabbitmq/definitions.json`, because an argument of a queue can never be changed.
+
+use lapin::{
+    Channel, Connection, Error, ErrorKind, ExchangeKind,
+    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    types::{AMQPValue, FieldTable},
+};
+
+/// The queue of documents to look at, which is rung for through the default exchange.
+pub(super) const DOCUMENTS: &str = "sluice.documents";
+
+/// Where the broker puts a message that was delivered too often.
+const DEAD_EXCHANGE: &str = "sluice.dead";
+
+/// The queue of those messages.
+pub(super) const DEAD: &str = "sluice.documents.dead";
+
+/// What has become of documents, for other services to bind their queues to.
+pub(super) const EVENTS: &str = "sluice.events";
+
+/// Replies of a broker to a declaration, by AMQP 0-9-1.
+const ACCESS_REFUSED: u16 = 403;
+/// There is no such thing.
+pub(super) const NOT_FOUND: u16 = 404;
+const PRECONDITION_FAILED: u16 = 406;
+
+/// Makes sure that everything is there.
+pub(super) async fn declare(connection: &Connection) -> Result<(), String> {
+    let error = match all(connection, false).await {
+        Ok(()) => return Ok(()),
+        Err(error) => error,
+    };
+    match code(&error) {
+        // Who may not make them looks whether somebody else has.
+        Some(ACCESS_REFUSED) => all(connection, true).await.map_err(|looked| {
+            if code(&looked) == Some(NOT_FOUND) {
+                format!(
+                    "{looked}; this user may not make it ({error}): import \
+                     deploy/rabbitmq/definitions.json"
+                )
+            } else {
+                looked.to_string()
+            }
+        }),
+        Some(PRECONDITION_FAILED) => Err(format!(
+            "{error}: something of that name exists and is not what Sluice declares (a durable \
+             queue whose only argument is x-queue-type=quorum): delete it, or give Sluice a \
+             virtual host of its own"
+        )),
+        _ => Err(error.to_string()),
+    }
+}
+
+/// The reply code of a broker that refused.
+pub(super) fn code(error: &Error) -> Option<u16> {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => Some(error.get_id()),
+        _ => None,
+    }
+}
+
+/// Declares all, or with `passive` only asks whether they are there. A refusal closes the channel,
+/// so it has one of its own.
+async fn all(connection: &Connection, passive: bool) -> Result<(), Error> {
+    let channel = connection.create_channel().await?;
+    exchange(&channel, DEAD_EXCHANGE, ExchangeKind::Fanout, passive).await?;
+    exchange(&channel, EVENTS, ExchangeKind::Topic, passive).await?;
+    queue(&channel, DEAD, passive).await?;
+    queue(&channel, DOCUMENTS, passive).await?;
+    if !passive {
+        let options = QueueBindOptions::default();
+        let (queue, exchange) = (DEAD.into(), DEAD_EXCHANGE.into());
+        channel.queue_bind(queue, exchange, "".into(), options, FieldTable::default()).await?;
+    }
+    Ok(())
+}
+
+async fn exchange(
+    channel: &Channel,
+    name: &str,
+    kind: ExchangeKind,
+    passive: bool,
+) -> Result<(), Error> {
+    let options = ExchangeDeclareOptions { passive, durable: true, ..Default::default() };
+    channel.exchange_declare(name.into(), kind, options, FieldTable::default()).await
+}
+
+/// Declares a quorum queue, or asks whether it is there.
+pub(super) async fn queue(channel: &Channel, name: &str, passive: bool) -> Result<(), Error> {
+    let options = QueueDeclareOptions { passive, durable: true, ..Default::default() };
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    channel.queue_declare(name.into(), options, arguments).await.map(drop)
+}

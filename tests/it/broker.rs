@@ -1,0 +1,171 @@
+//! RabbitMQ for tests: a virtual host of its own for each, and a broker of its own for who kills it.
+
+use crate::harness::{repository, until};
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+use shared::{
+    config::Secret,
+    document::DocumentId,
+    queue::{Queue, rabbit::RabbitQueue},
+};
+use std::{path::Path, process::Command};
+use tempfile::TempDir;
+
+/// The value of a variable that `tests/services` exports; without it the test is skipped, but not
+/// where everything must be tested.
+pub(crate) fn service(name: &str) -> Option<String> {
+    let value = std::env::var(name).ok();
+    if value.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "{name} is not set");
+        eprintln!("SKIPPED: {name} is not set: eval \"$(tests/services start rabbit)\"");
+    }
+    value
+}
+
+/// A broker, and the way to manage it.
+#[derive(Clone, Debug)]
+pub(crate) struct Broker {
+    /// `HOST:PORT`.
+    pub host: String,
+    management: String,
+}
+
+impl Broker {
+    /// The broker that all tests share, if there is one.
+    pub(crate) fn shared() -> Option<Self> {
+        let (amqp, management) =
+            (service("SLUICE_TEST_AMQP")?, service("SLUICE_TEST_AMQP_MANAGEMENT")?);
+        Some(Self::at(&amqp, management))
+    }
+
+    fn at(amqp: &str, management: String) -> Self {
+        let host = amqp.split('@').nth(1).unwrap().split('/').next().unwrap();
+        Self { host: host.to_owned(), management }
+    }
+
+    /// Asks the management API.
+    pub(crate) async fn manage(&self, method: Method, path: &str, body: Value) -> Value {
+        let url = format!("{}/api/{path}", self.management);
+        let answer = Client::new().request(method, url).json(&body).send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert!(status.is_success(), "{path}: {status}: {text}");
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+
+    /// A virtual host that nobody else uses, and its address.
+    pub(crate) async fn vhost(&self) -> Vhost {
+        let name = DocumentId::new(shared::clock::now()).to_string();
+        self.manage(Method::PUT, &format!("vhosts/{name}"), json!({})).await;
+        self.user(&name, "guest").await;
+        Vhost { url: self.url("guest", "guest", &name), broker: self.clone(), name }
+    }
+
+    /// Lets a user do everything in a virtual host.
+    pub(crate) async fn user(&self, vhost: &str, user: &str) {
+        let all = json!({ "configure": ".*", "write": ".*", "read": ".*" });
+        self.manage(Method::PUT, &format!("permissions/{vhost}/{user}"), all).await;
+    }
+
+    /// The address of a virtual host.
+    pub(crate) fn url(&self, user: &str, password: &str, vhost: &str) -> String {
+        format!("amqp://{user}:{password}@{}/{vhost}", self.host)
+    }
+}
+
+/// A virtual host. It goes with its broker.
+#[derive(Clone, Debug)]
+pub(crate) struct Vhost {
+    pub broker: Broker,
+    pub name: String,
+    pub url: String,
+}
+
+impl Vhost {
+    pub(crate) fn queue(&self) -> Queue {
+        queue(&self.url)
+    }
+
+    /// How many messages a queue has, unanswered ones too.
+    pub(crate) async fn length(&self, queue: &str) -> Option<u64> {
+        let path = format!("queues/{}/{queue}", self.name);
+        self.broker.manage(Method::GET, &path, Value::Null).await["messages"].as_u64()
+    }
+}
+
+pub(crate) fn queue(url: &str) -> Queue {
+    Queue::Rabbit(RabbitQueue::new(&Secret::new(url)).unwrap())
+}
+
+/// A broker that belongs to one test, which may kill it. It ends with the test.
+pub(crate) struct OwnBroker {
+    pub broker: Broker,
+    environment: String,
+    folder: TempDir,
+}
+
+impl OwnBroker {
+    /// Starts one, where the tests have a broker at all.
+    pub(crate) async fn start() -> Option<Self> {
+        service("SLUICE_TEST_AMQP_ENVIRONMENT")?;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_owned();
+        let exports = tokio::task::spawn_blocking(move || services(&path, &["start", "rabbit"]));
+        let exports = exports.await.unwrap();
+        let value = |name: &str| {
+            let line =
+                exports.lines().find_map(|line| line.strip_prefix(&format!("export {name}=")));
+            line.unwrap_or_else(|| panic!("{name} in {exports}")).trim_matches('\'').to_owned()
+        };
+        let broker = Broker::at(&value("SLUICE_TEST_AMQP"), value("SLUICE_TEST_AMQP_MANAGEMENT"));
+        Some(Self { broker, environment: value("SLUICE_TEST_AMQP_ENVIRONMENT"), folder })
+    }
+
+    /// SIGKILL.
+    pub(crate) async fn kill(&self) {
+        let pid = std::fs::read_to_string(self.folder.path().join("rabbit/pid")).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        until("the broker is dead", async || {
+            rustix::process::test_kill_process(pid).is_err().then_some(())
+        })
+        .await;
+    }
+
+    /// Starts it again and does not wait. It gets a session of its own, as `tests/services` does.
+    pub(crate) async fn restart(&self) {
+        self.shell(
+            "setsid nohup /usr/lib/rabbitmq/bin/rabbitmq-server >/dev/null 2>&1 </dev/null &",
+        )
+        .await;
+    }
+
+    /// `rabbitmqctl`.
+    pub(crate) async fn control(&self, arguments: &str) {
+        self.shell(&format!("rabbitmqctl -q -n $RABBITMQ_NODENAME {arguments}")).await;
+    }
+
+    async fn shell(&self, command: &str) {
+        let script =
+            format!(". '{}'; PATH=/usr/lib/rabbitmq/bin:$PATH; {command}", self.environment);
+        let mut shell = tokio::process::Command::new("bash");
+        let output = shell.args(["-c", &script]).output().await.unwrap();
+        assert!(output.status.success(), "{command}: {output:?}");
+    }
+}
+
+impl Drop for OwnBroker {
+    fn drop(&mut self) {
+        services(self.folder.path(), &["stop"]);
+    }
+}
+
+fn services(folder: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new(repository().join("tests/services"));
+    let output = command.args(arguments).env("SLUICE_SERVICES", folder).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if !output.status.success() {
+        eprintln!("tests/services {arguments:?}: {}", text(&output.stderr));
+    }
+    text(&output.stdout)
+}
