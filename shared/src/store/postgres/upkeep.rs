@@ -135,24 +135,27 @@ impl PostgresStore {
         worker: &str,
         within: Duration,
     ) -> Result<u32, StoreError> {
-        // Each worker writes its own row and steps around the others', or two that come back
-        // after a pause would wait for each other.
-        let sql = concat!(
-            "WITH here AS (
-               INSERT INTO workers VALUES ($1, ",
+        // Two statements and not one transaction: a worker lets go of its own row before it takes
+        // others', or two that come back after a pause would wait for each other.
+        let here = concat!(
+            "INSERT INTO workers VALUES ($1, ",
             now!(),
-            ")
-               ON CONFLICT (id) DO UPDATE SET seen_ms = excluded.seen_ms),
-             gone AS (
-               DELETE FROM workers WHERE id IN (
-                 SELECT id FROM workers WHERE id <> $1 AND seen_ms < ",
-            now_once!(),
-            " - $2 FOR UPDATE SKIP LOCKED))
-             SELECT count(*) + 1 FROM workers WHERE id <> $1 AND seen_ms >= ",
-            now_once!(),
-            " - $2"
+            ") ON CONFLICT (id) DO UPDATE SET seen_ms = excluded.seen_ms"
         );
-        statement!(self, |db| number(&one(db, sql, &[&worker, &ms(within)]).await?, 0))
+        let count = concat!(
+            "WITH gone AS (
+               DELETE FROM workers WHERE id IN (
+                 SELECT id FROM workers WHERE seen_ms < ",
+            now_once!(),
+            " - $1::bigint FOR UPDATE SKIP LOCKED))
+             SELECT count(*) FROM workers WHERE seen_ms >= ",
+            now_once!(),
+            " - $1::bigint"
+        );
+        statement!(self, |db| {
+            execute(db, here, &[&worker]).await?;
+            number(&one(db, count, &[&ms(within)]).await?, 0)
+        })
     }
 
     pub(in crate::store) async fn worker_gone(&self, worker: &str) -> Result<(), StoreError> {
