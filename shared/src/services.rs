@@ -5,6 +5,7 @@ use crate::{
     config::{self, Config},
     outbox::Outbox,
     queue::{Queue, embedded::EmbeddedQueue},
+    quota::Quota,
     store::{
         Store,
         sqlite::{SqliteFile, SqliteStore},
@@ -12,7 +13,7 @@ use crate::{
 };
 use std::error::Error;
 
-/// Storage, database, queue, and the relay between the last two. Cheap to clone.
+/// Storage, database, queue, the relay between the last two, and the quota. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Services {
     /// Bytes.
@@ -23,6 +24,8 @@ pub struct Services {
     pub queue: Queue,
     /// From the truth to the doorbell.
     pub outbox: Outbox,
+    /// Where workers agree on the quota.
+    pub quota: Quota,
 }
 
 impl Services {
@@ -47,6 +50,7 @@ impl Services {
         };
         let store = Store::Sqlite(SqliteStore::new(file));
         let outbox = Outbox::new(store.clone(), queue.clone());
-        Ok(Self { blobs, store, queue, outbox })
+        let quota = Quota::open(&config.quota)?;
+        Ok(Self { blobs, store, queue, outbox, quota })
     }
 }

@@ -101,6 +101,13 @@ impl Place {
         Self { folder, simulation, http: Client::new(), port }
     }
 
+    /// Puts lines before all sections of the configuration: they count when a process starts.
+    pub(crate) fn configure(&self, lines: &str) {
+        let path = self.folder.path().join("sluice.toml");
+        let text = std::fs::read_to_string(&path).expect("the configuration");
+        std::fs::write(path, format!("{lines}\n{text}")).expect("the configuration");
+    }
+
     /// The uploader's address.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
@@ -263,7 +270,8 @@ pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>
     }
 }
 
-fn free_port() -> u16 {
+/// A port that nobody uses now.
+pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("an address").port()
 }

@@ -19,6 +19,7 @@ mod paid_once;
 mod kill;
 mod processes;
 mod pacing;
+mod quota;
 mod uploads;
 mod command_line;
 mod real_documents;

@@ -35,7 +35,7 @@ pub async fn run(worker: Worker, stop: CancellationToken) {
 async fn sweep(worker: &Worker) -> anyhow::Result<()> {
     let services = &worker.services;
     let alive = services.store.worker_alive(&worker.id, worker.settings.sweep * 4).await?;
-    worker.pool.set_share(1.0 / f64::from(alive.max(1)));
+    worker.quota.set_counted(alive);
     let rung = services.store.sweep(SILENCE).await?;
     if rung > 0 {
         tracing::info!(rung, "documents that were left behind are rung for again");

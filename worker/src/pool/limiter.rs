@@ -283,6 +283,7 @@ impl Limiter {
         let held = largest(uses.map(|(used, whole)| Share::needed(used, whole)));
         if let Some(lease) = &self.lease {
             self.share = self.share.min(lease.target.max(held));
+            self.resize(now);
         }
         let tokens: u64 = waiting.iter().map(|cost| self.charge(cost)).sum();
         let more = [tokens as f64, waiting.len() as f64, waiting.len() as f64];
@@ -293,6 +294,7 @@ impl Limiter {
         self.reported = (self.blocked_until, self.told);
         Demand {
             share: self.share,
+            held,
             want,
             unit: waiting.first().map_or(Share::NONE, |cost| self.unit(self.charge(cost))),
             grain: self.unit(0),
@@ -459,13 +461,15 @@ impl Limiter {
 
     fn resize(&mut self, now: Instant) {
         let [(_, tokens_whole), (_, requests_whole), _] = self.uses_of(0.0, 0.0, 0.0);
-        let (part, seconds) = (self.usable().fraction(), self.capacity_seconds());
         let least = if self.lease.is_none() { 1.0 } else { 0.0 };
+        let seconds = self.capacity_seconds();
+        // What is held of the quota refills; what may be used of it has room.
+        let (refills, room) = (self.share.fraction(), self.usable().fraction());
         let Model::Levels { tokens, requests } = &mut self.model else { return };
-        let whole = (tokens_whole * part).max(least);
-        tokens.resize(now, whole / seconds, whole);
-        let whole = requests_whole * part;
-        requests.resize(now, whole / BUCKET_SECONDS, whole.max(least));
+        let rate = (tokens_whole * refills).max(least) / seconds;
+        tokens.resize(now, rate, (tokens_whole * room).max(least));
+        let rate = requests_whole * refills / BUCKET_SECONDS;
+        requests.resize(now, rate, (requests_whole * room).max(least));
     }
 }
 

@@ -89,6 +89,8 @@ impl News {
 pub struct Demand {
     /// What it claims: never less than what it has used and still counts.
     pub share: Share,
+    /// What it has used and still counts.
+    pub held: Share,
     /// What it could use now: that, and the calls that wait.
     pub want: Share,
     /// The least with which the first of the waiting calls can ever start; none when none waits.
