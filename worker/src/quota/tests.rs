@@ -82,9 +82,10 @@ impl Fleet {
         [share, target]
     }
 
-    /// What may be used by the living, and may still count of the dead.
+    /// What may be used by those who report, and may still count of those who died or fell silent:
+    /// these start nothing after their lease.
     fn sum(&self) -> u32 {
-        let counts = |one: &&One| !one.is_dead || self.now <= one.seen + LEASE + TAIL;
+        let counts = |one: &&One| self.now <= one.seen + LEASE + TAIL;
         self.members.values().filter(counts).map(|one| one.share).sum()
     }
 
@@ -221,7 +222,8 @@ async fn what_one_learns_all_know() {
     let script = script();
     // Two that name it differently, and a third deployment that has nothing to do with it.
     let address = format!("https://{} gpt-4o", Uuid::new_v4());
-    let ours = [Member::new("a".into(), "https://other"), Member::new("b".into(), &address)];
+    let other = format!("https://{}", Uuid::new_v4());
+    let ours = [Member::new("a".into(), &other), Member::new("b".into(), &address)];
     let theirs = [Member::new("c".into(), &address)];
     let news = News { blocked: std::time::Duration::from_secs(30), tokens: 500, requests: 5 };
     let demand = Demand { news, ..Demand::default() };
