@@ -63,7 +63,9 @@ impl Agreement {
         let member = |(name, address): (String, String)| Member::new(name, &address);
         let members: Vec<Member> = deployments.into_iter().map(member).collect();
         if let Quota::Redis(_) = quota {
-            let none = lease(Share::NONE, Share::NONE, Share::NONE, Instant::now() + FOREVER);
+            // It may hope: a forecast without hope would send documents away for hours.
+            let until = Instant::now() + FOREVER;
+            let none = lease(Share::NONE, Share::NONE, Share::WHOLE, until);
             members.iter().for_each(|member| pool.set_lease(&member.name, none, &News::default()));
         }
         Self { quota, pool, worker, members, counted: Arc::default() }
