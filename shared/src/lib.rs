@@ -13,4 +13,5 @@ pub mod blob;
 pub mod store;
 pub mod queue;
 pub mod outbox;
+pub mod quota;
 pub mod services;

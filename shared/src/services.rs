@@ -5,6 +5,7 @@ use crate::{
     config::{self, Config},
     outbox::Outbox,
     queue::{Queue, embedded::EmbeddedQueue, rabbit::RabbitQueue},
+    quota::Quota,
     schema::ExtractionSchema,
     store::{
         Store,
@@ -14,7 +15,7 @@ use crate::{
 };
 use std::error::Error;
 
-/// Storage, database, queue, and the relay between the last two. Cheap to clone.
+/// Storage, database, queue, the relay between the last two, and the quota. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Services {
     /// Bytes.
@@ -25,6 +26,8 @@ pub struct Services {
     pub queue: Queue,
     /// From the truth to the doorbell.
     pub outbox: Outbox,
+    /// Where workers agree on the quota.
+    pub quota: Quota,
 }
 
 impl Services {
@@ -53,7 +56,8 @@ impl Services {
             (config::Queue::Rabbit(address), _) => Queue::Rabbit(RabbitQueue::new(address)?),
         };
         let outbox = Outbox::new(store.clone(), queue.clone());
-        Ok(Self { blobs, store, queue, outbox })
+        let quota = Quota::open(&config.quota)?;
+        Ok(Self { blobs, store, queue, outbox, quota })
     }
 
     /// Copies a schema of the database to storage, for the day on which the database is lost.

@@ -96,6 +96,8 @@ pub(crate) async fn start(config: Config, roles: Roles) -> Result<Running, End> 
         let worker = worker::build(&config, services.clone(), soft.clone()).map_err(End::usage)?;
         let sweep = worker::sweep::run(worker.clone(), background.clone());
         running.helpers.push(tokio::spawn(sweep));
+        let quota = worker.quota.clone().run(background.clone());
+        running.helpers.push(tokio::spawn(quota));
         running.roles.push(tokio::spawn(worker::consume::run(worker, hard)));
     }
     let listen = match roles.uploader {

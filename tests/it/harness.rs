@@ -114,6 +114,13 @@ impl Place {
         std::fs::write(path, text.lines().map(line).collect::<String>()).expect("it is written");
     }
 
+    /// Puts lines before all sections of the configuration: they count when a process starts.
+    pub(crate) fn configure(&self, lines: &str) {
+        let path = self.folder.path().join("sluice.toml");
+        let text = std::fs::read_to_string(&path).expect("the configuration");
+        std::fs::write(path, format!("{lines}\n{text}")).expect("the configuration");
+    }
+
     /// The uploader's address.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)

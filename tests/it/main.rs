@@ -29,6 +29,7 @@ mod processes;
 mod pacing;
 mod secrets;
 mod reconcile;
+mod quota;
 mod uploads;
 mod bucket;
 mod command_line;

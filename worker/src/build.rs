@@ -2,6 +2,7 @@
 
 use crate::{
     pool::{ApiKey, DeploymentConfig, LimiterKind, Pool, PoolConfig, Provider},
+    quota::Agreement,
     text::{
         limits::Limits,
         reader::{Engine, TextReader},
@@ -40,10 +41,14 @@ pub fn build(
     };
     let children = config.worker.text_children as usize;
     let text = TextReader::new(binary, vec!["text-child".into()], engine, limits(config), children);
+    let id: Arc<str> = Uuid::new_v4().simple().to_string().into();
+    let shared = config.deployments.iter().map(|one| (one.name.clone(), address(one)));
+    let quota = Agreement::new(services.quota.clone(), pool.clone(), id.clone(), shared);
     Ok(Worker {
-        id: Uuid::new_v4().simple().to_string().into(),
+        id,
         services,
         pool,
+        quota,
         text: Arc::new(text),
         settings: Arc::new(settings(config)),
         draining,
@@ -78,6 +83,12 @@ fn limits(config: &Config) -> Limits {
         pages_max: config.limits.pages_max,
         input_bytes_max: config.limits.size_bytes_max,
     }
+}
+
+/// What tells a deployment from all others: two fleets that use it may name it differently.
+fn address(given: &config::Deployment) -> String {
+    let endpoint = given.endpoint.trim().trim_end_matches('/').to_ascii_lowercase();
+    format!("{endpoint} {}", given.deployment.as_ref().unwrap_or(&given.model))
 }
 
 fn deployment(given: &config::Deployment) -> DeploymentConfig {

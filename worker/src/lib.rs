@@ -4,6 +4,7 @@ pub mod chat;
 pub mod pool;
 pub mod text;
 pub mod extract;
+pub mod quota;
 pub mod worker;
 mod ask;
 mod answer;

@@ -10,6 +10,7 @@ mod headers;
 mod classify;
 mod window;
 mod level;
+mod share;
 mod limiter;
 mod health;
 mod pick;
@@ -23,7 +24,9 @@ mod tests;
 pub use config::{ApiKey, DeploymentConfig, LimiterKind, PoolConfig, PoolError, Provider};
 pub use deployment::{DeploymentState, DeploymentStatus};
 pub use lane::AcquireError;
+pub use share::{Demand, Lease, News, Share};
 pub use slot::Slot;
+pub(crate) use slot::chance;
 
 use crate::chat::Request;
 use lane::Lane;
@@ -32,6 +35,7 @@ use slot::{Seat, Seats, Step, Waiting};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 use transport::Transport;
 
@@ -45,6 +49,7 @@ const WAIT_AGAIN: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct Pool {
     seats: Arc<Seats>,
+    waits: Arc<Notify>,
 }
 
 impl std::fmt::Debug for Pool {
@@ -114,7 +119,8 @@ impl Pool {
         let seat = |(model, (lane, transports))| {
             (model, Arc::new(Seat { lane: Mutex::new(lane), transports, call_timeout }))
         };
-        Ok(Self { seats: Arc::new(models.into_iter().map(seat).collect()) })
+        let seats = Arc::new(models.into_iter().map(seat).collect());
+        Ok(Self { seats, waits: Arc::new(Notify::new()) })
     }
 
     /// The models that some deployment serves, sorted.
@@ -163,6 +169,9 @@ impl Pool {
             return Err(AcquireError::Later { deployment, wait });
         }
         let waiting = Waiting::enter(seat, need.cost(), need.interactive, asked);
+        if waiting.is_alone() {
+            self.waits.notify_one();
+        }
         loop {
             let now = Instant::now();
             let alarm = match waiting.poll(now)? {
@@ -189,6 +198,25 @@ impl Pool {
         for seat in self.seats.values() {
             seat.lock().set_share(share, Instant::now());
         }
+    }
+
+    /// Lets this process use only what is leased of the deployment of this name, and tells it what
+    /// others have learned of it.
+    pub fn set_lease(&self, deployment: &str, lease: Lease, news: &News) {
+        for seat in self.seats.values() {
+            seat.lock().set_lease(deployment, lease, news, Instant::now());
+        }
+    }
+
+    /// Gives back what can be given back of a lease, and says what this process has and wants of
+    /// the deployment of this name.
+    pub fn demand(&self, deployment: &str) -> Option<Demand> {
+        self.seats.values().find_map(|seat| seat.lock().demand(deployment, Instant::now()))
+    }
+
+    /// Ends when a call has begun to wait where none did.
+    pub async fn waits(&self) {
+        self.waits.notified().await;
     }
 
     /// How each deployment fares now, by model and in the order of the configuration. Also brings

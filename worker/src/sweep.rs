@@ -48,9 +48,9 @@ pub async fn run(worker: Worker, stop: CancellationToken) {
 async fn sweep(worker: &Worker) -> anyhow::Result<()> {
     let services = &worker.services;
     let alive = services.store.worker_alive(&worker.id, worker.settings.sweep * 4).await?;
-    worker.pool.set_share(1.0 / f64::from(alive.max(1)));
     // Brings the gauges of the deployments up to date.
     drop(worker.pool.snapshot());
+    worker.quota.set_counted(alive);
     let rung = services.store.sweep(SILENCE).await?;
     if rung > 0 {
         tracing::info!(rung, "documents that were left behind are rung for again");

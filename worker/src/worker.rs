@@ -1,6 +1,6 @@
 //! What a worker works with: the services, the pool, the reader of text, and its settings.
 
-use crate::{pool::Pool, text::reader::TextReader};
+use crate::{pool::Pool, quota::Agreement, text::reader::TextReader};
 use shared::{
     blob::BlobError,
     document::{WaitReason, Waiting},
@@ -46,6 +46,8 @@ pub struct Worker {
     pub services: Services,
     /// The model deployments.
     pub pool: Pool,
+    /// Its side of the agreement on the deployments' quotas.
+    pub quota: Agreement,
     /// The child processes that read files.
     pub text: Arc<TextReader>,
     /// Its limits.

@@ -32,7 +32,7 @@ pub(super) struct Health {
     /// Services without which nothing can be served, and why they do not answer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     missing: Vec<String>,
-    /// Services that do not answer although uploads go on without them.
+    /// Services that do not answer although work goes on without them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     degraded: Vec<String>,
 }
@@ -50,19 +50,20 @@ pub(super) async fn alive() -> Json<Health> {
 #[utoipa::path(
     get, path = "/readyz", tag = "operation",
     responses(
-        (status = 200, description = "It can; without the queue it still takes uploads (`degraded`)", body = Health),
+        (status = 200, description = "It can; without the queue or the shared quota it still takes uploads (`degraded`)", body = Health),
         (status = 503, description = "It cannot", body = Health),
     ),
 )]
 pub(super) async fn ready(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
     let services = &app.services;
-    let (database, storage, queue) = tokio::join!(
+    let (database, storage, queue, quota) = tokio::join!(
         answers("database", services.store.ready()),
         answers("storage", services.blobs.ready()),
         answers("queue", services.queue.ready()),
+        answers("quota", services.quota.ready()),
     );
     let missing: Vec<String> = database.into_iter().chain(storage).collect();
-    let degraded: Vec<String> = queue.into_iter().collect();
+    let degraded: Vec<String> = queue.into_iter().chain(quota).collect();
     let (code, status) = match (missing.is_empty(), degraded.is_empty()) {
         (true, true) => (StatusCode::OK, "ok"),
         (true, false) => (StatusCode::OK, "degraded"),

@@ -7,6 +7,7 @@ use super::headers::Limits;
 use super::health::{Fitness, Health};
 use super::limiter::{Cost, Earliest, Limiter, Refund, Reservation, output_weight};
 use super::pick::{Candidate, Ready};
+use super::share::{Demand, Lease, News};
 use crate::chat::CallError;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -221,6 +222,16 @@ impl Deployment {
         self.limiter.set_share(share, now);
     }
 
+    /// Uses only what is leased, and knows what others have learned.
+    pub(super) fn set_lease(&mut self, lease: Lease, news: &News, now: Instant) {
+        self.limiter.set_lease(lease, news, now);
+    }
+
+    /// Gives back what it can, and says what it has and wants when these calls wait.
+    pub(super) fn demand(&mut self, waiting: &[Cost], now: Instant) -> Demand {
+        self.limiter.demand(waiting, now)
+    }
+
     /// What the limiter charges for such a call, and the most that it may hold of it.
     pub(super) fn charge(&self, cost: &Cost) -> (u64, u64) {
         (self.limiter.charge(cost), self.config.tokens_per_minute)
@@ -229,8 +240,8 @@ impl Deployment {
     /// Tokens and requests available now, and those that a second brings.
     pub(super) fn supply(&self, now: Instant) -> ((f64, f64), (f64, f64)) {
         let (tokens, requests) = self.limiter.available(now);
-        let (tokens_minute, requests_minute) = self.limiter.per_minute();
-        let per_second = (tokens_minute as f64 / 60.0, requests_minute as f64 / 60.0);
+        let (tokens_minute, requests_minute) = self.limiter.prospect();
+        let per_second = (tokens_minute / 60.0, requests_minute / 60.0);
         ((tokens as f64, requests as f64), per_second)
     }
 

@@ -9,6 +9,7 @@ use super::config::DeploymentConfig;
 use super::deployment::{Deployment, DeploymentStatus, Outcome};
 use super::limiter::{Cost, Reservation};
 use super::pick::{Candidate, Choice, alarm, pick};
+use super::share::{Demand, Lease, News};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -191,6 +192,27 @@ impl Lane {
             deployment.set_share(share, now);
         }
         self.dispatch(now);
+    }
+
+    /// Uses only what is leased of the deployment of this name.
+    pub(super) fn set_lease(&mut self, name: &str, lease: Lease, news: &News, now: Instant) {
+        let named = |deployment: &&mut Deployment| deployment.config.name == name;
+        if let Some(deployment) = self.deployments.iter_mut().find(named) {
+            deployment.set_lease(lease, news, now);
+            self.dispatch(now);
+        }
+    }
+
+    /// What is held and wanted of the deployment of this name: whoever waits may go to any.
+    pub(super) fn demand(&mut self, name: &str, now: Instant) -> Option<Demand> {
+        let waiting: Vec<Cost> = self.waiting.values().map(|ticket| ticket.cost).collect();
+        let named = |deployment: &&mut Deployment| deployment.config.name == name;
+        Some(self.deployments.iter_mut().find(named)?.demand(&waiting, now))
+    }
+
+    /// Whether nobody else waits.
+    pub(super) fn is_alone(&self, id: TicketId) -> bool {
+        self.waiting.len() == 1 && self.waiting.contains_key(&id)
     }
 
     /// The largest context, where one is configured.

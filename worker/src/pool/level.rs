@@ -27,6 +27,11 @@ impl Level {
         (self.left + seconds * self.per_second).min(self.capacity)
     }
 
+    /// What is used at this time.
+    pub(super) fn used(&self, now: Instant) -> f64 {
+        self.capacity - self.left(now)
+    }
+
     /// The first time from `now` on at which at least this much is left, or the level is full.
     pub(super) fn earliest(&self, now: Instant, amount: f64) -> Instant {
         let missing = amount.min(self.capacity) - self.left(now);
@@ -46,7 +51,7 @@ impl Level {
 
     /// Changes rate and capacity; what was used stays used.
     pub(super) fn resize(&mut self, now: Instant, per_second: f64, capacity: f64) {
-        let used = self.capacity - self.left(now);
+        let used = self.used(now);
         *self = Self { left: capacity - used, at: self.at.max(now), per_second, capacity };
     }
 }

@@ -4,9 +4,12 @@
 //! It must know nothing of the clock (every question carries its time), of other deployments, or of
 //! who waits. The shared slot calendar will stand in this place.
 
+mod leasing;
+
 use super::config::LimiterKind;
 use super::headers::Limits;
 use super::level::Level;
+use super::share::{Lease, Share};
 use super::window::{MARGIN, Quota, Window};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -15,10 +18,14 @@ use tokio::time::Instant;
 const RAMP_SPACING: Duration = Duration::from_millis(250);
 /// Long enough for the provider to have rejected again, were it to.
 const RAMP: Duration = Duration::from_secs(2);
+/// After what time a call that needs a larger share is considered again; a new share comes earlier.
+const SHARE_PAUSE: Duration = Duration::from_secs(1);
 /// How long to wait before a call larger than a lowered limit is considered again.
 const LOWERED_PAUSE: Duration = Duration::from_secs(60);
 /// What provisioned throughput lets through at once, in seconds of its rate.
 const PTU_BURST_SECONDS: f64 = 10.0;
+/// What a bucket lets through at once, in seconds of its rate: a minute less the margin.
+const BUCKET_SECONDS: f64 = 59.7;
 /// Provisioned throughput is used up to this part, for what its own estimate is higher than ours.
 const PTU_CEILING: f64 = 0.95;
 
@@ -70,9 +77,14 @@ pub(super) struct Limiter {
     output_weight: u64,
     configured: Limits,
     told: Limits,
-    share: f64,
+    /// Nobody else uses this part; without a lease, it is only assumed so.
+    share: Share,
+    lease: Option<Lease>,
     model: Model,
     blocked_until: Option<Instant>,
+    /// The part of the above, and of what was told, that others know.
+    shared: (Option<Instant>, Limits),
+    reported: (Option<Instant>, Limits),
     last: Option<Instant>,
     next_id: u64,
 }
@@ -105,9 +117,12 @@ impl Limiter {
             output_weight,
             configured,
             told: Limits::default(),
-            share: 1.0,
+            share: Share::WHOLE,
+            lease: None,
             model,
             blocked_until: None,
+            shared: (None, Limits::default()),
+            reported: (None, Limits::default()),
             last: None,
             next_id: 0,
         };
@@ -137,6 +152,9 @@ impl Limiter {
             return Earliest::Never;
         }
         let at = self.gate(now);
+        if self.is_short(now, tokens) {
+            return Earliest::At(at.max(now + SHARE_PAUSE));
+        }
         let at = match &self.model {
             Model::Window(window) => window.earliest(at, tokens, &self.quota()),
             Model::Levels { tokens: level, requests } => {
@@ -228,10 +246,11 @@ impl Limiter {
         }
     }
 
-    /// Uses only this part of the quota; nonsense changes nothing.
+    /// Uses only this part of the quota, but at least one call; nonsense changes nothing.
     pub(super) fn set_share(&mut self, share: f64, now: Instant) {
         if share.is_finite() && share > 0.0 {
-            self.share = share.min(1.0);
+            self.share = Share::of(share);
+            self.lease = None;
             self.resize(now);
         }
     }
@@ -257,6 +276,14 @@ impl Limiter {
     pub(super) fn per_minute(&self) -> (u64, u64) {
         let quota = self.quota();
         (quota.tokens, quota.requests)
+    }
+
+    /// Tokens and requests a minute that this process may hope for.
+    pub(super) fn prospect(&self) -> (f64, f64) {
+        let hoped = self.lease.map_or(Share::NONE, |lease| lease.prospect);
+        let part = hoped.max(self.usable()).fraction();
+        let limit = |which: fn(&Limits) -> Option<u64>| (self.limit(which) as f64 * part).max(1.0);
+        (limit(|limits| limits.tokens), limit(|limits| limits.requests))
     }
 
     /// Forgets what no longer counts.
@@ -294,9 +321,46 @@ impl Limiter {
         which(&self.told).map_or(configured, |told| told.min(configured))
     }
 
+    /// The part within which calls may start.
+    fn usable(&self) -> Share {
+        self.lease.map_or(self.share, |lease| self.share.min(lease.target))
+    }
+
+    /// What is used and counts, with what the whole deployment allows of it: tokens, requests, and
+    /// requests at once.
+    fn uses(&self, now: Instant) -> [(f64, f64); 3] {
+        match &self.model {
+            Model::Window(window) => {
+                let (tokens, requests, recent) = window.used(now);
+                self.uses_of(tokens as f64, requests as f64, recent as f64)
+            }
+            Model::Levels { tokens, requests } => {
+                self.uses_of(tokens.used(now), requests.used(now), 0.0)
+            }
+        }
+    }
+
+    fn uses_of(&self, tokens: f64, requests: f64, recent: f64) -> [(f64, f64); 3] {
+        let tokens_limit = self.limit(|limits| limits.tokens) as f64;
+        let requests_limit = self.limit(|limits| limits.requests) as f64;
+        match &self.model {
+            Model::Window(_) => {
+                let at_once = (requests_limit / 6.0).ceil();
+                [(tokens, tokens_limit), (requests, requests_limit), (recent, at_once)]
+            }
+            Model::Levels { .. } => {
+                let tokens_whole = self.capacity_seconds() * tokens_limit / 60.0;
+                let requests_whole = (BUCKET_SECONDS * requests_limit / 60.0).max(1.0);
+                [(tokens, tokens_whole), (requests, requests_whole), (requests, requests_whole)]
+            }
+        }
+    }
+
     fn quota(&self) -> Quota {
         let requests = self.limit(|limits| limits.requests);
-        let part = |whole: u64| ((whole as f64 * self.share) as u64).max(1);
+        // Without a lease, everybody may make some call.
+        let least = u64::from(self.lease.is_none());
+        let part = |whole: u64| self.usable().units(whole).max(least);
         Quota {
             tokens: part(self.limit(|limits| limits.tokens)),
             requests: part(requests),
@@ -305,19 +369,31 @@ impl Limiter {
     }
 
     fn ptu_reserve(&self) -> f64 {
-        let per_second = self.quota().tokens as f64 / 60.0;
+        let per_second =
+            self.limit(|limits| limits.tokens) as f64 * self.usable().fraction() / 60.0;
         per_second * PTU_BURST_SECONDS * (1.0 - PTU_CEILING)
     }
 
+    /// For how many seconds of its rate a level has room.
+    fn capacity_seconds(&self) -> f64 {
+        if self.kind == LimiterKind::Ptu {
+            PTU_BURST_SECONDS - MARGIN.as_secs_f64()
+        } else {
+            BUCKET_SECONDS
+        }
+    }
+
     fn resize(&mut self, now: Instant) {
-        let quota = self.quota();
+        let [(_, tokens_whole), (_, requests_whole), _] = self.uses_of(0.0, 0.0, 0.0);
+        let least = if self.lease.is_none() { 1.0 } else { 0.0 };
+        let seconds = self.capacity_seconds();
+        // What is held of the quota refills; what may be used of it has room.
+        let (refills, room) = (self.share.fraction(), self.usable().fraction());
         let Model::Levels { tokens, requests } = &mut self.model else { return };
-        let per_second = quota.tokens as f64 / 60.0;
-        let seconds = if self.kind == LimiterKind::Ptu { PTU_BURST_SECONDS } else { 60.0 };
-        let margin = MARGIN.as_secs_f64();
-        tokens.resize(now, per_second, per_second * (seconds - margin));
-        let per_second = quota.requests as f64 / 60.0;
-        requests.resize(now, per_second, (per_second * (60.0 - margin)).max(1.0));
+        let rate = (tokens_whole * refills).max(least) / seconds;
+        tokens.resize(now, rate, (tokens_whole * room).max(least));
+        let rate = requests_whole * refills / BUCKET_SECONDS;
+        requests.resize(now, rate, (requests_whole * room).max(least));
     }
 }
 

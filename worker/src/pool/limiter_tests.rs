@@ -1,5 +1,6 @@
 //! The models against limiters written down again as plainly as possible.
 
+use super::super::share::News;
 use super::*;
 use proptest::prelude::*;
 
@@ -148,6 +149,66 @@ fn a_share_divides_the_quota_but_forbids_no_call() {
         assert!(wait(&limiter, now, cost(1, 0)).unwrap() > 50.0);
         limiter.set_share(7.0, now);
         assert_eq!(limiter.per_minute(), (1000, 60));
+    }
+}
+
+fn leased(share: f64, target: f64, now: Instant) -> Lease {
+    let (share, target) = (Share::of(share), Share::of(target));
+    Lease { share, target, prospect: share, until: now + Duration::from_secs(3) }
+}
+
+#[test]
+fn a_lease_is_exact_and_ends() {
+    for kind in [LimiterKind::Window, LimiterKind::Bucket] {
+        let now = Instant::now();
+        let mut limiter = limiter(kind, 1000, 60, now);
+        limiter.set_lease(leased(0.5, 0.5, now), &News::default(), now);
+        assert_eq!(limiter.per_minute(), (500, 30));
+        // More than its part is not for it, even alone; the pause ends with a larger share.
+        assert_eq!(wait(&limiter, now, cost(900, 0)), Some(1.0));
+        assert_eq!(wait(&limiter, now, cost(400, 0)), Some(0.0));
+        assert_eq!(wait(&limiter, now + Duration::from_secs(3), cost(400, 0)), Some(1.0));
+        limiter.set_lease(leased(0.0, 0.0, now), &News::default(), now);
+        assert_eq!(wait(&limiter, now, cost(1, 0)), Some(1.0));
+        let demand = limiter.demand(&[cost(1, 0)], now);
+        assert!(demand.unit > Share::NONE && demand.want >= demand.unit, "{demand:?}");
+    }
+}
+
+#[test]
+fn what_is_used_is_given_back_only_when_it_has_stopped_counting() {
+    let now = Instant::now();
+    let mut limiter = limiter(LimiterKind::Window, 1_000_000, 240, now);
+    limiter.set_lease(leased(0.5, 0.5, now), &News::default(), now);
+    for _ in 0..8 {
+        limiter.reserve(now, &cost(0, 0));
+    }
+    // It should give all back: nothing starts, and eight of forty still count.
+    limiter.set_lease(leased(0.5, 0.0, now), &News::default(), now);
+    assert_eq!(wait(&limiter, now, cost(1, 0)), Some(1.0));
+    assert_eq!(limiter.demand(&[], now).share, Share::of(0.2));
+    let later = now + Duration::from_secs(11);
+    // Of 240 a minute eight still count.
+    assert_eq!(limiter.demand(&[], later).share, Share::needed(8.0, 240.0));
+    let later = now + Duration::from_secs(61);
+    assert_eq!(limiter.demand(&[], later).share, Share::NONE);
+}
+
+#[test]
+fn news_are_told_once_and_believed() {
+    let now = Instant::now();
+    let mut one = limiter(LimiterKind::Window, 1000, 60, now);
+    one.observe(Limits { tokens: Some(500), requests: None }, now);
+    one.block_until(now + Duration::from_secs(9));
+    let news = one.demand(&[], now).news;
+    assert_eq!(news, News { blocked: Duration::from_secs(9), tokens: 500, requests: 0 });
+    let mut other = limiter(LimiterKind::Window, 1000, 60, now);
+    for limiter in [&mut one, &mut other] {
+        limiter.demand(&[], now);
+        limiter.set_lease(leased(1.0, 1.0, now), &news, now);
+        assert_eq!(limiter.per_minute(), (500, 60));
+        assert_eq!(limiter.blocked(now), Some(now + Duration::from_secs(9)));
+        assert_eq!(limiter.demand(&[], now).news, News::default());
     }
 }
 

@@ -65,6 +65,11 @@ impl Waiting {
         })
     }
 
+    /// Whether nobody else waits.
+    pub(super) fn is_alone(&self) -> bool {
+        self.seat.lock().is_alone(self.id)
+    }
+
     /// Ends when there may be news.
     pub(super) async fn nudged(&self) {
         self.nudge.notified().await;
@@ -174,7 +179,7 @@ impl Drop for Slot {
 }
 
 /// A number from 0 to 1 by chance.
-fn chance() -> f64 {
+pub(crate) fn chance() -> f64 {
     RandomState::new().hash_one(0) as f64 / u64::MAX as f64
 }
 
