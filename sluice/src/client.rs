@@ -48,10 +48,13 @@ impl Api {
     /// was told to.
     pub(crate) async fn json(&self, make: impl Fn() -> RequestBuilder) -> Result<Value, End> {
         let response = self.send(make).await?;
-        if response.status() == StatusCode::NO_CONTENT {
+        let bytes = response.bytes().await.map_err(|error| self.broken(&error))?;
+        if bytes.is_empty() {
             return Ok(Value::Null);
         }
-        response.json().await.map_err(|error| self.broken(&error))
+        let unreadable =
+            |error| End::Failed(format!("{} does not answer JSON: {error}", self.base));
+        serde_json::from_slice(&bytes).map_err(unreadable)
     }
 
     /// Makes a call and reads text.

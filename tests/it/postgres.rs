@@ -187,5 +187,5 @@ fn the_embedded_queue_needs_the_embedded_database() {
         ..Config::default()
     };
     let error = Services::open(&config).unwrap_err().to_string();
-    assert!(error.starts_with("queue = embedded needs a sqlite database: use amqp://"), "{error}");
+    assert!(error.starts_with("queue = embedded needs a sqlite database: use queue = "), "{error}");
 }

@@ -85,8 +85,17 @@ impl DirBlobs {
     }
 
     pub(super) async fn delete_folder(&self, folder: &BlobKey) -> Result<(), BlobError> {
-        let gone = present(tokio::fs::remove_dir_all(self.place(folder)).await);
-        gone.map(drop).map_err(failed("delete", folder))
+        /// A worker may write into the folder while it is emptied.
+        const TRIES: u32 = 5;
+        let place = self.place(folder);
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match present(tokio::fs::remove_dir_all(&place).await) {
+                Err(error) if tries < TRIES && error.kind() == ErrorKind::DirectoryNotEmpty => {}
+                gone => return gone.map(drop).map_err(failed("delete", folder)),
+            }
+        }
     }
 
     pub(super) async fn ready(&self) -> Result<(), BlobError> {
