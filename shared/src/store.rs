@@ -365,6 +365,10 @@ verbs! {
     /// A reply was found in storage for a question that the ledger does not know as answered.
     fn adopt_reply(&self, question: &str) -> ();
 
+    /// The ledger knows a reply to this question, but it is not in storage: it went with the last
+    /// document that asked. The question may be paid for again.
+    fn forget_reply(&self, question: &str) -> ();
+
     /// What was spent on this run so far, by deployment.
     fn spent(&self, claim: &Claim) -> Vec<Spent>;
 

@@ -94,3 +94,14 @@ async fn an_idempotency_key_gives_the_same_document() {
     assert_eq!(id(&first), id(&second));
     assert_eq!(send(fixture("documents/invoice-de-agentur.pdf")).await.status(), 409);
 }
+
+#[tokio::test]
+async fn a_reply_that_was_removed_is_paid_for_again_and_blocks_nobody() {
+    let place = Place::new(vec![fast("sweden")], "").await;
+    let _sluice = place.start("up").await;
+    let bytes = fixture("documents/invoice-fr-atelier.pdf");
+    place.extraction(&place.upload("a.pdf", "invoice", bytes.clone()).await).await;
+    std::fs::remove_dir_all(place.folder.path().join("blobs/replies")).unwrap();
+    let again = place.upload("b.pdf", "invoice", bytes).await;
+    assert_eq!(place.extraction(&again).await["usage"]["calls"], 1);
+}

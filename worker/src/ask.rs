@@ -107,7 +107,13 @@ pub(crate) async fn ask(
                 Some(reply) => return Ok(Asked { reply, replayed: false, waited }),
                 None => continue,
             },
-            Intent::Replay => {}
+            // It was saved before the ledger said so: where it is not, it was removed since.
+            Intent::Replay => {
+                drop(slot);
+                if saved(worker, &key).await?.is_none() {
+                    worker.services.store.forget_reply(&key).await.map_err(outage)?;
+                }
+            }
             Intent::Busy => {
                 drop(slot);
                 pause(worker, BUSY_PAUSE).await?;

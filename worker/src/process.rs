@@ -6,7 +6,7 @@ use crate::{
     extract::{budget, evidence, merge, prompt, rules, validate},
     worker::{Outage, Worker, outage},
 };
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use serde_json::Value;
 use shared::{
     blob::{BlobKey, Put},
@@ -16,7 +16,11 @@ use shared::{
     job::{Claim, Verdict},
     schema::{ExtractionSchema, strict},
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// How many parts of one document are asked about at once.
@@ -31,10 +35,20 @@ pub async fn process(worker: &Worker, claim: &Claim) -> Verdict {
         let text_took = started.elapsed();
         let requests = requests(worker, &schema, &pages)?;
         let total = requests.len();
-        let parts = stream::iter(requests.into_iter().enumerate())
-            .map(|(index, request)| answer::answer(worker, claim, &schema, request, index, total))
-            .buffered(PARTS_AT_ONCE);
-        let parts: Vec<Part> = parts.try_collect().await?;
+        // When one part cannot go on no other is begun, but calls under way are waited for: they
+        // are paid.
+        let goes_on = AtomicBool::new(true);
+        let part = async |(index, request)| {
+            if !goes_on.load(Ordering::Relaxed) {
+                return None;
+            }
+            let part = answer::answer(worker, claim, &schema, request, index, total).await;
+            goes_on.fetch_and(part.is_ok(), Ordering::Relaxed);
+            Some(part)
+        };
+        let parts = stream::iter(requests.into_iter().enumerate()).map(part);
+        let parts: Vec<_> = parts.buffered(PARTS_AT_ONCE).collect().await;
+        let parts: Vec<Part> = parts.into_iter().flatten().collect::<Result<_, _>>()?;
         let timings = timings(claim, started.elapsed(), text_took, &parts);
         let extraction = extraction(worker, claim, &schema, &pages, parts, timings).await?;
         finish(worker, claim, extraction).await

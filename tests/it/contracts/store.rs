@@ -30,6 +30,7 @@ on_every_database! {
     a_reply_goes_with_the_last_document_that_asks_for_it
     a_document_is_put_back_once
     every_end_is_told_once
+    a_reply_that_is_gone_may_be_paid_for_again
 }
 
 async fn one_claims_and_an_old_fence_changes_nothing(engine: Engine) {
@@ -438,4 +439,16 @@ async fn every_end_is_told_once(engine: Engine) {
     store.told(ends.iter().map(|end| end.id).collect()).await.unwrap();
     engine.sql("UPDATE events SET due_ms = 0").await;
     assert_eq!(store.ends(10, NOW).await.unwrap(), []);
+}
+
+async fn a_reply_that_is_gone_may_be_paid_for_again(engine: Engine) {
+    let store = &engine.store;
+    let id = engine.accept("a").await;
+    let claim = engine.claim(&id).await;
+    let Intent::Call(call) = engine.intent(&claim, "q").await else { panic!("a call") };
+    store.forget_reply("q").await.unwrap();
+    store.call_ended(call, "q", answered(), NOW).await.unwrap();
+    assert_eq!(engine.intent(&claim, "q").await, Intent::Replay);
+    store.forget_reply("q").await.unwrap();
+    assert!(matches!(engine.intent(&claim, "q").await, Intent::Call(_)));
 }

@@ -136,6 +136,12 @@ impl PostgresStore {
         statement!(self, |db| execute(db, ANSWERED, &[&question]).await.map(drop))
     }
 
+    pub(in crate::store) async fn forget_reply(&self, question: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE questions SET answered_ms = NULL, calls = 0, owner = NULL WHERE key = $1
+            AND answered_ms IS NOT NULL";
+        statement!(self, |db| execute(db, sql, &[&question]).await.map(drop))
+    }
+
     pub(in crate::store) async fn spent(&self, claim: &Claim) -> Result<Vec<Spent>, StoreError> {
         let sql = "SELECT deployment, count(*), coalesce(sum(tokens_input), 0)::bigint,
               coalesce(sum(tokens_output), 0)::bigint

@@ -151,6 +151,14 @@ impl SqliteStore {
         self.file.write(move |db| answered(db, &question)).await
     }
 
+    pub(in crate::store) async fn forget_reply(&self, question: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE questions SET answered_ms = NULL, calls = 0, owner = NULL WHERE key = ?1
+            AND answered_ms IS NOT NULL";
+        let question = question.to_owned();
+        let forget = move |db: &Transaction<'_>| db.prepare_cached(sql)?.execute([question]);
+        self.file.write(forget).await.map(drop)
+    }
+
     pub(in crate::store) async fn spent(&self, claim: &Claim) -> Result<Vec<Spent>, StoreError> {
         let sql = "SELECT deployment, count(*), coalesce(sum(tokens_input), 0),
               coalesce(sum(tokens_output), 0)
