@@ -13,3 +13,9 @@ review:
 # Private RabbitMQ, Postgres, Redis and S3 servers: `eval "$(just services start)"`, `just services stop`.
 services *ARGS:
     tests/services {{ARGS}}
+
+# Kills, outages and cut wires, with their figures: docs/reliability.md.
+chaos:
+    ./tests/run 'kill::' --nocapture
+    ./tests/run 'fleet::' --nocapture
+    ./tests/run 'broker_dies::' --nocapture

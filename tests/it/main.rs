@@ -19,6 +19,8 @@ mod broker;
 mod contracts_queue;
 mod broker_dies;
 mod through_rabbit;
+mod proxy;
+mod fleet;
 mod journey;
 mod text;
 mod answers;

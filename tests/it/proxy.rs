@@ -94,6 +94,7 @@ async fn carry(mut client: TcpStream, target: String, mut wire: watch::Receiver<
 async fn refuse(client: &mut TcpStream) {
     let mut request = [0; 4096];
     let _ = client.read(&mut request).await;
-    let answer = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let answer =
+        "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
     let _ = client.write_all(answer.as_bytes()).await;
 }

@@ -1,7 +1,7 @@
 //! Agrees with all other workers on shares of the deployments' quotas: one script in Redis, twice a
 //! second and when work begins, never on the way of a call.
 //!
-//! It must know nothing of documents. Why shares, and why they add up: docs/adr/0006.
+//! It must know nothing of documents. Why shares, and why they add up: docs/adr/0007.
 
 mod report;
 mod standing;
