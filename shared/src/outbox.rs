@@ -1,5 +1,6 @@
-//! The relay from the outbox to the queue: the only publisher, of rings and of events. A reconciler without input: it
-//! runs in every process, on a nudge and on a timer, and doing its work twice does no harm.
+//! The relay from the outbox to the queue: the only publisher, of rings and of events. A
+//! reconciler without input: it runs in every process, on a nudge and on a timer, and doing its
+//! work twice does no harm.
 
 use crate::{
     clock, fault,

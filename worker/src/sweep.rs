@@ -1,5 +1,6 @@
 //! What every worker does on the side: ring for documents that were left behind or that the queue
-//! has given up on, remove what was deleted, and tell the pool how many share the quota. A reconciler: idempotent, on a timer.
+//! has given up on, remove what was deleted, and tell the pool how many share the quota. A
+//! reconciler: idempotent, on a timer.
 
 use crate::worker::Worker;
 use shared::{blob::BlobKey, store::Purge};
@@ -24,10 +25,12 @@ pub async fn run(worker: Worker, stop: CancellationToken) {
         }
         // Apart from the rest: that must go on while the queue is away. Not while the database is
         // away, for then every letter would only go back to where it was; so does what is cut off.
-        let raised = tokio::select! {
-            () = stop.cancelled() => Ok(()),
-            raised = raise_the_dead(&worker), if !failing => raised,
-            else => Ok(()),
+        let raised = match failing {
+            true => Ok(()),
+            false => tokio::select! {
+                () = stop.cancelled() => Ok(()),
+                raised = raise_the_dead(&worker) => raised,
+            },
         };
         if let Err(error) = &raised
             && !deaf
