@@ -61,7 +61,7 @@ impl Report {
 }
 
 pub(crate) async fn run(asked: &Reconcile, config: &Config) -> Result<(), End> {
-    let services = Services::open(config).map_err(End::unreachable)?;
+    let services = Services::open(config).map_err(End::usage)?;
     if config.migrate {
         services.store.migrate().await.map_err(End::unreachable)?;
     }

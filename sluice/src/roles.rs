@@ -73,7 +73,7 @@ pub(crate) async fn start(config: Config, roles: Roles) -> Result<Running, End> 
     // Both TLS users share one provider; a second installation is refused and harmless.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let metrics = telemetry::metrics().ok();
-    let services = Services::open(&config).map_err(End::unreachable)?;
+    let services = Services::open(&config).map_err(End::usage)?;
     if config.migrate {
         services.store.migrate().await.map_err(End::unreachable)?;
     }

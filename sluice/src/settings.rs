@@ -28,7 +28,7 @@ pub(crate) fn run(settings: &Settings, config: &Config) -> Result<(), End> {
 }
 
 pub(crate) async fn migrate(config: &Config) -> Result<(), End> {
-    let services = Services::open(config).map_err(End::unreachable)?;
+    let services = Services::open(config).map_err(End::usage)?;
     services.store.migrate().await.map_err(End::unreachable)?;
     Ok(writeln!(std::io::stdout(), "the database is up to date")?)
 }

@@ -26,7 +26,7 @@ use shared::{
     fault,
     job::TENANT_DEFAULT,
     schema::SchemaRef,
-    store::{Accepted, Found, NewDocument},
+    store::{Accepted, NewDocument},
 };
 use std::sync::Arc;
 use tracing::Instrument;
@@ -353,13 +353,8 @@ async fn accept(
             Err(ApiError::new(Code::IdempotencyConflict, detail).hint(hint))
         }
         Err(error) => {
-            // Nobody knows whether it was accepted. Bytes go only when it was certainly not.
-            let first = files.first().map(|file| file.id.clone());
-            if let Some(id) = first
-                && matches!(services.store.find(&id).await, Ok(Found::Nothing))
-            {
-                discard(blobs, &files).await;
-            }
+            // Nobody knows whether it was accepted: a commit may still arrive, so the bytes stay.
+            // `sluice reconcile` finds those that nobody accepted.
             services.outbox.nudge();
             Err(error.into())
         }

@@ -154,7 +154,7 @@ async fn deleting_leaves_only_a_tombstone() {
     assert!(matches!(intent, Intent::Call(_)), "{intent:?}");
     let reply = BlobKey::reply(&question);
     server.services.blobs.put_if_absent(&reply, "{}".into()).await.unwrap();
-    assert_eq!(server.stored().len(), 2);
+    assert_eq!(server.stored().len(), 3);
     let path = format!("/v1/documents/{}", id(&document));
     let delete = server.http.delete(server.url(&path)).send().await.unwrap();
     assert_eq!(delete.status(), 204);

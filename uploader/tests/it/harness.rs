@@ -142,7 +142,8 @@ impl Server {
         assert!(self.services.store.fail(&claim, failure).await.unwrap());
     }
 
-    /// Every file in storage, those on their way included.
+    /// Every file in storage, those on their way included: of a document its bytes and what the
+    /// database says of it.
     pub(crate) fn stored(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
         let mut folders = vec![self.folder.path().join("blobs")];
