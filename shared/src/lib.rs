@@ -6,6 +6,7 @@ pub mod document;
 pub mod extraction;
 pub mod job;
 pub mod message;
+pub mod fleet;
 pub mod config;
 pub mod clock;
 pub mod fault;

@@ -8,6 +8,7 @@ pub mod postgres;
 
 use crate::{
     document::{Attempt, Document, DocumentId, DocumentState, Failure, Format, Priority, Waiting},
+    fleet::WorkerReport,
     job::Claim,
     schema::{ExtractionSchema, SchemaName, SchemaRef},
 };
@@ -201,6 +202,17 @@ pub struct End {
     pub at: Timestamp,
 }
 
+/// Queued documents of which the same is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// What is asked.
+    pub schema: SchemaRef,
+    /// How many there are.
+    pub documents: u64,
+    /// When the last of those that were put back is to be taken up again.
+    pub due: Option<Timestamp>,
+}
+
 /// A document that was deleted and whose bytes are still to be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Purge {
@@ -260,6 +272,15 @@ verbs! {
 
     /// How many documents are in each state; deleted ones are not counted.
     fn count(&self) -> Vec<(DocumentState, u64)>;
+
+    /// How many queued documents are served before this one, which is queued: the interactive ones
+    /// first, each in the order of asking. Counts no further than `most` of each priority; none
+    /// when the document is not queued.
+    fn ahead(&self, id: &DocumentId, most: u32) -> Option<u32>;
+
+    /// The documents that are queued, by what is asked of them. Looks at no more than the first
+    /// `most` of them.
+    fn backlog(&self, most: u32) -> Vec<Backlog>;
 
     /// Where the visible result and the text of a document are.
     fn place(&self, id: &DocumentId) -> Option<Place>;
@@ -395,8 +416,12 @@ verbs! {
     /// `silence`. Gives how many.
     fn sweep(&self, silence: Duration) -> u64;
 
-    /// This worker is alive. Gives how many were alive within `within`.
-    fn worker_alive(&self, worker: &str, within: Duration) -> u32;
+    /// This worker is alive, and says this of itself until it says something else, or nothing for
+    /// `within`. Gives how many were alive within `within`.
+    fn worker_alive(&self, worker: &str, report: WorkerReport, within: Duration) -> u32;
+
+    /// What the workers that live say of themselves.
+    fn workers(&self) -> Vec<WorkerReport>;
 
     /// This worker has stopped.
     fn worker_gone(&self, worker: &str) -> ();

@@ -12,6 +12,7 @@ mod intake;
 mod schemas;
 mod work;
 mod upkeep;
+mod fleet;
 
 use super::StoreError;
 use crate::config::Secret;
@@ -90,8 +91,11 @@ macro_rules! attempt {
 use attempt;
 
 /// What brings a database from version n to n + 1.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("postgres/schema.sql"), include_str!("postgres/events.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("postgres/schema.sql"),
+    include_str!("postgres/events.sql"),
+    include_str!("postgres/fleet.sql"),
+];
 
 /// Held by the one process that migrates. The number means nothing, but must stay the same.
 const MIGRATION_LOCK: i64 = 0x51_1c_e0_01;

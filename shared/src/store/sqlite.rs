@@ -9,6 +9,7 @@ mod intake;
 mod schemas;
 mod work;
 mod upkeep;
+mod fleet;
 
 use super::StoreError;
 use deadpool_sqlite::{Config, Hook, HookError, Pool, Runtime};
@@ -25,8 +26,11 @@ macro_rules! now {
 pub(crate) use now;
 
 /// What brings a database from version n to n + 1.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("sqlite/schema.sql"), include_str!("sqlite/events.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("sqlite/schema.sql"),
+    include_str!("sqlite/events.sql"),
+    include_str!("sqlite/fleet.sql"),
+];
 
 /// How long a statement waits for another process's transaction.
 const BUSY_MS: u32 = 15_000;
