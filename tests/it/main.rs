@@ -34,5 +34,6 @@ mod reconcile;
 mod quota;
 mod uploads;
 mod bucket;
+mod deployments;
 mod command_line;
 mod real_documents;

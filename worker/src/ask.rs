@@ -5,7 +5,7 @@
 
 use crate::{
     chat::{CallError, Refusal, Reply, Request},
-    pool::{AcquireError, Need, Slot},
+    pool::{AcquireError, DeploymentState, Need, Pool, Slot},
     worker::{Outage, Worker, outage},
 };
 use bytes::Bytes;
@@ -203,31 +203,33 @@ fn verdict(error: CallError) -> Result<Option<Reply>, Verdict> {
 async fn acquire(worker: &Worker, claim: &Claim, question: &Question) -> Result<Slot, Verdict> {
     let interactive = claim.priority == Priority::Interactive;
     let need = Need::of(&question.request, interactive, WAIT_MAX);
-    let forecast = worker.pool.forecast(&need).map_err(|error| refused(&error))?;
+    let forecast = worker.pool.forecast(&need).map_err(|error| refused(&worker.pool, &error))?;
     let told = forecast.wait > WAIT_TOLD;
     if told {
-        let why = waiting(WaitReason::Quota, Some(forecast.deployment), forecast.wait);
+        let why = waiting(&worker.pool, forecast.deployment, forecast.wait);
         worker.services.store.waiting(claim, Some(why)).await.map_err(outage)?;
     }
+    let in_line = worker.waits.enter(&need.model);
     let slot = tokio::select! {
         biased;
         () = worker.draining.cancelled() => Err(handed_back()),
-        slot = worker.pool.acquire(&need) => slot.map_err(|error| refused(&error)),
+        slot = worker.pool.acquire(&need) => slot.map_err(|error| refused(&worker.pool, &error)),
     }?;
+    drop(in_line);
     if told {
         worker.services.store.waiting(claim, None).await.map_err(outage)?;
     }
     Ok(slot)
 }
 
-fn refused(error: &AcquireError) -> Verdict {
+fn refused(pool: &Pool, error: &AcquireError) -> Verdict {
     let message = error.to_string();
     match error {
         AcquireError::NoDeployment { .. } => reject(FailureCode::NoDeployment, message),
         AcquireError::TooLong { .. } => reject(FailureCode::ContextTooLong, message),
         AcquireError::Denied { .. } => reject(FailureCode::DeploymentRejected, message),
         AcquireError::Later { deployment, wait } => {
-            let why = waiting(WaitReason::Quota, Some(deployment.clone()), *wait);
+            let why = waiting(pool, deployment.clone(), *wait);
             Verdict::Wait { pause: *wait, why: Some(why) }
         }
     }
@@ -269,9 +271,17 @@ fn handed_back() -> Verdict {
     Verdict::Wait { pause: Duration::ZERO, why: None }
 }
 
-fn waiting(reason: WaitReason, deployment: Option<String>, wait: Duration) -> Waiting {
+/// Why a call waits for this deployment, and until when. Its place in the line would be stale when
+/// it is read.
+fn waiting(pool: &Pool, deployment: String, wait: Duration) -> Waiting {
     let until = clock::now().checked_add(wait).ok();
-    Waiting { reason, deployment, until, position: None }
+    let rests = |state| matches!(state, DeploymentState::Cooling | DeploymentState::Denied);
+    let found = pool.snapshot().into_iter().find(|status| status.name == deployment);
+    let reason = match found.is_some_and(|status| rests(status.state)) {
+        true => WaitReason::Outage,
+        false => WaitReason::Quota,
+    };
+    Waiting { reason, deployment: Some(deployment), until, position: None }
 }
 
 fn reject(code: FailureCode, message: String) -> Verdict {

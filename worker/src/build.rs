@@ -3,6 +3,7 @@
 use crate::{
     pool::{ApiKey, DeploymentConfig, LimiterKind, Pool, PoolConfig, Provider},
     quota::Agreement,
+    report::Waits,
     text::{
         limits::Limits,
         reader::{Engine, TextReader},
@@ -49,6 +50,7 @@ pub fn build(
         services,
         pool,
         quota,
+        waits: Waits::default(),
         text: Arc::new(text),
         settings: Arc::new(settings(config)),
         draining,

@@ -5,6 +5,7 @@ pub mod pool;
 pub mod text;
 pub mod extract;
 pub mod quota;
+pub mod report;
 pub mod worker;
 mod ask;
 mod answer;

@@ -1,8 +1,8 @@
 //! What every worker does on the side: ring for documents that were left behind or that the queue
-//! has given up on, remove what was deleted, and tell the pool how many share the quota. A
-//! reconciler: idempotent, on a timer.
+//! has given up on, remove what was deleted, say how the deployments fare, and tell the pool how many
+//! share the quota. A reconciler: idempotent, on a timer.
 
-use crate::worker::Worker;
+use crate::{report::report, worker::Worker};
 use shared::{blob::BlobKey, store::Purge};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -50,9 +50,9 @@ pub async fn run(worker: Worker, stop: CancellationToken) {
 
 async fn sweep(worker: &Worker) -> anyhow::Result<()> {
     let services = &worker.services;
-    let alive = services.store.worker_alive(&worker.id, worker.settings.sweep * 4).await?;
-    // Brings the gauges of the deployments up to date.
-    drop(worker.pool.snapshot());
+    let says = report(&worker.pool, &worker.waits, &worker.settings.model);
+    let within = worker.settings.sweep * 4;
+    let alive = services.store.worker_alive(&worker.id, says, within).await?;
     worker.quota.set_counted(alive);
     let rung = services.store.sweep(SILENCE).await?;
     if rung > 0 {

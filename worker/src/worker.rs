@@ -1,6 +1,6 @@
 //! What a worker works with: the services, the pool, the reader of text, and its settings.
 
-use crate::{pool::Pool, quota::Agreement, text::reader::TextReader};
+use crate::{pool::Pool, quota::Agreement, report::Waits, text::reader::TextReader};
 use shared::{
     blob::BlobError,
     document::{WaitReason, Waiting},
@@ -48,6 +48,8 @@ pub struct Worker {
     pub pool: Pool,
     /// Its side of the agreement on the deployments' quotas.
     pub quota: Agreement,
+    /// Its calls that wait for room.
+    pub waits: Waits,
     /// The child processes that read files.
     pub text: Arc<TextReader>,
     /// Its limits.

@@ -4,6 +4,7 @@ use super::database::{Engine, LEASE, NOW, answered, document, failure};
 use serde_json::{Map, json};
 use shared::{
     document::{DocumentId, DocumentState, Failure, Priority},
+    fleet::WorkerReport,
     store::{Accepted, CallEnd, Changed, Filter, Found, IdempotencyKey, Intent, Place},
 };
 use std::time::Duration;
@@ -231,10 +232,10 @@ async fn schemas_have_versions(engine: Engine) {
 
 async fn workers_are_counted_while_they_live(engine: Engine) {
     let store = &engine.store;
-    assert_eq!(store.worker_alive("a", LEASE).await.unwrap(), 1);
-    assert_eq!(store.worker_alive("b", LEASE).await.unwrap(), 2);
+    assert_eq!(store.worker_alive("a", WorkerReport::default(), LEASE).await.unwrap(), 1);
+    assert_eq!(store.worker_alive("b", WorkerReport::default(), LEASE).await.unwrap(), 2);
     store.worker_gone("a").await.unwrap();
-    assert_eq!(store.worker_alive("b", LEASE).await.unwrap(), 1);
+    assert_eq!(store.worker_alive("b", WorkerReport::default(), LEASE).await.unwrap(), 1);
 }
 
 async fn plain_values_of_the_metadata_are_found_as_they_are_written(engine: Engine) {

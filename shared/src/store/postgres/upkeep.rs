@@ -1,8 +1,8 @@
 //! What keeps the system going: rings, sweeps and purges.
 
 use super::{
-    PostgresStore, Trouble, all, execute, now, now_once, one,
-    rows::{ms, number, parsed},
+    PostgresStore, Trouble, all, execute, now, now_once,
+    rows::{ms, parsed},
     statement, transaction,
 };
 use crate::{
