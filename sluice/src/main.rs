@@ -7,6 +7,7 @@ mod schema;
 mod roles;
 mod upload;
 mod documents;
+mod deployments;
 mod settings;
 mod reconcile;
 mod simulate;

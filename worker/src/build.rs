@@ -1,7 +1,7 @@
 //! From the configuration to a worker.
 
 use crate::{
-    pool::{ApiKey, DeploymentConfig, LimiterKind, Pool, PoolConfig, Provider},
+    pool::{ApiKey, ChargeConfig, DeploymentConfig, LimiterKind, Pool, PoolConfig, Provider},
     quota::Agreement,
     report::Waits,
     text::{
@@ -119,6 +119,11 @@ fn deployment(given: &config::Deployment) -> DeploymentConfig {
         tier: given.tier,
         concurrency_max: given.concurrency_max,
         limiter,
+        charge: ChargeConfig {
+            output: given.charge_output,
+            characters_per_token: given.charge_characters_per_token,
+            settled: given.charge_settled,
+        },
         context_tokens_max: given.context_tokens_max,
         input_price_per_million: given.input_price_per_million,
         output_price_per_million: given.output_price_per_million,

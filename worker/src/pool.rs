@@ -21,7 +21,9 @@ mod slot;
 #[cfg(test)]
 mod tests;
 
-pub use config::{ApiKey, DeploymentConfig, LimiterKind, PoolConfig, PoolError, Provider};
+pub use config::{
+    ApiKey, ChargeConfig, DeploymentConfig, LimiterKind, PoolConfig, PoolError, Provider,
+};
 pub use deployment::{DeploymentState, DeploymentStatus};
 pub use lane::AcquireError;
 pub use share::{Demand, Lease, News, Share};

@@ -84,11 +84,12 @@ fn ranges(config: &Config, faults: &mut Vec<Fault>) {
 }
 
 /// The rules of a deployment: the key, whether it is broken, and how that reads.
-fn rules(deployment: &Deployment, twice: bool) -> [(&'static str, bool, &'static str); 12] {
+fn rules(deployment: &Deployment, twice: bool) -> [(&'static str, bool, &'static str); 13] {
     let azure = deployment.provider == Provider::Azure;
     let negative =
         |price: Option<f64>| price.is_some_and(|price| !price.is_finite() || price < 0.0);
     let keyless = deployment.api_key.as_ref().is_none_or(|key| key.expose().is_empty());
+    let characters = deployment.charge_characters_per_token;
     let (zero, price) = ("must be at least 1", "must be a number that is not negative");
     [
         ("name", deployment.name.is_empty(), "is empty"),
@@ -112,6 +113,11 @@ fn rules(deployment: &Deployment, twice: bool) -> [(&'static str, bool, &'static
         ("tokens_per_minute", deployment.tokens_per_minute == 0, zero),
         ("requests_per_minute", deployment.requests_per_minute == Some(0), zero),
         ("concurrency_max", deployment.concurrency_max == 0, zero),
+        (
+            "charge_characters_per_token",
+            characters.is_some_and(|characters| !(0.1..=100.0).contains(&characters)),
+            "must be a number from 0.1 to 100",
+        ),
         ("input_price_per_million", negative(deployment.input_price_per_million), price),
         ("output_price_per_million", negative(deployment.output_price_per_million), price),
         ("context_tokens_max", deployment.context_tokens_max == Some(0), zero),

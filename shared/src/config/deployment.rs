@@ -43,6 +43,17 @@ pub struct Deployment {
     /// How its limits behave.
     #[serde(default)]
     pub limiter: Limiter,
+    /// Whether the room for the answer (`max_tokens`) is charged at admission; `sluice deployments
+    /// probe` finds out. By default as the limiter's kind is known to do.
+    #[serde(default)]
+    pub charge_output: Option<bool>,
+    /// How many characters of a question are charged as one token, above 0; by default 4.
+    #[serde(default)]
+    pub charge_characters_per_token: Option<f64>,
+    /// Whether the real use replaces the charge when an answer is complete. By default as the
+    /// limiter's kind is known to do.
+    #[serde(default)]
+    pub charge_settled: Option<bool>,
     /// Money for a million tokens of questions; not negative.
     #[serde(default)]
     pub input_price_per_million: Option<f64>,
@@ -73,6 +84,9 @@ impl Default for Deployment {
             tier: 0,
             concurrency_max: concurrency_max(),
             limiter: Limiter::Auto,
+            charge_output: None,
+            charge_characters_per_token: None,
+            charge_settled: None,
             input_price_per_million: None,
             output_price_per_million: None,
             context_tokens_max: None,

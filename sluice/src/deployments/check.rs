@@ -232,8 +232,8 @@ fn content(body: &Value, mode: Mode) -> Result<bool, String> {
     }
     let fenced = text.strip_prefix("```json").or_else(|| text.strip_prefix("```"));
     let inner = fenced.map(|rest| rest.trim_end().trim_end_matches("```")).unwrap_or(text);
-    let value: Value = serde_json::from_str(inner.trim())
-        .map_err(|_| "the answer is not JSON".to_owned())?;
+    let value: Value =
+        serde_json::from_str(inner.trim()).map_err(|_| "the answer is not JSON".to_owned())?;
     match (value["city"].is_string() || value["city"].is_null(), value.as_object()) {
         (true, Some(fields)) if fields.contains_key("city") => Ok(fenced.is_some()),
         _ => Err("the answer does not follow the schema".to_owned()),
@@ -247,7 +247,10 @@ mod tests {
     #[test]
     fn an_answer_is_found_where_its_mode_puts_it() {
         let content = |mode, message: Value| {
-            super::content(&json!({ "choices": [{ "message": message, "finish_reason": "stop" }] }), mode)
+            super::content(
+                &json!({ "choices": [{ "message": message, "finish_reason": "stop" }] }),
+                mode,
+            )
         };
         let good = r#"{"city":"Paris","is_capital":true}"#;
         assert_eq!(content(Mode::JsonSchema, json!({ "content": good })), Ok(false));
@@ -268,11 +271,8 @@ mod tests {
             limiter: Limiter::Window,
             ..Deployment::default()
         };
-        let limits = Limits {
-            limit_tokens: Some(30_000),
-            limit_requests: Some(360),
-            ..Limits::default()
-        };
+        let limits =
+            Limits { limit_tokens: Some(30_000), limit_requests: Some(360), ..Limits::default() };
         let warnings = differences(&limits, Some(Kind::Bucket), &deployment);
         assert_eq!(warnings.len(), 2, "{warnings:?}");
         assert!(warnings[0].contains("60000") && warnings[0].contains("30000"));

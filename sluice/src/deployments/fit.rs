@@ -144,8 +144,8 @@ pub(super) fn fit(seen: &[Seen], sizes: &Sizes, deployment: &Deployment) -> Find
         return found;
     };
     found.charge_characters_per_token = Some((characters * 100.0).round() / 100.0);
-    found.counted_in = more(Step::Wide)
-        .and_then(|more| unit(more * characters / f64::from(sizes.wide_chars)));
+    found.counted_in =
+        more(Step::Wide).and_then(|more| unit(more * characters / f64::from(sizes.wide_chars)));
     let expected = f64::from(sizes.schema_chars) / characters;
     let counts = |step| more(step).map(|more| more > 0.5 * expected);
     found.schema_is_charged = counts(Step::Schema);
@@ -194,8 +194,7 @@ fn sliding(seen: &[Seen]) -> Vec<(Step, f64)> {
     let mut log: Vec<(f64, f64)> = Vec::new();
     for pair in seen.windows(2) {
         let [before, now] = pair else { continue };
-        let (Some(was), Some(is)) =
-            (before.limits.remaining_tokens, now.limits.remaining_tokens)
+        let (Some(was), Some(is)) = (before.limits.remaining_tokens, now.limits.remaining_tokens)
         else {
             continue;
         };

@@ -47,14 +47,16 @@ pub(super) fn key_place(
     let text = file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
     let written = Document::parse(text.as_str()).ok();
     let all = written.as_ref().and_then(|document| document.get("deployments"));
-    let Some(all) = all.and_then(|all| all.as_array_of_tables()).filter(|all| !all.is_empty()) else {
+    let Some(all) = all.and_then(|all| all.as_array_of_tables()).filter(|all| !all.is_empty())
+    else {
         return match deployment.provider {
             Provider::Azure => "the variable AZURE_OPENAI_API_KEY".to_owned(),
             _ => "the variable OPENAI_API_KEY".to_owned(),
         };
     };
     let key = all.get(index).and_then(|one| one.get("api_key")).and_then(|key| key.as_str());
-    let inside = key.and_then(|key| key.split_once("${")).and_then(|(_, rest)| rest.split_once('}'));
+    let inside =
+        key.and_then(|key| key.split_once("${")).and_then(|(_, rest)| rest.split_once('}'));
     match inside {
         Some((variable, _)) => {
             let name = variable.split(":-").next().unwrap_or(variable);

@@ -120,7 +120,8 @@ impl Answer {
         let text = |pointer| self.body.pointer(pointer).and_then(Value::as_str);
         let code = text("/error/code").or(text("/error/type")).or(text("/code"));
         let message = text("/error/message").or(text("/message")).or(text("/error"));
-        let words: Vec<&str> = message.unwrap_or("it does not say why").split_whitespace().collect();
+        let words: Vec<&str> =
+            message.unwrap_or("it does not say why").split_whitespace().collect();
         let message: String = words.join(" ").chars().take(200).collect();
         match code.filter(|code| !message.contains(code)) {
             Some(code) => format!("{code}: {message}"),
@@ -139,7 +140,8 @@ impl Limits {
     fn read(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
         let number = |name: &str| text(name)?.parse::<i64>().ok();
-        let limit = |name: &str| number(name).and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0);
+        let limit =
+            |name: &str| number(name).and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0);
         let seconds = |name: &str, unit: f64| {
             let value: f64 = text(name)?.parse().ok()?;
             let value = value * unit;
@@ -240,7 +242,8 @@ mod tests {
             },
         );
         check(&[("x-ratelimit-limit-tokens", "-1")], Limits::default());
-        let wait = |ms| Limits { retry_after: Some(Duration::from_millis(ms)), ..Limits::default() };
+        let wait =
+            |ms| Limits { retry_after: Some(Duration::from_millis(ms)), ..Limits::default() };
         check(&[("retry-after-ms", "0"), ("retry-after", "7")], wait(7000));
         check(&[("retry-after-ms", "43"), ("retry-after", "1")], wait(43));
         check(&[("retry-after", "86400")], wait(60_000));

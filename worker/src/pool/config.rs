@@ -37,6 +37,8 @@ pub struct DeploymentConfig {
     pub concurrency_max: u32,
     /// How the provider enforces the quota.
     pub limiter: LimiterKind,
+    /// What the limiter charges, where that is known better than by its kind.
+    pub charge: ChargeConfig,
     /// The model's context, input and output together.
     pub context_tokens_max: Option<u32>,
     /// The price of a million tokens of input, in the caller's currency.
@@ -73,6 +75,17 @@ pub enum LimiterKind {
     Bucket,
     /// Provisioned throughput: a leaky bucket; `tokens_per_minute` are input-token equivalents.
     Ptu,
+}
+
+/// What a limiter charges for a call; what is not known is as its kind is known to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ChargeConfig {
+    /// Whether the room for the answer is charged at admission.
+    pub output: Option<bool>,
+    /// How many characters of a question are charged as one token; above 0.
+    pub characters_per_token: Option<f64>,
+    /// Whether the real use replaces the charge when an answer is complete.
+    pub settled: Option<bool>,
 }
 
 /// A provider's key: shown nowhere.
