@@ -8,6 +8,8 @@
 mod config;
 mod headers;
 mod classify;
+pub mod calendar;
+pub mod book;
 mod window;
 mod level;
 mod share;

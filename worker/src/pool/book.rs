@@ -1,0 +1,423 @@
+//! Everything that must be common to all workers for one model: the calendars of its deployments,
+//! and whose turn it is.
+//!
+//! [`Book::exchange`] is the whole algorithm: a worker tells how its calls ended and who waits, and
+//! gets slots ahead of need. It is a pure function on plain data, so it does not matter where the
+//! book lies: in the worker, or where all workers find it. It must know nothing of the clock, the
+//! network or chance.
+
+use super::calendar::{Booking, Calendar, Earliest, Outcome, Size, Terms};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// How far ahead slots are given, and to those for whose answer somebody waits.
+pub const HORIZON_MS: f64 = 1_000.0;
+const HORIZON_URGENT_MS: f64 = 1_500.0;
+/// It makes no sense to ask again sooner.
+const AGAIN_MS_MIN: f64 = 2.0;
+/// Start times this close are equal: then the load decides.
+const SAME_MS: f64 = 10.0;
+/// The least weight of a tenant: one of nothing would wait for ever.
+const WEIGHT_MIN: f64 = 0.001;
+
+/// A deployment as a worker knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Door {
+    /// The same for all who use the same deployment, whatever they call it.
+    pub address: Arc<str>,
+    /// What is configured of its quota.
+    pub terms: Terms,
+    /// How many more calls this worker may have there at the same time.
+    pub room: u32,
+    /// Whether this worker sends nothing there for now.
+    pub shut: bool,
+    /// How much later than elsewhere a call may start here, and still prefer it, the other way
+    /// round; for bulk, and for those for whose answer somebody waits.
+    pub handicap_ms: f64,
+    /// The same where somebody waits.
+    pub handicap_urgent_ms: f64,
+    /// How long nearly all answers take at most.
+    pub answer_ms: f64,
+}
+
+/// Somebody who waits for a slot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ask {
+    /// Unique among the asks of a worker.
+    pub id: u64,
+    /// How large the call is.
+    pub size: Size,
+    /// Whether somebody waits for its answer.
+    pub urgent: bool,
+    /// Whether it was served before, and rejected: it goes first.
+    pub returned: bool,
+    /// For whom.
+    pub tenant: Arc<str>,
+    /// How much the tenant should get, beside the weights of the others.
+    pub weight: f64,
+    /// When an answer is of no use any more.
+    pub deadline: Option<f64>,
+}
+
+/// How a booking ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// The deployment.
+    pub address: Arc<str>,
+    /// What was booked there.
+    pub booking: Booking,
+    /// When it was sent.
+    pub sent: f64,
+    /// When it ended.
+    pub at: f64,
+    /// How.
+    pub outcome: Outcome,
+}
+
+/// A slot: who may send, when and where.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grant {
+    /// Who asked.
+    pub ask: u64,
+    /// The door, by its place among those that were named.
+    pub door: usize,
+    /// When, and what was charged.
+    pub booking: Booking,
+}
+
+/// Why there will be no slot.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum NoSlot {
+    /// It is larger than a whole minute's quota of every deployment.
+    TooLarge,
+    /// Every deployment that could take it is shut.
+    Shut,
+    /// There would be no answer before its deadline: it could be sent here, at this time.
+    TooLate {
+        /// The door.
+        door: usize,
+        /// When it could be sent.
+        at: f64,
+    },
+}
+
+/// What an exchange comes to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answer {
+    /// The slots, in the order of service.
+    pub grants: Vec<Grant>,
+    /// Who will get none, and why.
+    pub refused: Vec<(u64, NoSlot)>,
+    /// When those who still wait should ask again, unless something ends before.
+    pub again: Option<f64>,
+}
+
+/// The calendars of one model's deployments, and whose turn it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Book {
+    /// Differs from book to book: whoever finds another one than before knows that what was
+    /// written into that one is lost.
+    epoch: u64,
+    calendars: BTreeMap<String, Calendar>,
+    /// How much each tenant was served, for its weight, and where one starts that was idle.
+    turns: BTreeMap<String, f64>,
+    turn: f64,
+}
+
+/// A deployment that could take a call.
+#[derive(Clone, Copy, Debug)]
+struct Offer {
+    door: usize,
+    at: f64,
+    score: f64,
+    load: f64,
+}
+
+impl Book {
+    /// An empty book.
+    pub fn new(epoch: u64) -> Self {
+        Self { epoch, ..Self::default() }
+    }
+
+    /// What tells it from a book that was lost.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The calendar of a deployment, once something was asked of it.
+    pub fn calendar(&self, address: &str) -> Option<&Calendar> {
+        self.calendars.get(address)
+    }
+
+    /// Writes down how calls ended, then gives slots to those who ask, in the order of service: who
+    /// was rejected first, then those for whose answer somebody waits, then the tenants by turns,
+    /// each in the order of its asks.
+    pub fn exchange(&mut self, events: &[Event], asks: &[Ask], doors: &[Door], now: f64) -> Answer {
+        for door in doors {
+            self.open(door, now);
+        }
+        for event in events {
+            self.settle(event);
+        }
+        let mut answer = Answer::default();
+        let mut rooms: Vec<u32> = doors.iter().map(|door| door.room).collect();
+        let mut claimed = vec![false; doors.len()];
+        let mut line = Line::new(asks);
+        while let Some(ask) = line.next(&self.turns, self.turn) {
+            if let Some(why) = self.hopeless(ask, doors, now) {
+                answer.refused.push((ask.id, why));
+                continue;
+            }
+            let open = |door: usize| {
+                let has_room = rooms.get(door).is_some_and(|room| *room > 0);
+                has_room && !claimed.get(door).copied().unwrap_or(true)
+            };
+            let Some(offer) = self.best(ask, doors, open, now) else {
+                if !(0..doors.len()).any(open) {
+                    break;
+                }
+                continue;
+            };
+            let horizon = if ask.urgent { HORIZON_URGENT_MS } else { HORIZON_MS };
+            if offer.at > now + horizon {
+                // Whoever comes later must not delay it, but may use the others.
+                if let Some(claimed) = claimed.get_mut(offer.door) {
+                    *claimed = true;
+                }
+                let again = (offer.at - horizon).max(now + AGAIN_MS_MIN);
+                answer.again = Some(answer.again.map_or(again, |old| old.min(again)));
+                continue;
+            }
+            if let Some(grant) = self.grant(ask, doors, offer) {
+                if let Some(room) = rooms.get_mut(offer.door) {
+                    *room -= 1;
+                }
+                answer.grants.push(grant);
+            }
+        }
+        self.refuse_the_rest(&mut line, doors, now, &mut answer);
+        let turn = self.turn;
+        self.turns.retain(|_, clock| *clock > turn);
+        answer
+    }
+
+    /// When such a call could be sent, behind all these: the door, and the time.
+    ///
+    /// # Errors
+    /// When it never could.
+    pub fn forecast(
+        &self,
+        ask: &Ask,
+        ahead: &[Ask],
+        doors: &[Door],
+        now: f64,
+    ) -> Result<(usize, f64), NoSlot> {
+        let mut book = self.clone();
+        for door in doors {
+            book.open(door, now);
+        }
+        if let Some(why @ (NoSlot::TooLarge | NoSlot::Shut)) = book.hopeless(ask, doors, now) {
+            return Err(why);
+        }
+        let best = book.best(ask, doors, |_| true, now).ok_or(NoSlot::Shut)?;
+        let first = ahead.iter().filter(|other| !ask.urgent || other.urgent);
+        let mut supply = 0.0;
+        for door in doors.iter().filter(|door| !door.shut) {
+            if let Some(calendar) = book.calendars.get(&*door.address) {
+                supply += calendar.supply(calendar.cost(&ask.size));
+            }
+        }
+        // What is given at once, the earliest time says.
+        let calls = first.count() as f64;
+        let backlog = if calls > 0.0 { calls / f64::max(supply, 1e-9) - HORIZON_MS } else { 0.0 };
+        Ok((best.door, best.at.max(now + backlog.min(86_400_000.0))))
+    }
+
+    /// Writes down what was sent while the book could not be asked, or was written into one that
+    /// is lost.
+    pub fn merge(&mut self, door: &Door, bookings: &[Booking], now: f64) {
+        self.open(door, now);
+        if let Some(calendar) = self.calendars.get_mut(&*door.address) {
+            bookings.iter().for_each(|booking| calendar.merge(booking));
+        }
+    }
+
+    /// Goes on alone with this part of every quota; `phase` from 0 to 1 by chance, so that those
+    /// who go on alone do not begin together.
+    pub fn isolate(&mut self, share: f64, phase: f64, now: f64) {
+        for calendar in self.calendars.values_mut() {
+            calendar.isolate(share, phase * HORIZON_MS, now);
+        }
+    }
+
+    /// Uses only this part of every quota.
+    pub fn set_share(&mut self, share: f64) {
+        for calendar in self.calendars.values_mut() {
+            calendar.set_share(share);
+        }
+    }
+
+    /// Moves all times: to another clock.
+    pub fn shift(&mut self, by_ms: f64) {
+        for calendar in self.calendars.values_mut() {
+            calendar.shift(by_ms);
+        }
+    }
+
+    fn open(&mut self, door: &Door, now: f64) {
+        match self.calendars.get_mut(&*door.address) {
+            Some(calendar) => calendar.configure(door.terms),
+            None => {
+                let calendar = Calendar::new(door.terms, now);
+                self.calendars.insert(door.address.to_string(), calendar);
+            }
+        }
+    }
+
+    fn settle(&mut self, event: &Event) {
+        if let Some(calendar) = self.calendars.get_mut(&*event.address) {
+            calendar.settle(&event.booking, event.sent, &event.outcome, event.at);
+        }
+    }
+
+    fn grant(&mut self, ask: &Ask, doors: &[Door], offer: Offer) -> Option<Grant> {
+        let calendar = self.calendars.get_mut(&*doors.get(offer.door)?.address)?;
+        let booking = calendar.reserve(&ask.size, offer.at);
+        // Whoever was rejected has paid for its turn, and somebody who waits goes before turns.
+        if !ask.urgent && !ask.returned {
+            let clock = self.turns.get(&*ask.tenant).copied().unwrap_or(self.turn).max(self.turn);
+            self.turn = clock;
+            let weight = if ask.weight.is_finite() { ask.weight.max(WEIGHT_MIN) } else { 1.0 };
+            let clock = clock + (ask.size.input + ask.size.output_max) / weight;
+            self.turns.insert(ask.tenant.to_string(), clock);
+        }
+        Some(Grant { ask: ask.id, door: offer.door, booking })
+    }
+
+    /// The offer with the best score among these doors.
+    fn best(
+        &mut self,
+        ask: &Ask,
+        doors: &[Door],
+        open: impl Fn(usize) -> bool,
+        now: f64,
+    ) -> Option<Offer> {
+        let mut best: Option<Offer> = None;
+        for (index, door) in doors.iter().enumerate() {
+            if door.shut || !open(index) {
+                continue;
+            }
+            let Some(calendar) = self.calendars.get_mut(&*door.address) else { continue };
+            let Earliest::At(at) = calendar.earliest(&ask.size, ask.urgent, now) else { continue };
+            if ask.deadline.is_some_and(|deadline| at + door.answer_ms > deadline) {
+                continue;
+            }
+            let handicap = if ask.urgent { door.handicap_urgent_ms } else { door.handicap_ms };
+            let load = calendar.utilisation(now);
+            let offer = Offer { door: index, at, score: at + handicap, load };
+            if best.is_none_or(|best| offer.is_better_than(&best)) {
+                best = Some(offer);
+            }
+        }
+        best
+    }
+
+    /// Why it can get no slot at any door, however long it waits.
+    fn hopeless(&mut self, ask: &Ask, doors: &[Door], now: f64) -> Option<NoSlot> {
+        let mut why = NoSlot::TooLarge;
+        for (index, door) in doors.iter().enumerate() {
+            let Some(calendar) = self.calendars.get_mut(&*door.address) else { continue };
+            let Earliest::At(at) = calendar.earliest(&ask.size, ask.urgent, now) else { continue };
+            if door.shut {
+                if why == NoSlot::TooLarge {
+                    why = NoSlot::Shut;
+                }
+                continue;
+            }
+            if ask.deadline.is_none_or(|deadline| at + door.answer_ms <= deadline) {
+                return None;
+            }
+            if !matches!(why, NoSlot::TooLate { at: other, .. } if other <= at) {
+                why = NoSlot::TooLate { door: index, at };
+            }
+        }
+        Some(why)
+    }
+
+    /// Whoever was not reached is told all the same when there is no hope.
+    fn refuse_the_rest(
+        &mut self,
+        line: &mut Line<'_>,
+        doors: &[Door],
+        now: f64,
+        answer: &mut Answer,
+    ) {
+        let all_shut = doors.iter().all(|door| door.shut);
+        for ask in line.rest() {
+            if (all_shut || ask.deadline.is_some())
+                && let Some(why) = self.hopeless(ask, doors, now)
+            {
+                answer.refused.push((ask.id, why));
+            }
+        }
+    }
+}
+
+impl Offer {
+    fn is_better_than(&self, other: &Self) -> bool {
+        if (self.score - other.score).abs() > SAME_MS {
+            return self.score < other.score;
+        }
+        self.load < other.load
+    }
+}
+
+/// Who asks, in the order of service.
+struct Line<'a> {
+    first: VecDeque<&'a Ask>,
+    tenants: BTreeMap<&'a str, VecDeque<&'a Ask>>,
+}
+
+impl<'a> Line<'a> {
+    fn new(asks: &'a [Ask]) -> Self {
+        let rank = |ask: &Ask| match (ask.urgent, ask.returned) {
+            (true, true) => 0,
+            (true, false) => 1,
+            (false, true) => 2,
+            (false, false) => 3,
+        };
+        let mut first: Vec<&Ask> = asks.iter().filter(|ask| rank(ask) < 3).collect();
+        first.sort_by_key(|ask| rank(ask));
+        let mut tenants: BTreeMap<&str, VecDeque<&Ask>> = BTreeMap::new();
+        for ask in asks.iter().filter(|ask| rank(ask) == 3) {
+            tenants.entry(&*ask.tenant).or_default().push_back(ask);
+        }
+        Self { first: first.into(), tenants }
+    }
+
+    fn next(&mut self, turns: &BTreeMap<String, f64>, turn: f64) -> Option<&'a Ask> {
+        if let Some(ask) = self.first.pop_front() {
+            return Some(ask);
+        }
+        let clock = |tenant: &str| turns.get(tenant).copied().unwrap_or(turn).max(turn);
+        let next = self.tenants.keys().min_by(|a, b| clock(a).total_cmp(&clock(b)));
+        let next = *next?;
+        let line = self.tenants.get_mut(next)?;
+        let ask = line.pop_front();
+        if line.is_empty() {
+            self.tenants.remove(next);
+        }
+        ask
+    }
+
+    fn rest(&mut self) -> impl Iterator<Item = &'a Ask> {
+        let first = std::mem::take(&mut self.first);
+        let tenants = std::mem::take(&mut self.tenants);
+        first.into_iter().chain(tenants.into_values().flatten())
+    }
+}
+
+#[cfg(test)]
+#[path = "book_tests.rs"]
+mod tests;
