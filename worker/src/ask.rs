@@ -225,6 +225,7 @@ fn refused(error: &AcquireError) -> Verdict {
     match error {
         AcquireError::NoDeployment { .. } => reject(FailureCode::NoDeployment, message),
         AcquireError::TooLong { .. } => reject(FailureCode::ContextTooLong, message),
+        AcquireError::TooLate { .. } => reject(FailureCode::DeploymentRejected, message),
         AcquireError::Denied { .. } => reject(FailureCode::DeploymentRejected, message),
         AcquireError::Later { deployment, wait } => {
             let why = waiting(WaitReason::Quota, Some(deployment.clone()), *wait);

@@ -7,19 +7,21 @@
 //! network or chance.
 
 use super::calendar::{Booking, Calendar, Earliest, Outcome, Size, Terms};
+use super::order::Times;
+use super::pick::{Candidate, Choice, Ready, Strategy, pick_by, turn};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// How far ahead slots are given, and to those for whose answer somebody waits.
-pub const HORIZON_MS: f64 = 1_000.0;
+const HORIZON_MS: f64 = 1_000.0;
 const HORIZON_URGENT_MS: f64 = 1_500.0;
+/// How much later than elsewhere a call starts where it is preferred, and the same where somebody
+/// waits for its answer.
+const GRACE_MS: f64 = 1_000.0;
+const GRACE_URGENT_MS: f64 = 20.0;
 /// It makes no sense to ask again sooner.
 const AGAIN_MS_MIN: f64 = 2.0;
-/// Start times this close are equal: then the load decides.
-const SAME_MS: f64 = 10.0;
-/// The least weight of a tenant: one of nothing would wait for ever.
-const WEIGHT_MIN: f64 = 0.001;
 
 /// A deployment as a worker knows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,13 +32,24 @@ pub struct Door {
     pub terms: Terms,
     /// How many more calls this worker may have there at the same time.
     pub room: u32,
+    /// How many it has.
+    pub in_flight: u32,
     /// Whether this worker sends nothing there for now.
     pub shut: bool,
-    /// How much later than elsewhere a call may start here, and still prefer it, the other way
-    /// round; for bulk, and for those for whose answer somebody waits.
-    pub handicap_ms: f64,
-    /// The same where somebody waits.
-    pub handicap_urgent_ms: f64,
+    /// Lower tiers go first.
+    pub tier: u32,
+    /// Whether its quota is paid for whether it is used or not.
+    pub provisioned: bool,
+    /// What a token of input and one of output cost.
+    pub prices: Option<(f64, f64)>,
+    /// How long it took lately, failures included, in seconds.
+    pub latency: Option<f64>,
+    /// From 0, which is broken, to 1.
+    pub health: f64,
+    /// How much it should get beside the others, where they are used by weight.
+    pub weight: f64,
+    /// How far its turn is, where they are used in turn.
+    pub turn: f64,
     /// How long nearly all answers take at most.
     pub answer_ms: f64,
 }
@@ -111,6 +124,8 @@ pub struct Answer {
     pub refused: Vec<(u64, NoSlot)>,
     /// When those who still wait should ask again, unless something ends before.
     pub again: Option<f64>,
+    /// How far each door's turn is now.
+    pub turns: Vec<f64>,
 }
 
 /// The calendars of one model's deployments, and whose turn it is.
@@ -120,9 +135,7 @@ pub struct Book {
     /// written into that one is lost.
     epoch: u64,
     calendars: BTreeMap<String, Calendar>,
-    /// How much each tenant was served, for its weight, and where one starts that was idle.
-    turns: BTreeMap<String, f64>,
-    turn: f64,
+    times: Times,
 }
 
 /// A deployment that could take a call.
@@ -130,8 +143,17 @@ pub struct Book {
 struct Offer {
     door: usize,
     at: f64,
-    score: f64,
     load: f64,
+}
+
+/// What changes about the doors in the course of an exchange.
+struct Doors<'a> {
+    all: &'a [Door],
+    rooms: Vec<u32>,
+    /// Somebody waits for it: whoever comes later must not delay that, but may use the others.
+    claimed: Vec<bool>,
+    turns: Vec<f64>,
+    strategy: Strategy,
 }
 
 impl Book {
@@ -153,52 +175,45 @@ impl Book {
     /// Writes down how calls ended, then gives slots to those who ask, in the order of service: who
     /// was rejected first, then those for whose answer somebody waits, then the tenants by turns,
     /// each in the order of its asks.
-    pub fn exchange(&mut self, events: &[Event], asks: &[Ask], doors: &[Door], now: f64) -> Answer {
-        for door in doors {
-            self.open(door, now);
-        }
-        for event in events {
-            self.settle(event);
-        }
+    pub fn exchange(
+        &mut self,
+        events: &[Event],
+        asks: &[Ask],
+        doors: &[Door],
+        strategy: Strategy,
+        now: f64,
+    ) -> Answer {
+        doors.iter().for_each(|door| self.open(door, now));
+        events.iter().for_each(|event| self.settle(event));
         let mut answer = Answer::default();
-        let mut rooms: Vec<u32> = doors.iter().map(|door| door.room).collect();
-        let mut claimed = vec![false; doors.len()];
-        let mut line = Line::new(asks);
-        while let Some(ask) = line.next(&self.turns, self.turn) {
-            if let Some(why) = self.hopeless(ask, doors, now) {
+        let mut doors = Doors::new(doors, strategy);
+        let mut line = Line::new(asks, &mut self.times);
+        while let Some(ask) = line.next(&self.times) {
+            if let Some(why) = self.hopeless(ask, doors.all, now) {
                 answer.refused.push((ask.id, why));
                 continue;
             }
-            let open = |door: usize| {
-                let has_room = rooms.get(door).is_some_and(|room| *room > 0);
-                has_room && !claimed.get(door).copied().unwrap_or(true)
-            };
-            let Some(offer) = self.best(ask, doors, open, now) else {
-                if !(0..doors.len()).any(open) {
+            let Some(offer) = self.best(ask, &doors, now) else {
+                if doors.are_taken() {
                     break;
                 }
                 continue;
             };
             let horizon = if ask.urgent { HORIZON_URGENT_MS } else { HORIZON_MS };
             if offer.at > now + horizon {
-                // Whoever comes later must not delay it, but may use the others.
-                if let Some(claimed) = claimed.get_mut(offer.door) {
-                    *claimed = true;
-                }
+                doors.claim(offer.door);
                 let again = (offer.at - horizon).max(now + AGAIN_MS_MIN);
                 answer.again = Some(answer.again.map_or(again, |old| old.min(again)));
                 continue;
             }
-            if let Some(grant) = self.grant(ask, doors, offer) {
-                if let Some(room) = rooms.get_mut(offer.door) {
-                    *room -= 1;
-                }
+            if let Some(grant) = self.grant(ask, doors.all, offer) {
+                doors.enter(offer.door);
                 answer.grants.push(grant);
             }
         }
-        self.refuse_the_rest(&mut line, doors, now, &mut answer);
-        let turn = self.turn;
-        self.turns.retain(|_, clock| *clock > turn);
+        self.refuse_the_rest(&mut line, doors.all, now, &mut answer);
+        self.times.keep(|tenant| asks.iter().any(|ask| &*ask.tenant == tenant));
+        answer.turns = doors.turns;
         answer
     }
 
@@ -211,6 +226,7 @@ impl Book {
         ask: &Ask,
         ahead: &[Ask],
         doors: &[Door],
+        strategy: Strategy,
         now: f64,
     ) -> Result<(usize, f64), NoSlot> {
         let mut book = self.clone();
@@ -220,7 +236,8 @@ impl Book {
         if let Some(why @ (NoSlot::TooLarge | NoSlot::Shut)) = book.hopeless(ask, doors, now) {
             return Err(why);
         }
-        let best = book.best(ask, doors, |_| true, now).ok_or(NoSlot::Shut)?;
+        let roomy = Doors { rooms: vec![1; doors.len()], ..Doors::new(doors, strategy) };
+        let best = book.best(ask, &roomy, now).ok_or(NoSlot::Shut)?;
         let first = ahead.iter().filter(|other| !ask.urgent || other.urgent);
         let mut supply = 0.0;
         for door in doors.iter().filter(|door| !door.shut) {
@@ -286,41 +303,30 @@ impl Book {
         let booking = calendar.reserve(&ask.size, offer.at);
         // Whoever was rejected has paid for its turn, and somebody who waits goes before turns.
         if !ask.urgent && !ask.returned {
-            let clock = self.turns.get(&*ask.tenant).copied().unwrap_or(self.turn).max(self.turn);
-            self.turn = clock;
-            let weight = if ask.weight.is_finite() { ask.weight.max(WEIGHT_MIN) } else { 1.0 };
-            let clock = clock + (ask.size.input + ask.size.output_max) / weight;
-            self.turns.insert(ask.tenant.to_string(), clock);
+            self.times.reach(self.times.of(&ask.tenant));
+            self.times.charge(&ask.tenant, ask.size.input + ask.size.output_max, ask.weight);
         }
         Some(Grant { ask: ask.id, door: offer.door, booking })
     }
 
-    /// The offer with the best score among these doors.
-    fn best(
-        &mut self,
-        ask: &Ask,
-        doors: &[Door],
-        open: impl Fn(usize) -> bool,
-        now: f64,
-    ) -> Option<Offer> {
-        let mut best: Option<Offer> = None;
-        for (index, door) in doors.iter().enumerate() {
-            if door.shut || !open(index) {
+    /// The offer that is preferred among those about as early as the first.
+    fn best(&mut self, ask: &Ask, doors: &Doors<'_>, now: f64) -> Option<Offer> {
+        let mut offers = Vec::new();
+        for (index, door) in doors.all.iter().enumerate() {
+            if door.shut || !doors.is_open(index) {
                 continue;
             }
             let Some(calendar) = self.calendars.get_mut(&*door.address) else { continue };
             let Earliest::At(at) = calendar.earliest(&ask.size, ask.urgent, now) else { continue };
-            if ask.deadline.is_some_and(|deadline| at + door.answer_ms > deadline) {
-                continue;
-            }
-            let handicap = if ask.urgent { door.handicap_urgent_ms } else { door.handicap_ms };
-            let load = calendar.utilisation(now);
-            let offer = Offer { door: index, at, score: at + handicap, load };
-            if best.is_none_or(|best| offer.is_better_than(&best)) {
-                best = Some(offer);
+            if ask.deadline.is_none_or(|deadline| at + door.answer_ms <= deadline) {
+                offers.push(Offer { door: index, at, load: calendar.utilisation(now) });
             }
         }
-        best
+        let first = offers.iter().map(|offer| offer.at).min_by(f64::total_cmp)?;
+        let grace = if ask.urgent { GRACE_URGENT_MS } else { GRACE_MS };
+        offers.retain(|offer| offer.at <= first + grace);
+        let chosen = doors.choose(ask, &offers)?;
+        offers.into_iter().find(|offer| offer.door == chosen)
     }
 
     /// Why it can get no slot at any door, however long it waits.
@@ -364,12 +370,73 @@ impl Book {
     }
 }
 
-impl Offer {
-    fn is_better_than(&self, other: &Self) -> bool {
-        if (self.score - other.score).abs() > SAME_MS {
-            return self.score < other.score;
+impl<'a> Doors<'a> {
+    fn new(all: &'a [Door], strategy: Strategy) -> Self {
+        Self {
+            all,
+            rooms: all.iter().map(|door| door.room).collect(),
+            claimed: vec![false; all.len()],
+            turns: all.iter().map(|door| door.turn).collect(),
+            strategy,
         }
-        self.load < other.load
+    }
+
+    fn is_open(&self, door: usize) -> bool {
+        let has_room = self.rooms.get(door).is_some_and(|room| *room > 0);
+        has_room && !self.claimed.get(door).copied().unwrap_or(true)
+    }
+
+    fn are_taken(&self) -> bool {
+        !(0..self.all.len()).any(|door| self.is_open(door))
+    }
+
+    fn claim(&mut self, door: usize) {
+        if let Some(claimed) = self.claimed.get_mut(door) {
+            *claimed = true;
+        }
+    }
+
+    fn enter(&mut self, door: usize) {
+        if let Some(room) = self.rooms.get_mut(door) {
+            *room -= 1;
+        }
+        let candidates: Vec<_> =
+            (0..self.all.len()).filter_map(|door| self.candidate(door, 0.0, None)).collect();
+        let next = turn(self.strategy, &candidates, door);
+        if let Some(turn) = self.turns.get_mut(door) {
+            *turn = next;
+        }
+    }
+
+    fn choose(&self, ask: &Ask, offers: &[Offer]) -> Option<usize> {
+        if let [only] = offers {
+            return Some(only.door);
+        }
+        let candidate = |offer: &Offer| self.candidate(offer.door, offer.load, Some(&ask.size));
+        let candidates: Vec<_> = offers.iter().filter_map(candidate).collect();
+        match pick_by(self.strategy, &candidates) {
+            Choice::Now(door) => Some(door),
+            _ => None,
+        }
+    }
+
+    fn candidate(&self, index: usize, load: f64, size: Option<&Size>) -> Option<Candidate> {
+        let door = self.all.get(index)?;
+        let given = door.room.saturating_sub(*self.rooms.get(index)?);
+        let price = |(input, output): (f64, f64)| {
+            size.map(|size| size.input_real * input + size.output_max * output)
+        };
+        Some(Candidate {
+            provisioned: door.provisioned,
+            load,
+            in_flight: door.in_flight + given,
+            price: door.prices.and_then(price),
+            latency: door.latency,
+            health: door.health,
+            weight: door.weight,
+            turn: *self.turns.get(index)?,
+            ..Candidate::new(index, door.tier, Ready::Now)
+        })
     }
 }
 
@@ -380,7 +447,7 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(asks: &'a [Ask]) -> Self {
+    fn new(asks: &'a [Ask], times: &mut Times) -> Self {
         let rank = |ask: &Ask| match (ask.urgent, ask.returned) {
             (true, true) => 0,
             (true, false) => 1,
@@ -393,15 +460,17 @@ impl<'a> Line<'a> {
         for ask in asks.iter().filter(|ask| rank(ask) == 3) {
             tenants.entry(&*ask.tenant).or_default().push_back(ask);
         }
+        tenants.keys().for_each(|tenant| {
+            times.begin(tenant);
+        });
         Self { first: first.into(), tenants }
     }
 
-    fn next(&mut self, turns: &BTreeMap<String, f64>, turn: f64) -> Option<&'a Ask> {
+    fn next(&mut self, times: &Times) -> Option<&'a Ask> {
         if let Some(ask) = self.first.pop_front() {
             return Some(ask);
         }
-        let clock = |tenant: &str| turns.get(tenant).copied().unwrap_or(turn).max(turn);
-        let next = self.tenants.keys().min_by(|a, b| clock(a).total_cmp(&clock(b)));
+        let next = self.tenants.keys().min_by(|a, b| times.of(a).total_cmp(&times.of(b)));
         let next = *next?;
         let line = self.tenants.get_mut(next)?;
         let ask = line.pop_front();

@@ -8,7 +8,7 @@
 mod ring;
 mod learn;
 
-pub use learn::{Heard, Outcome};
+pub(in crate::pool) use learn::{Heard, Outcome};
 
 use ring::Ring;
 use serde::{Deserialize, Serialize};
@@ -281,13 +281,7 @@ impl Calendar {
         };
         let burst = self.burst();
         self.next_tokens = self.next_tokens.max(at - burst) + cost / rate;
-        let spacing = MINUTE_MS / self.limit_requests();
-        let (spacing, burst) = match self.kind {
-            Kind::Unknown | Kind::Window => (spacing / PACE, burst),
-            Kind::Bucket => (spacing / self.trim, burst),
-            Kind::Ptu => (0.0, burst),
-        };
-        self.next_requests = self.next_requests.max(at - burst) + spacing;
+        self.next_requests = self.next_requests.max(at - burst) + self.spacing();
         self.last = self.last.max(at);
         self.note(&booking);
         if self.half_open {
@@ -411,6 +405,16 @@ impl Calendar {
             // Half full is where it is to stay: that absorbs our bias, strangers and bursts.
             Kind::Bucket => limit * self.pace * (1.0 + 0.2 * (self.level - LEVEL_GOAL)),
             Kind::Ptu => limit,
+        }
+    }
+
+    /// How far apart requests are paced.
+    fn spacing(&self) -> f64 {
+        let spacing = MINUTE_MS / self.limit_requests();
+        match self.kind {
+            Kind::Unknown | Kind::Window => spacing / PACE,
+            Kind::Bucket => spacing / self.trim,
+            Kind::Ptu => 0.0,
         }
     }
 

@@ -217,7 +217,7 @@ fn a_provider_without_capacity_is_spared() {
     let outcome =
         Outcome::Throttled { wait_ms: 3_000.0, no_capacity: true, heard: Heard::default() };
     calendar.settle(&booking, 10_000.0, &outcome, 10_000.0);
-    assert_eq!((calendar.trim, calendar.blocked(10_000.0)), (0.8, Some(16_000.0)));
+    assert_eq!((calendar.trim, calendar.blocked(10_000.0)), (0.8, Some(13_000.0)));
     calendar.settle(&booking, 10_000.0, &outcome, 10_001.0);
     assert_eq!(calendar.trim, 0.8, "rejections close together are one");
 }

@@ -166,7 +166,6 @@ impl Health {
         self.speed.peak(now)
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "hedging and deadlines will ask"))]
     /// The time within which 95 of 100 answers come, once there were enough.
     pub(super) fn latency_p95(&self) -> Option<Duration> {
         self.speed.p95.map(Duration::from_secs_f64)

@@ -4,6 +4,7 @@
 //! itself, because that crate repeats failed calls, drops headers, loses the status of bodies that
 //! it cannot read, and writes such bodies to the log. It must know nothing of quotas.
 
+use super::calendar::Heard;
 use super::classify::{self, classify, shorten};
 use super::config::{DeploymentConfig, PoolError, Provider};
 use super::headers::{self, Limits, Standing};
@@ -56,13 +57,26 @@ pub(super) struct Answered {
     /// The limits that it named.
     pub(super) limits: Limits,
     /// What else it said of the limiter.
-    #[allow(dead_code, reason = "the limiter's model learns from it in a later change")]
     pub(super) standing: Standing,
     /// Its body, or what went wrong.
     pub(super) result: Result<Value, CallError>,
 }
 
 impl Answered {
+    /// What a calendar learns from it.
+    pub(super) fn heard(&self) -> Heard {
+        let number = |count: Option<u64>| count.map(|count| count as f64);
+        let (limits, standing) = (&self.limits, &self.standing);
+        Heard {
+            tokens_limit: number(limits.tokens),
+            requests_limit: number(limits.requests),
+            tokens_left: number(standing.tokens_left),
+            requests_left: number(standing.requests_left),
+            renews: standing.renews,
+            exact: standing.utilisation.is_some(),
+        }
+    }
+
     /// What became of a call whose response said nothing of limits.
     pub(super) fn unheard(result: Result<Value, CallError>) -> Self {
         Self { limits: Limits::default(), standing: Standing::default(), result }

@@ -57,7 +57,8 @@ pub enum Outcome {
     },
     /// The provider had no room.
     Throttled {
-        /// For how long it wants nothing, in milliseconds.
+        /// For how long it wants nothing, in milliseconds: twice what it says where it is
+        /// capacity that is short.
         wait_ms: f64,
         /// Whether it is the provider that has too little, rather than the quota.
         no_capacity: bool,
@@ -128,9 +129,7 @@ impl Calendar {
         self.tokens.take(booking.at, booking.cost);
         if with_request {
             self.requests.take(booking.at, 1.0);
-            if self.kind == Kind::Bucket {
-                self.next_requests -= MINUTE_MS / self.limit_requests() / self.trim;
-            }
+            self.next_requests -= self.spacing();
         }
         if self.kind == Kind::Ptu {
             self.used = (self.used - self.full(&booking.size)).max(0.0);
@@ -254,9 +253,7 @@ impl Calendar {
             }
         }
         self.refund(booking, false);
-        let factor = if no_capacity { 2.0 } else { 1.0 };
-        let wait_ms = (wait_ms * factor).min(BLOCK_MS_MAX);
-        self.blocked_until = self.blocked_until.max(now + wait_ms);
+        self.blocked_until = self.blocked_until.max(now + wait_ms.min(BLOCK_MS_MAX));
         self.rejected_at = now;
         self.half_open = matches!(self.kind, Kind::Unknown | Kind::Window);
         self.probe_until = None;
