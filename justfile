@@ -19,3 +19,7 @@ chaos:
     ./tests/run 'kill::' --nocapture
     ./tests/run 'fleet::' --nocapture
     ./tests/run 'broker_dies::' --nocapture
+
+# The pool against models of the providers' limiters at ten times the scale: docs/pool.md.
+scenarios:
+    cargo test --release -p worker --lib scenario -- --include-ignored --nocapture

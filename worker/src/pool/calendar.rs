@@ -31,7 +31,7 @@ const LEVEL_KEPT: f64 = 0.2;
 /// The part of a bucket that is kept for those who wait for an answer.
 const LEVEL_GOAL: f64 = 0.5;
 /// What provisioned throughput is taken to let through at once, in time at its rate.
-const CEILING_MS: f64 = 10_000.0;
+const CEILING_MS: f64 = 9_000.0;
 /// A rejection within this time makes bursts smaller.
 const CALM_MS: f64 = 60_000.0;
 /// The part of its room that an answer is taken to need before one has been seen.
@@ -127,6 +127,8 @@ pub struct Calendar {
     used: f64,
     used_at: f64,
     ceiling_ms: f64,
+    /// What it may come back to soon: just below what was rejected last.
+    ceiling_known_ms: f64,
     /// The part of a bucket that is left, as responses say.
     level: f64,
     /// What the provider counts for what we count: our bias, and what strangers use.
@@ -173,6 +175,7 @@ impl Calendar {
             used: 0.0,
             used_at: now,
             ceiling_ms: CEILING_MS,
+            ceiling_known_ms: CEILING_MS,
             level: 1.0,
             ratio: 1.0,
             trim: 1.0,
@@ -393,7 +396,8 @@ impl Calendar {
 
     /// What a window may hold, in our tokens.
     fn window_limit(&self) -> f64 {
-        let strangers = (0.2 * (self.ratio - 1.03)).clamp(0.0, 0.03);
+        // The further we are off, the more differs from call to call.
+        let strangers = (0.2 * (self.ratio - 1.03)).max(0.1 * (1.0 - self.ratio)).clamp(0.0, 0.03);
         self.limit_tokens() * self.trim * (1.0 - WINDOW_MARGIN - strangers) / self.ratio
     }
 

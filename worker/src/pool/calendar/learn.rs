@@ -1,6 +1,6 @@
 //! What a calendar learns from how calls end, and what it says of itself.
 
-use super::{Booking, CEILING_MS, Calendar, Kind, MINUTE_MS, TEN_SECONDS_MS};
+use super::{Booking, Calendar, Kind, MINUTE_MS, TEN_SECONDS_MS};
 
 /// The longest that a rejection is believed to mean.
 const BLOCK_MS_MAX: f64 = 15_000.0;
@@ -246,7 +246,8 @@ impl Calendar {
             if self.kind == Kind::Ptu && !no_capacity {
                 let drains = self.limit_tokens() / MINUTE_MS;
                 let held = (self.used_now(now) - self.full(&booking.size)) / drains;
-                self.ceiling_ms = self.ceiling_ms.min(held.max(1_000.0)) * 0.93;
+                let met = self.ceiling_ms.min(held.max(1_000.0));
+                (self.ceiling_ms, self.ceiling_known_ms) = (met * 0.93, met * 0.97);
             } else {
                 let (factor, least) = if no_capacity { (0.8, 0.1) } else { (0.99, 0.7) };
                 self.trim = self.trim.min(f64::max(self.trim * factor, least));
@@ -282,7 +283,9 @@ impl Calendar {
     fn raise(&mut self, now: f64) {
         let calm = now - self.rejected_at.max(self.raised_at);
         if self.kind == Kind::Ptu && calm > CEILING_RAISE_MS {
-            self.ceiling_ms = (self.ceiling_ms * 1.0025).min(CEILING_MS.max(MINUTE_MS));
+            let is_known = self.ceiling_ms < self.ceiling_known_ms;
+            let factor = if is_known { 1.0025 } else { 1.0003 };
+            self.ceiling_ms = (self.ceiling_ms * factor).min(MINUTE_MS);
             self.raised_at = now;
         }
         if calm > RAISE_MS || (self.kind == Kind::Ptu && calm > CEILING_RAISE_MS) {
