@@ -21,6 +21,8 @@ mod lane;
 mod transport;
 mod slot;
 #[cfg(test)]
+mod overhead_tests;
+#[cfg(test)]
 mod scenario_tests;
 #[cfg(test)]
 mod tests;

@@ -433,7 +433,12 @@ impl Calendar {
             Kind::Bucket => (self.level - LEVEL_GOAL).max(0.0),
             Kind::Ptu => 0.0,
         };
-        BURST_MS + BURST_IDLE_MS * room
+        // What leaves a window at once is not sent at once again, or it would be so for ever.
+        let least = match self.kind {
+            Kind::Unknown | Kind::Window => BURST_MS / 4.0,
+            Kind::Bucket | Kind::Ptu => BURST_MS,
+        };
+        least + BURST_IDLE_MS * room
     }
 
     fn used_now(&self, now: f64) -> f64 {

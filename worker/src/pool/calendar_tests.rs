@@ -167,7 +167,7 @@ fn the_first_responses_tell_the_kind() {
 fn three_failures_open_the_breaker_and_one_probe_closes_it() {
     let mut calendar = Calendar::new(terms(Kind::Window), 0.0);
     let one = size(50.0, 50.0);
-    let bookings = fill(&mut calendar, &one, 0.0, 10.0);
+    let bookings = fill(&mut calendar, &one, 0.0, 100.0);
     // Those that were under way fail together: that is one opening.
     for booking in &bookings {
         calendar.settle(booking, 0.0, &failed(), 100.0);

@@ -253,11 +253,29 @@ impl Calendar {
                 self.trim = self.trim.min(f64::max(self.trim * factor, least));
             }
         }
+        if !no_capacity {
+            self.was_full(booking);
+        }
         self.refund(booking, false);
         self.blocked_until = self.blocked_until.max(now + wait_ms.min(BLOCK_MS_MAX));
         self.rejected_at = now;
         self.half_open = matches!(self.kind, Kind::Unknown | Kind::Window);
         self.probe_until = None;
+    }
+
+    /// A window that was full though we thought there was room counts more than we do: strangers
+    /// have come, or its limit has fallen.
+    fn was_full(&mut self, booking: &Booking) {
+        let limit = self.limit_tokens();
+        let has_requests = self.requests.sum() < 0.9 * self.at_once();
+        if matches!(self.kind, Kind::Unknown | Kind::Window)
+            && self.share >= 1.0
+            && has_requests
+            && booking.expected > RATIO_FROM * limit
+        {
+            let ratio = (limit / booking.expected).clamp(0.5, 3.0);
+            self.ratio += 0.5 * (ratio - self.ratio).max(0.0);
+        }
     }
 
     fn failed(&mut self, booking: &Booking, took_ms: f64, jitter: f64, now: f64) {
