@@ -6,11 +6,18 @@
 //! book lies: in the worker, or where all workers find it. It must know nothing of the clock, the
 //! network or chance.
 
-use super::calendar::{Booking, Calendar, Earliest, Outcome, Size, Terms};
+mod doors;
+mod line;
+
+pub(in crate::pool) use doors::Door;
+
+use super::calendar::{Booking, Calendar, Earliest, Outcome, Size};
 use super::order::Times;
-use super::pick::{Candidate, Choice, Ready, Strategy, pick_by, turn};
+use super::pick::Strategy;
+use doors::{Doors, Offer};
+use line::Line;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How far ahead slots are given, and to those for whose answer somebody waits.
@@ -22,37 +29,6 @@ const GRACE_MS: f64 = 1_000.0;
 const GRACE_URGENT_MS: f64 = 20.0;
 /// It makes no sense to ask again sooner.
 const AGAIN_MS_MIN: f64 = 2.0;
-
-/// A deployment as a worker knows it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Door {
-    /// The same for all who use the same deployment, whatever they call it.
-    pub address: Arc<str>,
-    /// What is configured of its quota.
-    pub terms: Terms,
-    /// How many more calls this worker may have there at the same time.
-    pub room: u32,
-    /// How many it has.
-    pub in_flight: u32,
-    /// Whether this worker sends nothing there for now.
-    pub shut: bool,
-    /// Lower tiers go first.
-    pub tier: u32,
-    /// Whether its quota is paid for whether it is used or not.
-    pub provisioned: bool,
-    /// What a token of input and one of output cost.
-    pub prices: Option<(f64, f64)>,
-    /// How long it took lately, failures included, in seconds.
-    pub latency: Option<f64>,
-    /// From 0, which is broken, to 1.
-    pub health: f64,
-    /// How much it should get beside the others, where they are used by weight.
-    pub weight: f64,
-    /// How far its turn is, where they are used in turn.
-    pub turn: f64,
-    /// How long nearly all answers take at most.
-    pub answer_ms: f64,
-}
 
 /// Somebody who waits for a slot.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,24 +114,6 @@ pub struct Book {
     times: Times,
 }
 
-/// A deployment that could take a call.
-#[derive(Clone, Copy, Debug)]
-struct Offer {
-    door: usize,
-    at: f64,
-    load: f64,
-}
-
-/// What changes about the doors in the course of an exchange.
-struct Doors<'a> {
-    all: &'a [Door],
-    rooms: Vec<u32>,
-    /// Somebody waits for it: whoever comes later must not delay that, but may use the others.
-    claimed: Vec<bool>,
-    turns: Vec<f64>,
-    strategy: Strategy,
-}
-
 impl Book {
     /// An empty book.
     pub fn new(epoch: u64) -> Self {
@@ -236,7 +194,9 @@ impl Book {
         if let Some(why @ (NoSlot::TooLarge | NoSlot::Shut)) = book.hopeless(ask, doors, now) {
             return Err(why);
         }
-        let roomy = Doors { rooms: vec![1; doors.len()], ..Doors::new(doors, strategy) };
+        // Whoever is full now will not be by then.
+        let mut roomy = Doors::new(doors, strategy);
+        roomy.rooms = vec![1; doors.len()];
         let best = book.best(ask, &roomy, now).ok_or(NoSlot::Shut)?;
         let first = ahead.iter().filter(|other| !ask.urgent || other.urgent);
         let mut supply = 0.0;
@@ -367,123 +327,6 @@ impl Book {
                 answer.refused.push((ask.id, why));
             }
         }
-    }
-}
-
-impl<'a> Doors<'a> {
-    fn new(all: &'a [Door], strategy: Strategy) -> Self {
-        Self {
-            all,
-            rooms: all.iter().map(|door| door.room).collect(),
-            claimed: vec![false; all.len()],
-            turns: all.iter().map(|door| door.turn).collect(),
-            strategy,
-        }
-    }
-
-    fn is_open(&self, door: usize) -> bool {
-        let has_room = self.rooms.get(door).is_some_and(|room| *room > 0);
-        has_room && !self.claimed.get(door).copied().unwrap_or(true)
-    }
-
-    fn are_taken(&self) -> bool {
-        !(0..self.all.len()).any(|door| self.is_open(door))
-    }
-
-    fn claim(&mut self, door: usize) {
-        if let Some(claimed) = self.claimed.get_mut(door) {
-            *claimed = true;
-        }
-    }
-
-    fn enter(&mut self, door: usize) {
-        if let Some(room) = self.rooms.get_mut(door) {
-            *room -= 1;
-        }
-        let candidates: Vec<_> =
-            (0..self.all.len()).filter_map(|door| self.candidate(door, 0.0, None)).collect();
-        let next = turn(self.strategy, &candidates, door);
-        if let Some(turn) = self.turns.get_mut(door) {
-            *turn = next;
-        }
-    }
-
-    fn choose(&self, ask: &Ask, offers: &[Offer]) -> Option<usize> {
-        if let [only] = offers {
-            return Some(only.door);
-        }
-        let candidate = |offer: &Offer| self.candidate(offer.door, offer.load, Some(&ask.size));
-        let candidates: Vec<_> = offers.iter().filter_map(candidate).collect();
-        match pick_by(self.strategy, &candidates) {
-            Choice::Now(door) => Some(door),
-            _ => None,
-        }
-    }
-
-    fn candidate(&self, index: usize, load: f64, size: Option<&Size>) -> Option<Candidate> {
-        let door = self.all.get(index)?;
-        let given = door.room.saturating_sub(*self.rooms.get(index)?);
-        let price = |(input, output): (f64, f64)| {
-            size.map(|size| size.input_real * input + size.output_max * output)
-        };
-        Some(Candidate {
-            provisioned: door.provisioned,
-            load,
-            in_flight: door.in_flight + given,
-            price: door.prices.and_then(price),
-            latency: door.latency,
-            health: door.health,
-            weight: door.weight,
-            turn: *self.turns.get(index)?,
-            ..Candidate::new(index, door.tier, Ready::Now)
-        })
-    }
-}
-
-/// Who asks, in the order of service.
-struct Line<'a> {
-    first: VecDeque<&'a Ask>,
-    tenants: BTreeMap<&'a str, VecDeque<&'a Ask>>,
-}
-
-impl<'a> Line<'a> {
-    fn new(asks: &'a [Ask], times: &mut Times) -> Self {
-        let rank = |ask: &Ask| match (ask.urgent, ask.returned) {
-            (true, true) => 0,
-            (true, false) => 1,
-            (false, true) => 2,
-            (false, false) => 3,
-        };
-        let mut first: Vec<&Ask> = asks.iter().filter(|ask| rank(ask) < 3).collect();
-        first.sort_by_key(|ask| rank(ask));
-        let mut tenants: BTreeMap<&str, VecDeque<&Ask>> = BTreeMap::new();
-        for ask in asks.iter().filter(|ask| rank(ask) == 3) {
-            tenants.entry(&*ask.tenant).or_default().push_back(ask);
-        }
-        tenants.keys().for_each(|tenant| {
-            times.begin(tenant);
-        });
-        Self { first: first.into(), tenants }
-    }
-
-    fn next(&mut self, times: &Times) -> Option<&'a Ask> {
-        if let Some(ask) = self.first.pop_front() {
-            return Some(ask);
-        }
-        let next = self.tenants.keys().min_by(|a, b| times.of(a).total_cmp(&times.of(b)));
-        let next = *next?;
-        let line = self.tenants.get_mut(next)?;
-        let ask = line.pop_front();
-        if line.is_empty() {
-            self.tenants.remove(next);
-        }
-        ask
-    }
-
-    fn rest(&mut self) -> impl Iterator<Item = &'a Ask> {
-        let first = std::mem::take(&mut self.first);
-        let tenants = std::mem::take(&mut self.tenants);
-        first.into_iter().chain(tenants.into_values().flatten())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who gets which slot, on made-up time.
 
-use super::super::calendar::{Heard, Kind};
+use super::super::calendar::{Heard, Kind, Terms};
 use super::*;
 
 fn door(address: &str, kind: Kind, tokens_per_minute: f64) -> Door {

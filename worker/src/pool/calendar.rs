@@ -5,10 +5,14 @@
 //! nothing of the clock (times are milliseconds of any clock that its users agree on), of the
 //! network, of chance, or of who waits. docs/pool.md says what it rests on.
 
+mod terms;
 mod ring;
 mod learn;
 
 pub(in crate::pool) use learn::{Heard, Outcome};
+
+pub use terms::Kind;
+pub(in crate::pool) use terms::{Size, Terms};
 
 use ring::Ring;
 use serde::{Deserialize, Serialize};
@@ -36,44 +40,6 @@ const CEILING_MS: f64 = 9_000.0;
 const CALM_MS: f64 = 60_000.0;
 /// The part of its room that an answer is taken to need before one has been seen.
 const OUTPUT_GUESS: f64 = 0.5;
-
-/// How a provider enforces its quota.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
-    /// Not known yet: treated like a window, which is the strictest, until responses tell.
-    #[default]
-    Unknown,
-    /// Exact sliding logs: 60 s of tokens, with the room for the answer, and 10 s of requests.
-    Window,
-    /// Levels that refill all the time up to a minute's quota: answers are charged when they end.
-    Bucket,
-    /// Provisioned throughput: utilisation that drains all the time, corrected when answers end.
-    Ptu,
-}
-
-/// What is configured of a deployment's quota.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Terms {
-    /// How it is enforced.
-    pub kind: Kind,
-    /// Tokens a minute; of provisioned throughput, input-token equivalents.
-    pub tokens_per_minute: f64,
-    /// Requests a minute.
-    pub requests_per_minute: f64,
-    /// How many input tokens one output token weighs on provisioned throughput.
-    pub output_weight: f64,
-}
-
-/// What decides the admission of a call, in tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Size {
-    /// What providers count of the question at admission: characters / 4.
-    pub input: f64,
-    /// What the question really has: provisioned throughput and prices go by it.
-    pub input_real: f64,
-    /// The most that the answer may have.
-    pub output_max: f64,
-}
 
 /// A call written down in a calendar. Whoever holds it settles it once, or loses it: then it stays
 /// charged.

@@ -5,6 +5,10 @@
 //! one worker's side of it. It must know nothing of the network or the clock: every question
 //! carries its time.
 
+mod refusal;
+
+pub use refusal::AcquireError;
+
 use super::Need;
 use super::book::{Ask, Book, Door, Event, Grant as Slot, NoSlot};
 use super::calendar::{Booking, Calendar, Outcome, Size};
@@ -27,47 +31,6 @@ const REAL_START: f64 = 1.6;
 const REAL_WEIGHT: f64 = 0.1;
 /// Of more schemas nothing is learned.
 const SCHEMAS_MAX: usize = 1_000;
-
-/// Why a call gets no slot.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AcquireError {
-    /// No deployment serves the model.
-    #[error("no deployment serves the model {model:?}")]
-    NoDeployment {
-        /// The model.
-        model: String,
-    },
-    /// The call is larger than a whole minute's quota of every deployment: it never starts.
-    #[error("the call counts {tokens} tokens; no deployment takes more than {tokens_max}")]
-    TooLong {
-        /// What it counts as at admission.
-        tokens: u64,
-        /// The largest minute's quota.
-        tokens_max: u64,
-    },
-    /// Every deployment of the model refuses calls for now (401, 403, 404).
-    #[error("every deployment refuses calls: {message}")]
-    Denied {
-        /// What the first of them said.
-        message: String,
-    },
-    /// It cannot start within the wait that makes sense.
-    #[error("{deployment} has no room for another {} s", wait.as_secs())]
-    Later {
-        /// The deployment that would take it first.
-        deployment: String,
-        /// How long until then.
-        wait: Duration,
-    },
-    /// No answer could come before the deadline, so nothing was sent.
-    #[error("{deployment} could take the call in {} s, too late for an answer", wait.as_secs())]
-    TooLate {
-        /// The deployment that would take it first.
-        deployment: String,
-        /// How long until then.
-        wait: Duration,
-    },
-}
 
 /// A place at a deployment.
 #[derive(Clone, Debug)]
