@@ -80,6 +80,7 @@ async fn say(
     part: &mut Part,
 ) -> Result<Answer, Verdict> {
     let asked = ask(worker, claim, &question).await?;
+    learn(worker, claim, &question, &asked);
     let fault = match note(part, &asked) {
         Ok(answer) => return Ok(answer),
         Err(fault) => fault,
@@ -87,10 +88,23 @@ async fn say(
     if !matches!(fault, ReplyFault::Truncated { .. }) {
         return Err(rejected(&fault));
     }
-    question.request.tokens_output_max = question.request.tokens_output_max.saturating_mul(2);
+    // What was learned was too little: then there is all the room that a first answer may have.
+    let double = question.request.tokens_output_max.saturating_mul(2);
+    question.request.tokens_output_max = double.max(worker.settings.tokens_output_max);
     question.label.push_str(", with more room");
     let asked = ask(worker, claim, &question).await?;
+    learn(worker, claim, &question, &asked);
     note(part, &asked).map_err(|fault| rejected(&fault))
+}
+
+/// What the provider counted says how large the next ones will be.
+fn learn(worker: &Worker, claim: &Claim, question: &Question, asked: &Asked) {
+    if asked.replayed {
+        return;
+    }
+    let was_cut = matches!(asked.reply.answer(), Err(ReplyFault::Truncated { .. }));
+    let length = question.request.length();
+    worker.learned.learn(&claim.schema, length, asked.reply.tokens(), was_cut);
 }
 
 fn note(part: &mut Part, asked: &Asked) -> Result<Answer, ReplyFault> {

@@ -7,7 +7,7 @@ use crate::{
         limits::Limits,
         reader::{Engine, TextReader},
     },
-    worker::{Settings, Worker},
+    worker::{Learned, Settings, Worker},
 };
 use anyhow::Context;
 use shared::{
@@ -50,6 +50,7 @@ pub fn build(
         pool,
         quota,
         text: Arc::new(text),
+        learned: Learned::default(),
         settings: Arc::new(settings(config)),
         draining,
     })

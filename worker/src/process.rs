@@ -107,7 +107,9 @@ fn requests(
     let shape = if is_part { strict::relax(&shape) } else { shape };
     let output = settings.tokens_output_max;
     let request = |part: Vec<budget::Piece<'_>>| {
-        prompt::request(schema, &shape, model, &part, total, is_part, output)
+        let request = prompt::request(schema, &shape, model, &part, total, is_part, output);
+        let tokens_output_max = worker.learned.room(&schema.reference, request.length(), output);
+        Request { tokens_output_max, ..request }
     };
     Ok(parts.into_iter().map(request).collect())
 }
