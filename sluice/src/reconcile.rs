@@ -4,7 +4,7 @@
 use crate::end::End;
 use clap::Args;
 use shared::{
-    blob::{BlobKey, Blobs, Listed},
+    blob::{BlobKey, Blobs, Listed, STALE},
     clock,
     config::Config,
     document::{Document, DocumentId, DocumentState, FailureCode},
@@ -20,9 +20,6 @@ const PAGE: u32 = 200;
 
 /// Objects younger than this may belong to an upload that is not accepted yet.
 const YOUNG: Duration = Duration::from_secs(3600);
-
-/// An upload that began longer ago than this does not go on.
-const STALE: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Debug, Args)]
 pub(crate) struct Reconcile {
