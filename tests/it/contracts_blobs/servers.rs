@@ -76,6 +76,17 @@ pub(crate) async fn objects(endpoint: &str, bucket: &str) -> Vec<String> {
     contents.into_iter().filter_map(|object| object.key).collect()
 }
 
+/// Removes an object, behind the program's back.
+pub(crate) async fn remove(endpoint: &str, bucket: &str, key: &str) {
+    client(endpoint).delete_object().bucket(bucket).key(key).send().await.unwrap();
+}
+
+/// The bytes of an object.
+pub(crate) async fn bytes(endpoint: &str, bucket: &str, key: &str) -> Vec<u8> {
+    let object = client(endpoint).get_object().bucket(bucket).key(key).send().await.unwrap();
+    object.body.collect().await.unwrap().to_vec()
+}
+
 fn place(bucket: &str, endpoint: String) -> config::S3 {
     config::S3 {
         bucket: bucket.to_owned(),
