@@ -4,7 +4,8 @@
 -- uploader: accepts, shows, changes when somebody asks, and relays rings and events.
 GRANT SELECT, INSERT, UPDATE ON documents TO sluice_uploader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON outbox, events, idempotency TO sluice_uploader;
-GRANT SELECT, UPDATE ON questions, calls TO sluice_uploader;
+GRANT SELECT, UPDATE, DELETE ON questions TO sluice_uploader;
+GRANT SELECT, UPDATE ON calls TO sluice_uploader;
 GRANT SELECT, INSERT ON schemas TO sluice_uploader;
 GRANT SELECT ON workers TO sluice_uploader;
 

@@ -123,7 +123,8 @@ async fn schemas(services: &Services, report: &mut Report) -> Result<(), End> {
 /// Looks at every document of which there are objects, and says how many those are.
 async fn objects(asked: &Reconcile, services: &Services, report: &mut Report) -> Result<u64, End> {
     let (mut after, mut count): (Option<String>, u64) = (None, 0);
-    let old = clock::now().checked_sub(Duration::from_secs(asked.older_than_seconds)).unwrap_or_default();
+    let old =
+        clock::now().checked_sub(Duration::from_secs(asked.older_than_seconds)).unwrap_or_default();
     let mut seen: Option<DocumentId> = None;
     loop {
         let listed = page(&services.blobs, "documents", after.as_deref()).await?;

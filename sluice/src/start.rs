@@ -44,7 +44,8 @@ pub(crate) async fn prepare(config: &Config, services: &Services) -> Result<(), 
 
 /// What to do where there are no tables.
 fn tables(error: StoreError, migrates: bool) -> String {
-    let hint = if migrates || !error.is_lasting() { "" } else { " (has `sluice migrate` been run?)" };
+    let hint =
+        if migrates || !error.is_lasting() { "" } else { " (has `sluice migrate` been run?)" };
     format!("{error}{hint}")
 }
 

@@ -36,7 +36,8 @@ async fn users(database: &str, place: &Place) -> [String; 2] {
 async fn redis(place: &Place) -> Option<(OwnRedis, String)> {
     server("SLUICE_TEST_REDIS")?;
     let file = place.folder.path().join("users.acl");
-    std::fs::write(&file, deployed("redis/users.acl").replace("CHANGE-ME", "canary-redis")).unwrap();
+    std::fs::write(&file, deployed("redis/users.acl").replace("CHANGE-ME", "canary-redis"))
+        .unwrap();
     let port = free_port();
     let redis = OwnRedis::start(port, &["--aclfile", file.to_str().unwrap()]).await;
     Some((redis, format!("redis://sluice-worker:canary-redis@127.0.0.1:{port}")))

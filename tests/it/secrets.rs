@@ -174,11 +174,11 @@ async fn wrong(engines: &Engines, place: &Place) {
     let file = place.folder.path().join("sluice.toml").display().to_string();
     for (setting, break_it) in [
         ("SLUICE_DATABASE", (":canary-database@", ":canary-wrong@")),
-        ("SLUICE_DATABASE", ("127.0.0.1", "canary-wrong@127.0.0.1")),
-        ("SLUICE_DATABASE", ("@127.0.0.1:", "@127.0.0.1:canary-")),
+        ("SLUICE_DATABASE", ("@127.0.0.1", "@canary-wrong@127.0.0.1")),
+        ("SLUICE_DATABASE", ("@127.0.0.1:", "@127.0.0.1:x")),
         ("SLUICE_QUEUE", (":canary-queue@", ":canary-wrong@")),
-        ("SLUICE_QUEUE", (":canary-queue@127.0.0.1:", ":canary-queue@127.0.0.1:canary-")),
-        ("SLUICE_QUOTA", ("@127.0.0.1:", "@127.0.0.1:canary-")),
+        ("SLUICE_QUEUE", ("@127.0.0.1:", "@127.0.0.1:x")),
+        ("SLUICE_QUOTA", ("@127.0.0.1:", "@127.0.0.1:x")),
         ("SLUICE_STORAGE", ("s3://", "s3://canary-key:canary-secret@")),
     ] {
         let mut settings = engines.settings.clone();

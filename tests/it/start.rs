@@ -41,10 +41,8 @@ async fn a_service_that_is_away_at_the_start_is_waited_for() {
     said(&place, "the database answers").await;
     said(&place, "the queue does not answer yet").await;
     // Uploads need no queue.
-    until("the uploader answers", async || {
-        place.http.get(place.url("/healthz")).send().await.ok()
-    })
-    .await;
+    until("the uploader answers", async || place.http.get(place.url("/healthz")).send().await.ok())
+        .await;
     let bytes = fixture("documents/invoice-en-classic.pdf");
     let document = place.upload("a.pdf", "invoice", bytes).await;
     rabbit.set(Wire::Pass);
@@ -81,7 +79,9 @@ async fn who_is_refused_does_not_wait() {
     place.settings = settings;
     let storage = format!("s3://there-is-none?endpoint={endpoint}&path_style=true");
     place.settings.push(("SLUICE_STORAGE", storage));
-    place.settings.extend(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| (name, "test".to_owned())));
+    place.settings.extend(
+        ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| (name, "test".to_owned())),
+    );
     let said = ends(&place).await;
     assert!(said.contains("storage: ") && said.contains("there-is-none"), "{said}");
 }
@@ -89,7 +89,8 @@ async fn who_is_refused_does_not_wait() {
 /// A worker ends with 3; what it says.
 async fn ends(place: &Place) -> String {
     let file = place.folder.path().join("sluice.toml").display().to_string();
-    let environment: Vec<_> = place.settings.iter().map(|(name, value)| (*name, &**value)).collect();
+    let environment: Vec<_> =
+        place.settings.iter().map(|(name, value)| (*name, &**value)).collect();
     let (code, _, said) =
         run(&["--config", &file, "worker"], place.folder.path(), &environment).await;
     assert_eq!(code, 3, "{said}");

@@ -100,8 +100,7 @@ async fn redis(certificates: &Path) -> (OwnRedis, u16) {
     (OwnRedis::start(port, arguments.as_flattened()).await, port)
 }
 
-const KEYS: [(&str, &str); 2] =
-    [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
+const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_service_is_trusted_by_its_certificate_alone() {
@@ -149,10 +148,7 @@ async fn refused(scene: &Scene, authority: &str, setting: &str, address: &str) {
     let place = Place::new(vec![fast("sweden")], "").await;
     let file = place.folder.path().join("sluice.toml").display().to_string();
     let authority = scene.authority(authority);
-    let mut environment = vec![
-        (setting, address),
-        ("SSL_CERT_FILE", &authority),
-    ];
+    let mut environment = vec![(setting, address), ("SSL_CERT_FILE", &authority)];
     environment.extend(KEYS);
     // The embedded queue would need the embedded database.
     if setting == "SLUICE_DATABASE" {

@@ -16,7 +16,9 @@ async fn follow(vhost: &Vhost) {
     let queue = json!({ "durable": true, "arguments": {} });
     broker.manage(Method::PUT, &format!("queues/{name}/followers"), queue).await;
     let binding = json!({ "routing_key": "document.#", "arguments": {} });
-    broker.manage(Method::POST, &format!("bindings/{name}/e/sluice.events/q/followers"), binding).await;
+    broker
+        .manage(Method::POST, &format!("bindings/{name}/e/sluice.events/q/followers"), binding)
+        .await;
 }
 
 /// What is in a queue; it stays there.
@@ -24,9 +26,8 @@ async fn messages(vhost: &Vhost, queue: &str) -> Vec<Value> {
     let path = format!("queues/{}/{queue}/get", vhost.name);
     let all = json!({ "count": 50, "ackmode": "ack_requeue_true", "encoding": "auto" });
     let got = vhost.broker.manage(Method::POST, &path, all).await;
-    let payload = |message: &Value| {
-        serde_json::from_str(message["payload"].as_str().unwrap()).unwrap()
-    };
+    let payload =
+        |message: &Value| serde_json::from_str(message["payload"].as_str().unwrap()).unwrap();
     got.as_array().unwrap().iter().map(payload).collect()
 }
 

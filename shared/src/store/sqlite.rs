@@ -75,7 +75,8 @@ impl SqliteFile {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let connection = self.pool.get().await.map_err(|error| StoreError::lasting(error.to_string()))?;
+        let connection =
+            self.pool.get().await.map_err(|error| StoreError::lasting(error.to_string()))?;
         let done = connection.interact(move |connection| work(connection)).await;
         done.map_err(|error| StoreError::lasting(error.to_string()))?.map_err(StoreError::from)
     }
@@ -86,7 +87,8 @@ impl SqliteFile {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let connection = self.pool.get().await.map_err(|error| StoreError::lasting(error.to_string()))?;
+        let connection =
+            self.pool.get().await.map_err(|error| StoreError::lasting(error.to_string()))?;
         let transact = move |connection: &mut Connection| {
             let behavior = TransactionBehavior::Immediate;
             let transaction = connection.transaction_with_behavior(behavior)?;

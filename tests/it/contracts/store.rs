@@ -5,7 +5,9 @@ use serde_json::{Map, json};
 use shared::{
     document::{DocumentId, DocumentState, Failure, Priority},
     message::Traceparent,
-    store::{Accepted, CallEnd, Changed, Filter, Found, IdempotencyKey, Intent, NewDocument, Place},
+    store::{
+        Accepted, CallEnd, Changed, Filter, Found, IdempotencyKey, Intent, NewDocument, Place,
+    },
 };
 use std::time::Duration;
 
