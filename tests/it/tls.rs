@@ -131,6 +131,12 @@ async fn works(scene: &Scene) {
         ("SSL_CERT_FILE", scene.authority("ca.crt")),
     ];
     place.settings.extend(KEYS.map(|(name, value)| (name, value.to_owned())));
+    // The deployments, too.
+    let model = place.simulation.url();
+    let port = terminator(scene.folder.path(), model.strip_prefix("http://").unwrap()).await;
+    let file = place.folder.path().join("sluice.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace(&model, &format!("https://localhost:{port}"))).unwrap();
     let _uploader = place.start("uploader").await;
     let _worker = place.spawn("worker", &[]);
     let document =

@@ -5,6 +5,7 @@
 use crate::worker::Worker;
 use shared::{
     blob::{BlobKey, STALE},
+    message::Traceparent,
     store::Purge,
 };
 use std::time::Duration;
@@ -88,7 +89,9 @@ async fn raise_the_dead(worker: &Worker) -> anyhow::Result<()> {
         match &letter.message {
             Ok(message) => {
                 if services.store.ring(&message.subject).await? {
-                    tracing::warn!(document = %message.subject, "a dead letter is rung for again");
+                    let trace_id = message.traceparent.as_ref().map(Traceparent::trace_id);
+                    let document = &message.subject;
+                    tracing::warn!(%document, trace_id, "a dead letter is rung for again");
                     services.outbox.nudge();
                 }
             }
