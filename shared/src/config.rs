@@ -41,6 +41,9 @@ pub struct Config {
     pub quota: Quota,
     /// Whether to bring the database up to date at start.
     pub migrate: bool,
+    /// How long to wait at start for a database or a storage that does not answer, in seconds; 0 to
+    /// 3600.
+    pub start_seconds_max: u64,
     /// Limits of uploads.
     pub limits: Limits,
     /// How a worker works.
@@ -66,6 +69,7 @@ impl Default for Config {
             queue: Queue::Embedded,
             quota: Quota::Local,
             migrate: true,
+            start_seconds_max: 60,
             limits: Limits::default(),
             worker: Worker::default(),
             text: Text::default(),

@@ -11,6 +11,7 @@
 
 mod harness;
 mod servers;
+mod certificates;
 mod tidy;
 mod contracts;
 mod contracts_blobs;
@@ -21,6 +22,11 @@ mod broker_dies;
 mod through_rabbit;
 mod proxy;
 mod fleet;
+mod tls;
+mod start;
+mod trace;
+mod rights;
+
 mod journey;
 mod text;
 mod answers;

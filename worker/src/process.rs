@@ -191,6 +191,7 @@ async fn finish(
     };
     fault::point("result-saved");
     if store.finish(claim, state).await.map_err(outage)? {
+        tracing::info!(document = %claim.document, %state, "the document has ended");
         observe(claim, state, &extraction.timings_ms);
     }
     Ok(Verdict::Done)

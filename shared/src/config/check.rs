@@ -53,6 +53,7 @@ fn address(config: &Config, faults: &mut Vec<Fault>) {
 fn ranges(config: &Config, faults: &mut Vec<Fault>) {
     let (limits, worker) = (&config.limits, &config.worker);
     let ranges = [
+        ("start_seconds_max", config.start_seconds_max, 0, 3600),
         ("limits.size_bytes_max", limits.size_bytes_max, 1, u64::MAX),
         ("limits.pages_max", limits.pages_max.into(), 1, 1_000_000),
         ("limits.files_max", limits.files_max.into(), 1, 10_000),

@@ -134,7 +134,7 @@ fn backends_are_named_by_their_addresses() {
         ("storage = 's3://b/p?path_style=yes'", "storage: path_style must be true or false"),
         (
             "storage = 's3://b/p?secret=canary'",
-            "storage: secret is not an option: use endpoint, region, path_style, checksums or unconditional",
+            "storage: secret is not an option: use endpoint, public_endpoint, region, path_style, checksums or unconditional",
         ),
         (
             "database = 'postgres:canary'",
@@ -177,13 +177,13 @@ fn backends_are_named_by_their_addresses() {
 
 #[test]
 fn addresses_are_shown_without_their_passwords() {
-    let text = "storage = 's3://b/a/b/?endpoint=http://h:9/&region=eu&path_style&checksums=false'\n\
+    let text = "storage = 's3://b/a/b/?endpoint=http://h:9/&public_endpoint=https://p/&region=eu&path_style&checksums=false'\n\
                 database = 'postgres://u:canary@h/d?sslmode=require&password=canary'\n\
                 queue = 'amqps://u:canary@a:1,b:2/v'\nquota = 'redis://:canary@h'";
     let shown = serde_json::to_value(parse(text, &[]).unwrap()).unwrap();
     assert_eq!(
         shown["storage"],
-        "s3://b/a/b?endpoint=http://h:9&region=eu&path_style=true&checksums=false"
+        "s3://b/a/b?endpoint=http://h:9&public_endpoint=https://p&region=eu&path_style=true&checksums=false"
     );
     assert_eq!(shown["database"], "postgres://u:***@h/d");
     assert_eq!(shown["queue"], "amqps://u:***@a:1,b:2/v");
