@@ -12,6 +12,8 @@ mod window;
 mod level;
 mod share;
 mod limiter;
+#[expect(dead_code, reason = "the lane will serve in this order")]
+mod order;
 mod health;
 mod pick;
 mod deployment;
