@@ -15,7 +15,7 @@ use shared::{
     schema::MODEL_DEFAULT,
     services::Services,
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -33,7 +33,7 @@ pub fn build(
 ) -> anyhow::Result<Worker> {
     let call_timeout = Duration::from_secs(config.worker.call_timeout_seconds);
     let deployments = config.deployments.iter().map(deployment).collect();
-    let pool = Pool::new(PoolConfig { deployments, call_timeout })?;
+    let pool = Pool::new(PoolConfig { deployments, strategies: BTreeMap::new(), call_timeout })?;
     let binary = std::env::current_exe().context("find this program, to start it as text child")?;
     let engine = match config.text.engine {
         config::TextEngine::Hayro => Engine::Hayro,
@@ -116,6 +116,7 @@ fn deployment(given: &config::Deployment) -> DeploymentConfig {
         requests_per_minute: given.requests(),
         tier: given.tier,
         concurrency_max: given.concurrency_max,
+        weight: 1.0,
         limiter,
         context_tokens_max: given.context_tokens_max,
         input_price_per_million: given.input_price_per_million,

@@ -5,6 +5,7 @@
 //! waits for quota and gives a [`Slot`]; [`Slot::send`] makes the one call that it stands for. The
 //! pool never repeats a call. It must know nothing of documents, jobs or configuration files.
 
+mod pick;
 mod config;
 mod headers;
 mod classify;
@@ -15,7 +16,6 @@ mod limiter;
 #[expect(dead_code, reason = "the lane will serve in this order")]
 mod order;
 mod health;
-mod pick;
 mod deployment;
 mod lane;
 mod transport;
@@ -26,6 +26,7 @@ mod tests;
 pub use config::{ApiKey, DeploymentConfig, LimiterKind, PoolConfig, PoolError, Provider};
 pub use deployment::{DeploymentState, DeploymentStatus};
 pub use lane::AcquireError;
+pub use pick::Strategy;
 pub use share::{Demand, Lease, News, Share};
 pub use slot::Slot;
 pub(crate) use slot::chance;
@@ -113,7 +114,10 @@ impl Pool {
         let mut models: BTreeMap<String, (Lane, Vec<Transport>)> = BTreeMap::new();
         for one in config.deployments {
             let transport = Transport::new(&client, &one)?;
-            let (lane, transports) = models.entry(one.model.clone()).or_default();
+            let strategy = config.strategies.get(&one.model).copied().unwrap_or_default();
+            let (lane, transports) = models
+                .entry(one.model.clone())
+                .or_insert_with(|| (Lane::new(strategy), Vec::new()));
             lane.add(one, now);
             transports.push(transport);
         }

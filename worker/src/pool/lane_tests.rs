@@ -18,6 +18,7 @@ fn config(name: &str, tokens: u64, tier: u32, concurrency_max: u32) -> Deploymen
         requests_per_minute: 600,
         tier,
         concurrency_max,
+        weight: 1.0,
         limiter: LimiterKind::Auto,
         context_tokens_max: None,
         input_price_per_million: Some(2.0),

@@ -107,6 +107,7 @@ fn deployment(name: &str, url: &str) -> DeploymentConfig {
         requests_per_minute: 600,
         tier: 0,
         concurrency_max: 8,
+        weight: 1.0,
         limiter: LimiterKind::Auto,
         context_tokens_max: Some(128_000),
         input_price_per_million: None,
@@ -115,7 +116,12 @@ fn deployment(name: &str, url: &str) -> DeploymentConfig {
 }
 
 fn pool(deployments: Vec<DeploymentConfig>) -> Pool {
-    Pool::new(PoolConfig { deployments, call_timeout: Duration::from_millis(400) }).unwrap()
+    Pool::new(PoolConfig {
+        deployments,
+        strategies: BTreeMap::new(),
+        call_timeout: Duration::from_millis(400),
+    })
+    .unwrap()
 }
 
 fn request() -> Request {
@@ -347,7 +353,8 @@ fn a_configuration_that_cannot_work_makes_no_pool() {
     let error = |change: fn(&mut DeploymentConfig)| {
         let mut one = deployment("d", "http://x");
         change(&mut one);
-        let config = PoolConfig { deployments: vec![one], call_timeout: LONG };
+        let config =
+            PoolConfig { deployments: vec![one], strategies: BTreeMap::new(), call_timeout: LONG };
         Pool::new(config).err().map(|error| error.to_string()).unwrap_or_default()
     };
     let messages = [
@@ -366,7 +373,12 @@ fn a_configuration_that_cannot_work_makes_no_pool() {
     ];
     assert_eq!(messages, expected);
     let twice = vec![deployment("d", "http://x"), deployment("d", "http://x")];
-    let twice = Pool::new(PoolConfig { deployments: twice, call_timeout: LONG }).err();
+    let twice = Pool::new(PoolConfig {
+        deployments: twice,
+        strategies: BTreeMap::new(),
+        call_timeout: LONG,
+    })
+    .err();
     assert_eq!(twice, Some(PoolError::DuplicateName("d".into())));
     assert_eq!(format!("{:?}", ApiKey::new("secret")), "ApiKey(redacted)");
 }
