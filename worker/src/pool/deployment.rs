@@ -136,7 +136,8 @@ impl Deployment {
             load: self.load(now),
             in_flight: self.in_flight,
             price: self.price(cost.tokens_input, cost.tokens_output_max),
-            latency: self.health.latency().map(|latency| latency.as_secs_f64()),
+            latency: self.health.latency_peak(now),
+            health: self.health.score(),
             weight: self.config.weight,
             turn: self.turn,
             ..Candidate::new(index, self.config.tier, ready)
@@ -192,6 +193,7 @@ impl Deployment {
     /// The call was never made.
     pub(super) fn refund(&mut self, reservation: &Reservation, now: Instant) {
         self.limiter.refund(reservation, Refund::All, now);
+        self.health.withdrawn(now);
     }
 
     /// Learns from how a call ended.
@@ -205,7 +207,7 @@ impl Deployment {
         let error = match outcome.result {
             Ok((tokens_input, tokens_output)) => {
                 self.counts.answered += 1;
-                self.health.succeeded(now.saturating_duration_since(outcome.started));
+                self.health.succeeded(now.saturating_duration_since(outcome.started), now);
                 self.limiter.settle(reservation, tokens_input, tokens_output, now);
                 return;
             }

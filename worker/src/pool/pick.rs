@@ -12,6 +12,9 @@ const LATENCY_SECONDS_GUESS: f64 = 2.0;
 /// Latencies below this are alike.
 const LATENCY_SECONDS_MIN: f64 = 0.01;
 
+/// From this health on a deployment is no worse than the others.
+const HEALTH_WELL: f64 = 0.75;
+
 /// The least health and weight that count: nothing is divided by zero.
 const LEAST: f64 = 0.001;
 
@@ -179,7 +182,10 @@ pub(super) fn pick_by(strategy: Strategy, candidates: &[Candidate]) -> Choice {
 fn prefer(strategy: Strategy, priced: bool, a: &Candidate, b: &Candidate) -> Ordering {
     let soonest = || a.expected_seconds().total_cmp(&b.expected_seconds());
     let tier = || a.tier.cmp(&b.tier).then(b.provisioned.cmp(&a.provisioned));
-    match strategy {
+    // One that failed last is for when there is no other: a question must not meet the same fault
+    // twice. Its next answer clears it.
+    let suspect = (a.health < HEALTH_WELL).cmp(&(b.health < HEALTH_WELL));
+    suspect.then_with(|| match strategy {
         Strategy::Balanced => {
             let price = if priced { a.price().total_cmp(&b.price()) } else { Ordering::Equal };
             tier().then(price).then_with(soonest)
@@ -191,7 +197,7 @@ fn prefer(strategy: Strategy, priced: bool, a: &Candidate, b: &Candidate) -> Ord
             seen(a).total_cmp(&seen(b)).then_with(tier).then_with(soonest)
         }
         Strategy::RoundRobin | Strategy::Weighted => a.turn.total_cmp(&b.turn).then_with(tier),
-    }
+    })
 }
 
 /// Where the turn of the chosen one stands after this call. One that could not send for a while

@@ -67,11 +67,29 @@ fn balanced_weighs_everything_in_its_order() {
         // The faster one may be the busier one, up to a point.
         (&[slow(3.0), Candidate { load: 1.0, ..slow(1.0) }], 1),
         (&[slow(3.0), Candidate { load: 1.0, ..slow(2.0) }], 0),
-        (&[Candidate { health: 0.5, ..idle(0) }, Candidate { load: 0.9, ..idle(0) }], 1),
+        (&[Candidate { health: 0.8, ..idle(0) }, Candidate { load: 0.1, ..idle(0) }], 1),
         (&[Candidate { health: 0.0, ..idle(0) }, Candidate { load: 2.0, ..slow(9.0) }], 1),
     ];
     for (candidates, expected) in table {
         check(Strategy::Balanced, candidates, *expected);
+    }
+}
+
+#[test]
+fn one_that_failed_last_is_for_when_there_is_no_other() {
+    let failed = Candidate { health: 0.5, ..idle(0) };
+    let other = Candidate {
+        tier: 9,
+        load: 2.0,
+        in_flight: 99,
+        price: Some(9.0),
+        latency: Some(9.0),
+        turn: 9.0,
+        ..idle(0)
+    };
+    for strategy in Strategy::ALL {
+        check(strategy, &[failed, other], 1);
+        check(strategy, &[failed], 0);
     }
 }
 

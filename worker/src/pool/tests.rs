@@ -242,11 +242,11 @@ async fn a_rejection_is_one_request_and_blocks_until_its_time() {
 async fn each_failure_is_classified_once_and_never_repeated() {
     let html = "<html><body>Bad Gateway</body></html>";
     let table = [
-        (answer(503, "", html), "Unavailable", DeploymentState::Cooling),
-        (answer(200, "", html), "Unknown { status: Some(200) }", DeploymentState::Cooling),
-        (answer(200, "", ""), "Unknown { status: Some(200) }", DeploymentState::Cooling),
-        (Deed::Hang, "Unknown { status: None }", DeploymentState::Cooling),
-        (Deed::Reset, "Unknown { status: None }", DeploymentState::Cooling),
+        (answer(503, "", html), "Unavailable", DeploymentState::Ok),
+        (answer(200, "", html), "Unknown { status: Some(200) }", DeploymentState::Ok),
+        (answer(200, "", ""), "Unknown { status: Some(200) }", DeploymentState::Ok),
+        (Deed::Hang, "Unknown { status: None }", DeploymentState::Ok),
+        (Deed::Reset, "Unknown { status: None }", DeploymentState::Ok),
         (answer(401, "", ""), "Denied { status: 401 }", DeploymentState::Denied),
         (answer(404, "", html), "Denied { status: 404 }", DeploymentState::Denied),
         (answer(302, "location: /x\r\n", ""), "Denied { status: 302 }", DeploymentState::Denied),
@@ -285,7 +285,7 @@ async fn nobody_listening_is_unreachable_and_free() {
     assert!(matches!(error, CallError::Unreachable { .. }), "{error:?}");
     assert!(!error.to_string().contains("chat/completions"), "{error}");
     let status = pool.snapshot().remove(0);
-    assert_eq!((status.state, status.tokens_available), (DeploymentState::Cooling, 100_000));
+    assert_eq!((status.state, status.tokens_available), (DeploymentState::Ok, 100_000));
 }
 
 #[tokio::test]
