@@ -8,7 +8,7 @@ use shared::{
     services::Services,
     store::StoreError,
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// How long a document rests when a service that it needs does not answer.
@@ -35,6 +35,8 @@ pub struct Settings {
     pub context_tokens_max: u32,
     /// The model of schemas that name none.
     pub model: String,
+    /// The models to ask, in order, in place of one that cannot answer.
+    pub fallback: BTreeMap<String, Vec<String>>,
 }
 
 /// A worker. Cheap to clone.
