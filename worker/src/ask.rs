@@ -274,11 +274,13 @@ async fn acquire(
         slot = worker.pool.acquire(&need) => slot.map_err(|error| refused(&error)),
         // Asked after the pool, so that a slot that is there now is taken to try a deployment.
         out = outage_lasts(worker, &need.model, outage_max) => Err(out),
-    }?;
-    if told {
+    };
+    // Who goes back to the queue says himself what he waits for.
+    let is_over = slot.as_ref().map_or_else(|none| none.elsewhere.is_some(), |_| true);
+    if told && is_over {
         worker.services.store.waiting(claim, None).await.map_err(outage)?;
     }
-    Ok(slot)
+    slot
 }
 
 /// Ends when none of the model's deployments could be used for so long.
