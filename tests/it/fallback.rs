@@ -96,3 +96,25 @@ async fn without_a_chain_nothing_is_asked_elsewhere() {
     let ended = place.ended(&document).await;
     assert_eq!(ended["failure"]["code"], "context_too_long", "{ended}");
 }
+
+#[tokio::test]
+async fn a_model_that_is_back_answers_again() {
+    let sweden = faulty("sweden", json!([{ "kind": "unavailable", "to_seconds": 15 }]));
+    let place = Place::new(vec![sweden, mini(json!({}))], CHAIN).await;
+    let _sluice = place.start("up").await;
+    let mut number = 0;
+    let mut answered_by = async |name: &str| {
+        crate::harness::until(&format!("{name} answers"), async || {
+            number += 1;
+            let text = format!("Invoice number: {number}\nTotal: 12.00 EUR\n");
+            let document = place.upload("a.txt", "generic", text.into()).await;
+            let extraction = place.extraction(&document).await;
+            (extraction["model"]["deployment"] == name).then_some(())
+        })
+        .await;
+    };
+    answered_by("mini").await;
+    answered_by("sweden").await;
+    let paid = place.paid().await;
+    assert!(paid.values().all(|calls| *calls == 1), "{paid:?}");
+}
