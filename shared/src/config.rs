@@ -8,11 +8,13 @@ mod deployment;
 mod explain;
 mod interpolate;
 mod load;
+mod model;
 mod place;
 mod secret;
 
 pub use address::{Database, Queue, Quota, S3, Storage};
 pub use deployment::{Deployment, Limiter, Provider};
+pub use model::{Model, Strategy};
 pub use secret::Secret;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -56,6 +58,8 @@ pub struct Config {
     pub log: Log,
     /// The model deployments.
     pub deployments: Vec<Deployment>,
+    /// The models, where their deployments are not used as by default.
+    pub models: Vec<Model>,
     /// Schemas beside the built-in ones.
     pub schemas: Vec<Schema>,
 }
@@ -76,6 +80,7 @@ impl Default for Config {
             auth: Auth::default(),
             log: Log::default(),
             deployments: Vec::new(),
+            models: Vec::new(),
             schemas: Vec::new(),
         }
     }
@@ -277,6 +282,11 @@ impl Config {
              sluice.toml; `sluice demo` needs none"
                 .to_owned(),
         ))
+    }
+
+    /// The models that are asked in place of this one, in order, when it cannot answer.
+    pub fn fallback(&self, model: &str) -> Vec<String> {
+        model::chain(&self.models, model)
     }
 
     /// The configuration as JSON: secrets are `***`, and so are passwords and queries in URLs.

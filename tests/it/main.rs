@@ -30,6 +30,7 @@ mod rights;
 mod journey;
 mod text;
 mod answers;
+mod fallback;
 mod paid_once;
 mod model;
 mod kill;

@@ -135,6 +135,12 @@ async fn extraction(
             .map(|cost| cost + usage.cost.unwrap_or_default())
             .or(usage.cost),
     });
+    let mut warnings = warnings(pages);
+    for warning in parts.iter().flat_map(|part| &part.warnings) {
+        if !warnings.contains(warning) {
+            warnings.push(warning.clone());
+        }
+    }
     let model = parts.last().map(|part| part.model.clone()).unwrap_or_default();
     let data = merge::merge(schema, parts.into_iter().map(|part| part.data).collect());
     validate::check(&schema.body, &data).map_err(|faults| {
@@ -157,7 +163,7 @@ async fn extraction(
         model,
         text: text_used(pages),
         timings_ms,
-        warnings: warnings(pages),
+        warnings,
     })
 }
 

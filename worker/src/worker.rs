@@ -40,6 +40,8 @@ pub struct Settings {
     pub context_tokens_max: u32,
     /// The model of schemas that name none.
     pub model: String,
+    /// The models to ask, in order, in place of one that cannot answer.
+    pub fallback: BTreeMap<String, Vec<String>>,
 }
 
 /// A worker. Cheap to clone.

@@ -2,7 +2,7 @@
 //!
 //! It must know nothing of the network, the clock or who waits: every change carries its time.
 
-use super::config::DeploymentConfig;
+use super::config::{DeploymentConfig, LimiterKind};
 use super::headers::Limits;
 use super::health::{Fitness, Health};
 use super::limiter::{Cost, Earliest, Limiter, Refund, Reservation, output_weight};
@@ -105,6 +105,8 @@ pub(super) struct Deployment {
     limiter: Limiter,
     health: Health,
     in_flight: u32,
+    /// Where its turn stands among the others of its model.
+    pub(super) turn: f64,
     counts: Counts,
 }
 
@@ -118,7 +120,7 @@ impl Deployment {
             now,
         );
         let (health, counts) = (Health::default(), Counts::default());
-        Self { config, limiter, health, in_flight: 0, counts }
+        Self { config, limiter, health, in_flight: 0, turn: 0.0, counts }
     }
 
     /// What it could do for such a call.
@@ -129,7 +131,24 @@ impl Deployment {
             (Earliest::At(at), Fitness::CoolingUntil(until)) => self.ready(at.max(until), now),
             (Earliest::At(at), Fitness::Well) => self.ready(at, now),
         };
-        Candidate { index, tier: self.config.tier, ready, load: self.load(now) }
+        Candidate {
+            provisioned: self.config.limiter == LimiterKind::Ptu,
+            load: self.load(now),
+            in_flight: self.in_flight,
+            price: self.price(cost.tokens_input, cost.tokens_output_max),
+            latency: self.health.latency_peak(now),
+            health: self.health.score(),
+            weight: self.config.weight,
+            turn: self.turn,
+            ..Candidate::new(index, self.config.tier, ready)
+        }
+    }
+
+    /// What these tokens cost here, where both prices are configured.
+    pub(super) fn price(&self, tokens_input: u64, tokens_output: u64) -> Option<f64> {
+        let (input, output) =
+            (self.config.input_price_per_million?, self.config.output_price_per_million?);
+        Some((tokens_input as f64 * input + tokens_output as f64 * output) / 1e6)
     }
 
     fn ready(&self, at: Instant, now: Instant) -> Ready {
@@ -174,6 +193,7 @@ impl Deployment {
     /// The call was never made.
     pub(super) fn refund(&mut self, reservation: &Reservation, now: Instant) {
         self.limiter.refund(reservation, Refund::All, now);
+        self.health.withdrawn(now);
     }
 
     /// Learns from how a call ended.
@@ -187,7 +207,7 @@ impl Deployment {
         let error = match outcome.result {
             Ok((tokens_input, tokens_output)) => {
                 self.counts.answered += 1;
-                self.health.succeeded(now.saturating_duration_since(outcome.started));
+                self.health.succeeded(now.saturating_duration_since(outcome.started), now);
                 self.limiter.settle(reservation, tokens_input, tokens_output, now);
                 return;
             }
@@ -243,6 +263,11 @@ impl Deployment {
         let (tokens_minute, requests_minute) = self.limiter.prospect();
         let per_second = (tokens_minute / 60.0, requests_minute / 60.0);
         ((tokens as f64, requests as f64), per_second)
+    }
+
+    /// Since when it cannot be used, unless it can.
+    pub(super) fn out_since(&self, now: Instant) -> Option<Instant> {
+        self.health.out_since(now)
     }
 
     /// What it said when it refused.

@@ -8,7 +8,7 @@
 use super::config::DeploymentConfig;
 use super::deployment::{Deployment, DeploymentStatus, Outcome};
 use super::limiter::{Cost, Reservation};
-use super::pick::{Candidate, Choice, alarm, pick};
+use super::pick::{self, Candidate, Choice, alarm, pick, pick_by, turn};
 use super::share::{Demand, Lease, News};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -82,6 +82,7 @@ pub(super) enum Verdict {
 /// The deployments of one model and those who wait.
 #[derive(Default)]
 pub(super) struct Lane {
+    strategy: pick::Strategy,
     deployments: Vec<Deployment>,
     waiting: BTreeMap<TicketId, Ticket>,
     decided: HashMap<TicketId, Result<Grant, AcquireError>>,
@@ -89,6 +90,11 @@ pub(super) struct Lane {
 }
 
 impl Lane {
+    /// No deployment yet, and what will be preferred among them.
+    pub(super) fn new(strategy: pick::Strategy) -> Self {
+        Self { strategy, ..Self::default() }
+    }
+
     /// Adds a deployment.
     pub(super) fn add(&mut self, config: DeploymentConfig, now: Instant) {
         self.deployments.push(Deployment::new(config, now));
@@ -177,7 +183,7 @@ impl Lane {
         interactive: bool,
         now: Instant,
     ) -> Result<(String, Duration), AcquireError> {
-        let (index, wait) = match pick(&self.candidates(cost, now)) {
+        let (index, wait) = match pick_by(self.strategy, &self.candidates(cost, now)) {
             Choice::Now(index) => (index, Duration::ZERO),
             Choice::Later(index, at) => (index, at.saturating_duration_since(now)),
             choice => return Err(self.fatal(choice, cost)),
@@ -215,6 +221,13 @@ impl Lane {
         self.waiting.len() == 1 && self.waiting.contains_key(&id)
     }
 
+    /// For how long no deployment could be used; none while one can.
+    pub(super) fn outage(&self, now: Instant) -> Option<Duration> {
+        let since = self.deployments.iter().map(|deployment| deployment.out_since(now));
+        let last = since.collect::<Option<Vec<_>>>()?.into_iter().max()?;
+        Some(now.saturating_duration_since(last))
+    }
+
     /// The largest context, where one is configured.
     pub(super) fn context_tokens_max(&self) -> Option<u32> {
         self.deployments.iter().filter_map(|deployment| deployment.config.context_tokens_max).max()
@@ -222,10 +235,8 @@ impl Lane {
 
     /// What these tokens cost at the deployment of this name.
     pub(super) fn price(&self, name: &str, tokens_input: u64, tokens_output: u64) -> Option<f64> {
-        let config = |deployment: &&Deployment| deployment.config.name == name;
-        let config = &self.deployments.iter().find(config)?.config;
-        let (input, output) = (config.input_price_per_million?, config.output_price_per_million?);
-        Some((tokens_input as f64 * input + tokens_output as f64 * output) / 1e6)
+        let named = |deployment: &&Deployment| deployment.config.name == name;
+        self.deployments.iter().find(named)?.price(tokens_input, tokens_output)
     }
 
     /// Every deployment at this moment.
@@ -251,9 +262,10 @@ impl Lane {
                 continue;
             }
             candidates.retain(|candidate| free.get(candidate.index).copied().unwrap_or(false));
-            match pick(&candidates) {
+            match pick_by(self.strategy, &candidates) {
                 Choice::Now(index) => {
                     let Some(deployment) = self.deployments.get_mut(index) else { continue };
+                    deployment.turn = turn(self.strategy, &candidates, index);
                     let reservation = deployment.reserve(&cost, now);
                     let deployment = deployment.config.name.clone();
                     self.decide(id, Ok(Grant { index, deployment, reservation }));

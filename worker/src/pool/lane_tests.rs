@@ -18,6 +18,7 @@ fn config(name: &str, tokens: u64, tier: u32, concurrency_max: u32) -> Deploymen
         requests_per_minute: 600,
         tier,
         concurrency_max,
+        weight: 1.0,
         limiter: LimiterKind::Auto,
         context_tokens_max: None,
         input_price_per_million: Some(2.0),
@@ -183,15 +184,18 @@ fn refusals_end_the_wait_of_all_and_one_probe_follows() {
 #[test]
 fn failures_cool_down_and_the_quota_stays_used() {
     let mut scene = Scene::new(vec![config("d", 1000, 0, 9)]);
-    let id = scene.enter(400, false);
-    let grant = scene.grant(id);
     let error =
         CallError::Unknown { deployment: "d".into(), status: Some(503), message: "".into() };
-    scene.end(&grant, Err(&error));
+    for _ in 0..3 {
+        assert_eq!(scene.status(0).state, DeploymentState::Ok);
+        let id = scene.enter(100, false);
+        let grant = scene.grant(id);
+        scene.end(&grant, Err(&error));
+    }
     let id = scene.enter(400, false);
     assert_eq!(scene.see(id), "@1.00");
     assert_eq!(scene.status(0).state, DeploymentState::Cooling);
-    assert_eq!(scene.status(0).tokens_available, 600);
+    assert_eq!(scene.status(0).tokens_available, 700);
 }
 
 #[test]

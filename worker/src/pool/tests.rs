@@ -107,6 +107,7 @@ fn deployment(name: &str, url: &str) -> DeploymentConfig {
         requests_per_minute: 600,
         tier: 0,
         concurrency_max: 8,
+        weight: 1.0,
         limiter: LimiterKind::Auto,
         context_tokens_max: Some(128_000),
         input_price_per_million: None,
@@ -115,7 +116,12 @@ fn deployment(name: &str, url: &str) -> DeploymentConfig {
 }
 
 fn pool(deployments: Vec<DeploymentConfig>) -> Pool {
-    Pool::new(PoolConfig { deployments, call_timeout: Duration::from_millis(400) }).unwrap()
+    Pool::new(PoolConfig {
+        deployments,
+        strategies: BTreeMap::new(),
+        call_timeout: Duration::from_millis(400),
+    })
+    .unwrap()
 }
 
 fn request() -> Request {
@@ -236,11 +242,11 @@ async fn a_rejection_is_one_request_and_blocks_until_its_time() {
 async fn each_failure_is_classified_once_and_never_repeated() {
     let html = "<html><body>Bad Gateway</body></html>";
     let table = [
-        (answer(503, "", html), "Unavailable", DeploymentState::Cooling),
-        (answer(200, "", html), "Unknown { status: Some(200) }", DeploymentState::Cooling),
-        (answer(200, "", ""), "Unknown { status: Some(200) }", DeploymentState::Cooling),
-        (Deed::Hang, "Unknown { status: None }", DeploymentState::Cooling),
-        (Deed::Reset, "Unknown { status: None }", DeploymentState::Cooling),
+        (answer(503, "", html), "Unavailable", DeploymentState::Ok),
+        (answer(200, "", html), "Unknown { status: Some(200) }", DeploymentState::Ok),
+        (answer(200, "", ""), "Unknown { status: Some(200) }", DeploymentState::Ok),
+        (Deed::Hang, "Unknown { status: None }", DeploymentState::Ok),
+        (Deed::Reset, "Unknown { status: None }", DeploymentState::Ok),
         (answer(401, "", ""), "Denied { status: 401 }", DeploymentState::Denied),
         (answer(404, "", html), "Denied { status: 404 }", DeploymentState::Denied),
         (answer(302, "location: /x\r\n", ""), "Denied { status: 302 }", DeploymentState::Denied),
@@ -279,7 +285,7 @@ async fn nobody_listening_is_unreachable_and_free() {
     assert!(matches!(error, CallError::Unreachable { .. }), "{error:?}");
     assert!(!error.to_string().contains("chat/completions"), "{error}");
     let status = pool.snapshot().remove(0);
-    assert_eq!((status.state, status.tokens_available), (DeploymentState::Cooling, 100_000));
+    assert_eq!((status.state, status.tokens_available), (DeploymentState::Ok, 100_000));
 }
 
 #[tokio::test]
@@ -347,7 +353,8 @@ fn a_configuration_that_cannot_work_makes_no_pool() {
     let error = |change: fn(&mut DeploymentConfig)| {
         let mut one = deployment("d", "http://x");
         change(&mut one);
-        let config = PoolConfig { deployments: vec![one], call_timeout: LONG };
+        let config =
+            PoolConfig { deployments: vec![one], strategies: BTreeMap::new(), call_timeout: LONG };
         Pool::new(config).err().map(|error| error.to_string()).unwrap_or_default()
     };
     let messages = [
@@ -366,7 +373,12 @@ fn a_configuration_that_cannot_work_makes_no_pool() {
     ];
     assert_eq!(messages, expected);
     let twice = vec![deployment("d", "http://x"), deployment("d", "http://x")];
-    let twice = Pool::new(PoolConfig { deployments: twice, call_timeout: LONG }).err();
+    let twice = Pool::new(PoolConfig {
+        deployments: twice,
+        strategies: BTreeMap::new(),
+        call_timeout: LONG,
+    })
+    .err();
     assert_eq!(twice, Some(PoolError::DuplicateName("d".into())));
     assert_eq!(format!("{:?}", ApiKey::new("secret")), "ApiKey(redacted)");
 }
