@@ -9,6 +9,7 @@ pub mod message;
 pub mod config;
 pub mod clock;
 pub mod fault;
+pub mod trust;
 pub mod blob;
 pub mod store;
 pub mod queue;

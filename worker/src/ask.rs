@@ -29,6 +29,15 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long to look away while another document asks the same question.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
 
+/// How long to wait after a call that may have been paid: what broke it may break the next.
+const UNKNOWN_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often to look whether a wait has become pointless.
+const OUTAGE_LOOK: Duration = Duration::from_millis(250);
+
+/// How long to look away when no model can answer.
+const OUTAGE_PAUSE: Duration = Duration::from_secs(5);
+
 /// A wait that is worth telling about.
 const WAIT_TOLD: Duration = Duration::from_secs(1);
 
@@ -53,6 +62,30 @@ pub(crate) struct Asked {
     pub(crate) waited: Duration,
 }
 
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) struct Unanswered {
+    /// What that means for the document.
+    pub(crate) verdict: Verdict,
+    /// Whether another model may do better, and why.
+    pub(crate) elsewhere: Option<Elsewhere>,
+}
+
+/// Why another model may answer where this one cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Elsewhere {
+    /// The question is too long for this one.
+    Context,
+    /// None of its deployments can be used.
+    Outage,
+}
+
+impl From<Verdict> for Unanswered {
+    fn from(verdict: Verdict) -> Self {
+        Self { verdict, elsewhere: None }
+    }
+}
+
 /// The key of a reply: who asks, about which bytes, and everything that decides the answer. Text
 /// engine and prompt version are in the messages.
 pub(crate) fn key(claim: &Claim, question: &Question) -> String {
@@ -65,26 +98,42 @@ pub(crate) fn key(claim: &Claim, question: &Question) -> String {
     hexadecimal(&hash.finalize())
 }
 
-/// Brings the reply to a question: the saved one where there is one, a paid one otherwise.
+/// Brings the reply to a question that was paid before, where there is one.
 ///
 /// # Errors
-/// The verdict on the document when there is no reply now, or never will be.
+/// When a service does not answer.
+pub(crate) async fn replay(
+    worker: &Worker,
+    claim: &Claim,
+    question: &Question,
+) -> Result<Option<Asked>, Verdict> {
+    let key = key(claim, question);
+    let Some(reply) = saved(worker, &key).await? else { return Ok(None) };
+    // The reply may have been saved by somebody who died before saying so.
+    worker.services.store.adopt_reply(&key).await.map_err(outage)?;
+    metrics::counter!("sluice_replayed_calls_total").increment(1);
+    Ok(Some(Asked { reply, replayed: true, waited: Duration::ZERO }))
+}
+
+/// Brings the reply to a question: the saved one where there is one, a paid one otherwise. While
+/// none of the model's deployments can be used it waits no longer than `outage_max`.
+///
+/// # Errors
+/// When there is no reply now, or never will be.
 pub(crate) async fn ask(
     worker: &Worker,
     claim: &Claim,
     question: &Question,
-) -> Result<Asked, Verdict> {
+    outage_max: Option<Duration>,
+) -> Result<Asked, Unanswered> {
     let key = key(claim, question);
     let mut waited = Duration::ZERO;
     loop {
-        if let Some(reply) = saved(worker, &key).await? {
-            // The reply may have been saved by somebody who died before saying so.
-            worker.services.store.adopt_reply(&key).await.map_err(outage)?;
-            metrics::counter!("sluice_replayed_calls_total").increment(1);
-            return Ok(Asked { reply, replayed: true, waited });
+        if let Some(asked) = replay(worker, claim, question).await? {
+            return Ok(Asked { waited, ..asked });
         }
         let since = Instant::now();
-        let slot = acquire(worker, claim, question).await?;
+        let slot = acquire(worker, claim, question, outage_max).await?;
         waited += since.elapsed();
         let store = &worker.services.store;
         let calls_max = worker.settings.calls_max;
@@ -123,9 +172,9 @@ pub(crate) async fn ask(
                     "the model was called {calls} times and no answer arrived; \
                      retry the document to allow more calls"
                 );
-                return Err(reject(FailureCode::CallsExhausted, message));
+                return Err(reject(FailureCode::CallsExhausted, message).into());
             }
-            Intent::Lost => return Err(Verdict::Done),
+            Intent::Lost => return Err(Verdict::Done.into()),
         }
     }
 }
@@ -143,11 +192,12 @@ async fn pay(
     call: i64,
     slot: Slot,
     question: &Question,
-) -> Result<Option<Reply>, Verdict> {
+) -> Result<Option<Reply>, Unanswered> {
     fault::point("intended");
     let started = Instant::now();
     let sent = slot.send(&question.request).await;
     let took = started.elapsed();
+    let is_unknown = matches!(sent, Err(CallError::Unknown { .. }));
     let (end, result) = match sent {
         Ok(reply) => {
             fault::point("answered");
@@ -168,12 +218,15 @@ async fn pay(
     };
     worker.services.store.call_ended(call, key, end, took).await.map_err(outage)?;
     fault::point("call-ended");
+    if is_unknown {
+        pause(worker, UNKNOWN_PAUSE).await?;
+    }
     result
 }
 
 /// What a failed call means for the document: `Ok(None)` to ask again, at once or when the pool
 /// lets it.
-fn verdict(error: CallError) -> Result<Option<Reply>, Verdict> {
+fn verdict(error: CallError) -> Result<Option<Reply>, Unanswered> {
     let message = error.to_string();
     match error {
         CallError::Throttled { .. }
@@ -185,22 +238,28 @@ fn verdict(error: CallError) -> Result<Option<Reply>, Verdict> {
             Ok(None)
         }
         CallError::Refused { why: Refusal::ContextTooLong, .. } => {
-            Err(reject(FailureCode::ContextTooLong, message))
+            let verdict = reject(FailureCode::ContextTooLong, message);
+            Err(Unanswered { verdict, elsewhere: Some(Elsewhere::Context) })
         }
         CallError::Refused { why: Refusal::ContentFiltered, .. } => {
-            Err(reject(FailureCode::ContentFiltered, message))
+            Err(reject(FailureCode::ContentFiltered, message).into())
         }
         CallError::Refused { why: Refusal::Schema, .. } => {
-            Err(reject(FailureCode::SchemaRejected, message))
+            Err(reject(FailureCode::SchemaRejected, message).into())
         }
         CallError::Refused { why: Refusal::Other, .. } => {
-            Err(reject(FailureCode::DeploymentRejected, message))
+            Err(reject(FailureCode::DeploymentRejected, message).into())
         }
     }
 }
 
 /// Waits for room at a deployment.
-async fn acquire(worker: &Worker, claim: &Claim, question: &Question) -> Result<Slot, Verdict> {
+async fn acquire(
+    worker: &Worker,
+    claim: &Claim,
+    question: &Question,
+    outage_max: Option<Duration>,
+) -> Result<Slot, Unanswered> {
     let interactive = claim.priority == Priority::Interactive;
     let need = Need::of(&question.request, interactive, WAIT_MAX);
     let forecast = worker.pool.forecast(&need).map_err(|error| refused(&error))?;
@@ -211,18 +270,40 @@ async fn acquire(worker: &Worker, claim: &Claim, question: &Question) -> Result<
     }
     let slot = tokio::select! {
         biased;
-        () = worker.draining.cancelled() => Err(handed_back()),
+        () = worker.draining.cancelled() => Err(handed_back().into()),
         slot = worker.pool.acquire(&need) => slot.map_err(|error| refused(&error)),
-    }?;
-    if told {
+        // Asked after the pool, so that a slot that is there now is taken to try a deployment.
+        out = outage_lasts(worker, &need.model, outage_max) => Err(out),
+    };
+    // Who goes back to the queue says himself what he waits for.
+    let is_over = slot.as_ref().map_or_else(|none| none.elsewhere.is_some(), |_| true);
+    if told && is_over {
         worker.services.store.waiting(claim, None).await.map_err(outage)?;
     }
-    Ok(slot)
+    slot
 }
 
-fn refused(error: &AcquireError) -> Verdict {
+/// Ends when none of the model's deployments could be used for so long.
+async fn outage_lasts(worker: &Worker, model: &str, most: Option<Duration>) -> Unanswered {
+    let Some(most) = most else { return std::future::pending().await };
+    while worker.pool.outage(model).is_none_or(|outage| outage < most) {
+        tokio::time::sleep(OUTAGE_LOOK).await;
+    }
+    let why = waiting(WaitReason::Outage, None, OUTAGE_PAUSE);
+    let verdict = Verdict::Wait { pause: OUTAGE_PAUSE, why: Some(why) };
+    Unanswered { verdict, elsewhere: Some(Elsewhere::Outage) }
+}
+
+fn refused(error: &AcquireError) -> Unanswered {
     let message = error.to_string();
-    match error {
+    let elsewhere = match error {
+        AcquireError::TooLong { .. } => Some(Elsewhere::Context),
+        AcquireError::Denied { .. } => Some(Elsewhere::Outage),
+        AcquireError::NoDeployment { .. }
+        | AcquireError::Later { .. }
+        | AcquireError::TooLate { .. } => None,
+    };
+    let verdict = match error {
         AcquireError::NoDeployment { .. } => reject(FailureCode::NoDeployment, message),
         AcquireError::TooLong { .. } => reject(FailureCode::ContextTooLong, message),
         AcquireError::TooLate { .. } => reject(FailureCode::DeploymentRejected, message),
@@ -231,7 +312,8 @@ fn refused(error: &AcquireError) -> Verdict {
             let why = waiting(WaitReason::Quota, Some(deployment.clone()), *wait);
             Verdict::Wait { pause: *wait, why: Some(why) }
         }
-    }
+    };
+    Unanswered { verdict, elsewhere }
 }
 
 /// The saved reply to a question.

@@ -1,13 +1,13 @@
 //! From the configuration to a worker.
 
 use crate::{
-    pool::{ApiKey, DeploymentConfig, LimiterKind, Pool, PoolConfig, Provider},
+    pool::{ApiKey, DeploymentConfig, LimiterKind, Pool, PoolConfig, Provider, Strategy},
     quota::Agreement,
     text::{
         limits::Limits,
         reader::{Engine, TextReader},
     },
-    worker::{Settings, Worker},
+    worker::{Learned, Settings, Worker},
 };
 use anyhow::Context;
 use shared::{
@@ -15,7 +15,7 @@ use shared::{
     schema::MODEL_DEFAULT,
     services::Services,
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -33,7 +33,9 @@ pub fn build(
 ) -> anyhow::Result<Worker> {
     let call_timeout = Duration::from_secs(config.worker.call_timeout_seconds);
     let deployments = config.deployments.iter().map(deployment).collect();
-    let pool = Pool::new(PoolConfig { deployments, strategies: BTreeMap::new(), call_timeout })?;
+    let strategies = config.models.iter().map(|one| (one.name.clone(), strategy(one.strategy)));
+    let strategies = strategies.collect();
+    let pool = Pool::new(PoolConfig { deployments, strategies, call_timeout })?;
     let binary = std::env::current_exe().context("find this program, to start it as text child")?;
     let engine = match config.text.engine {
         config::TextEngine::Hayro => Engine::Hayro,
@@ -50,6 +52,7 @@ pub fn build(
         pool,
         quota,
         text: Arc::new(text),
+        learned: Learned::default(),
         settings: Arc::new(settings(config)),
         draining,
     })
@@ -69,6 +72,11 @@ fn settings(config: &Config) -> Settings {
         tokens_output_max: worker.tokens_output_max,
         context_tokens_max: worker.context_tokens_max,
         model: model.to_owned(),
+        fallback: config
+            .models
+            .iter()
+            .map(|one| (one.name.clone(), config.fallback(&one.name)))
+            .collect(),
     }
 }
 
@@ -82,6 +90,17 @@ fn limits(config: &Config) -> Limits {
         output_bytes_max: config.limits.text_bytes_max,
         pages_max: config.limits.pages_max,
         input_bytes_max: config.limits.size_bytes_max,
+    }
+}
+
+fn strategy(given: config::Strategy) -> Strategy {
+    match given {
+        config::Strategy::Balanced => Strategy::Balanced,
+        config::Strategy::LeastBusy => Strategy::LeastBusy,
+        config::Strategy::Cheapest => Strategy::Cheapest,
+        config::Strategy::LowestLatency => Strategy::LowestLatency,
+        config::Strategy::RoundRobin => Strategy::RoundRobin,
+        config::Strategy::Weighted => Strategy::Weighted,
     }
 }
 
@@ -116,7 +135,7 @@ fn deployment(given: &config::Deployment) -> DeploymentConfig {
         requests_per_minute: given.requests(),
         tier: given.tier,
         concurrency_max: given.concurrency_max,
-        weight: 1.0,
+        weight: given.weight,
         limiter,
         context_tokens_max: given.context_tokens_max,
         input_price_per_million: given.input_price_per_million,

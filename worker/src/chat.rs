@@ -50,6 +50,11 @@ impl Request {
         self.messages.iter().map(|message| message.content.chars().count())
     }
 
+    /// The characters of all messages.
+    pub fn length(&self) -> u64 {
+        self.characters().map(|count| count as u64).sum()
+    }
+
     /// SHA-256 of everything that decides the answer: all but `tokens_output_max`.
     pub fn fingerprint(&self) -> [u8; 32] {
         let question = (&self.model, &self.messages, &self.schema_name, &self.schema);

@@ -7,6 +7,7 @@ pub mod extract;
 pub mod quota;
 pub mod worker;
 mod ask;
+mod fallback;
 mod answer;
 pub mod process;
 pub mod consume;

@@ -16,6 +16,11 @@ mod order;
 mod book;
 mod exchange;
 mod health;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "a second call needs a place in the ledger first")
+)]
+mod hedge;
 mod deployment;
 mod lane;
 mod transport;
@@ -152,6 +157,12 @@ impl Pool {
     /// Whether some deployment serves the model.
     pub fn serves(&self, model: &str) -> bool {
         self.seats.contains_key(model)
+    }
+
+    /// For how long no deployment of the model could be used, because all of them fail or refuse;
+    /// none while one can, or may be tried.
+    pub fn outage(&self, model: &str) -> Option<Duration> {
+        self.seats.get(model)?.lock().outage(Instant::now())
     }
 
     /// The largest context among the model's deployments, where one is configured.

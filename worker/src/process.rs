@@ -107,7 +107,9 @@ fn requests(
     let shape = if is_part { strict::relax(&shape) } else { shape };
     let output = settings.tokens_output_max;
     let request = |part: Vec<budget::Piece<'_>>| {
-        prompt::request(schema, &shape, model, &part, total, is_part, output)
+        let request = prompt::request(schema, &shape, model, &part, total, is_part, output);
+        let tokens_output_max = worker.learned.room(&schema.reference, request.length(), output);
+        Request { tokens_output_max, ..request }
     };
     Ok(parts.into_iter().map(request).collect())
 }
@@ -133,6 +135,12 @@ async fn extraction(
             .map(|cost| cost + usage.cost.unwrap_or_default())
             .or(usage.cost),
     });
+    let mut warnings = warnings(pages);
+    for warning in parts.iter().flat_map(|part| &part.warnings) {
+        if !warnings.contains(warning) {
+            warnings.push(warning.clone());
+        }
+    }
     let model = parts.last().map(|part| part.model.clone()).unwrap_or_default();
     let data = merge::merge(schema, parts.into_iter().map(|part| part.data).collect());
     validate::check(&schema.body, &data).map_err(|faults| {
@@ -155,7 +163,7 @@ async fn extraction(
         model,
         text: text_used(pages),
         timings_ms,
-        warnings: warnings(pages),
+        warnings,
     })
 }
 
@@ -189,6 +197,7 @@ async fn finish(
     };
     fault::point("result-saved");
     if store.finish(claim, state).await.map_err(outage)? {
+        tracing::info!(document = %claim.document, %state, "the document has ended");
         observe(claim, state, &extraction.timings_ms);
     }
     Ok(Verdict::Done)

@@ -40,6 +40,9 @@ pub struct Deployment {
     /// Calls at once; at least 1.
     #[serde(default = "concurrency_max")]
     pub concurrency_max: u32,
+    /// How much it gets beside the model's others, where their strategy is `weighted`; above 0.
+    #[serde(default = "weight")]
+    pub weight: f64,
     /// How its limits behave.
     #[serde(default)]
     pub limiter: Limiter,
@@ -58,6 +61,10 @@ fn concurrency_max() -> u32 {
     64
 }
 
+fn weight() -> f64 {
+    1.0
+}
+
 impl Default for Deployment {
     fn default() -> Self {
         Self {
@@ -72,6 +79,7 @@ impl Default for Deployment {
             requests_per_minute: None,
             tier: 0,
             concurrency_max: concurrency_max(),
+            weight: weight(),
             limiter: Limiter::Auto,
             input_price_per_million: None,
             output_price_per_million: None,

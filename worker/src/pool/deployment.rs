@@ -234,6 +234,11 @@ impl Deployment {
         }
     }
 
+    /// Since when it cannot be used, unless it can.
+    pub(super) fn out_since(&self, now: Instant) -> Option<Instant> {
+        self.health.out_since(now)
+    }
+
     /// What it said when it refused.
     pub(super) fn denial(&self) -> Option<&str> {
         self.health.denial()

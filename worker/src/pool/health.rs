@@ -61,6 +61,8 @@ pub(super) struct Health {
     /// How often the breaker opened since the last answer.
     opens: u32,
     opened: Option<Instant>,
+    /// When it was first left alone since the last answer.
+    out_since: Option<Instant>,
     breaker: Breaker,
     /// How long it took until the last failure showed.
     failure_time: Duration,
@@ -80,14 +82,9 @@ impl Health {
         }
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "what follows an outage will ask"))]
-    /// How long from now nothing will be sent, zero when something may: for who asks whether it is
-    /// worth waiting.
-    pub(super) fn rests(&self, now: Instant) -> Duration {
-        match self.fitness(now) {
-            Fitness::Well => Duration::ZERO,
-            Fitness::CoolingUntil(until) | Fitness::DeniedUntil(until) => until - now,
-        }
+    /// Since when it cannot be used, unless it can, or a call may try it now.
+    pub(super) fn out_since(&self, now: Instant) -> Option<Instant> {
+        self.out_since.filter(|_| self.fitness(now) != Fitness::Well)
     }
 
     /// From 0 to 1, which is well.
@@ -123,7 +120,7 @@ impl Health {
     pub(super) fn succeeded(&mut self, latency: Duration, now: Instant) {
         (self.failures, self.opens) = (0, 0);
         self.breaker = Breaker::Closed;
-        self.denied = None;
+        (self.denied, self.out_since) = (None, None);
         self.speed.answered(latency.as_secs_f64(), now);
     }
 
@@ -143,11 +140,13 @@ impl Health {
         let seconds = doubled.min(REST_SECONDS_MAX) * (0.8 + 0.4 * jitter.clamp(0.0, 1.0));
         self.breaker = Breaker::Open(now + Duration::from_secs_f64(seconds));
         self.opened = Some(now);
+        self.out_since.get_or_insert(now);
     }
 
     /// The deployment refused for its configuration.
     pub(super) fn denied(&mut self, now: Instant, message: String) {
         self.denied = Some((now + DENIED_PAUSE, message));
+        self.out_since.get_or_insert(now);
     }
 
     /// What it said when it refused.

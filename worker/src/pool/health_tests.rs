@@ -23,7 +23,8 @@ fn open(now: Instant) -> Health {
 
 #[test]
 fn the_third_failure_opens_the_breaker_and_each_next_for_longer() {
-    let mut now = Instant::now();
+    let start = Instant::now();
+    let mut now = start;
     let mut health = Health::default();
     for _ in 0..2 {
         health.started(now);
@@ -34,8 +35,9 @@ fn the_third_failure_opens_the_breaker_and_each_next_for_longer() {
         health.started(now);
         health.failed(now, now, 0.5);
         assert_eq!(rest(&health, now), expected);
-        assert_eq!(health.rests(now), seconds(expected));
+        assert_eq!(health.out_since(now), Some(start));
         now += seconds(expected);
+        assert_eq!(health.out_since(now), None, "a call may try it");
         assert_eq!(health.fitness(now), Fitness::Well);
     }
     health.succeeded(seconds(1.0), now);

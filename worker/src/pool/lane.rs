@@ -270,6 +270,13 @@ impl Lane {
         self.waiting.len()
     }
 
+    /// For how long no deployment could be used; none while one can.
+    pub(super) fn outage(&self, now: Instant) -> Option<Duration> {
+        let since = self.deployments.iter().map(|deployment| deployment.out_since(now));
+        let last = since.collect::<Option<Vec<_>>>()?.into_iter().max()?;
+        Some(now.saturating_duration_since(last))
+    }
+
     /// The largest context, where one is configured.
     pub(super) fn context_tokens_max(&self) -> Option<u32> {
         self.deployments.iter().filter_map(|deployment| deployment.config.context_tokens_max).max()

@@ -6,11 +6,9 @@
 use std::cmp::Ordering;
 use tokio::time::Instant;
 
-/// The latency that is taken for one that has not been seen, where one is needed.
-const LATENCY_SECONDS_GUESS: f64 = 2.0;
-
-/// Latencies below this are alike.
-const LATENCY_SECONDS_MIN: f64 = 0.01;
+/// Latencies below this are alike where more counts than speed: what differs there is chance, and
+/// whoever had it would get all the work.
+const LATENCY_SECONDS_MIN: f64 = 1.0;
 
 /// From this health on a deployment is no worse than the others.
 const HEALTH_WELL: f64 = 0.75;
@@ -121,9 +119,10 @@ impl Candidate {
         }
     }
 
-    /// How long an answer may take there: longer the more is in use and the less it works.
+    /// How long an answer may take there: longer the more is in use and the less it works. One that
+    /// has not answered yet is taken to be fast, or nobody would find out.
     fn expected_seconds(&self) -> f64 {
-        let latency = self.latency.unwrap_or(LATENCY_SECONDS_GUESS).max(LATENCY_SECONDS_MIN);
+        let latency = self.latency.unwrap_or_default().max(LATENCY_SECONDS_MIN);
         latency * (1.0 + self.load) / self.health.max(LEAST)
     }
 

@@ -64,6 +64,11 @@ fn balanced_weighs_everything_in_its_order() {
         (&[Candidate { load: 0.5, ..priced(2.0) }, idle(0)], 1),
         (&[Candidate { load: 0.5, ..idle(0) }, priced(2.0)], 1),
         (&[slow(3.0), slow(1.0)], 1),
+        // Where all are fast, speed is chance.
+        (&[Candidate { load: 0.5, ..slow(0.02) }, Candidate { load: 0.4, ..slow(0.9) }], 1),
+        // One that is not known yet is tried.
+        (&[Candidate { load: 0.1, ..slow(0.5) }, idle(0)], 1),
+        (&[slow(1.5), Candidate { load: 0.4, ..idle(0) }], 1),
         // The faster one may be the busier one, up to a point.
         (&[slow(3.0), Candidate { load: 1.0, ..slow(1.0) }], 1),
         (&[slow(3.0), Candidate { load: 1.0, ..slow(2.0) }], 0),
