@@ -262,7 +262,12 @@ impl Calendar {
     /// Writes down what was sent without having been reserved here: after a time in which this
     /// calendar could not be asked.
     pub fn merge(&mut self, booking: &Booking) {
+        let before = self.used;
         self.note(booking);
+        if booking.at < self.used_at - CEILING_MS {
+            // It has drained since.
+            self.used = before;
+        }
         self.last = self.last.max(booking.at);
     }
 
@@ -272,7 +277,7 @@ impl Calendar {
         self.set_share(share);
         self.tokens.clear();
         self.requests.clear();
-        self.used *= self.share;
+        self.used = 0.0;
         (self.next_tokens, self.next_requests) = (now + wait_ms, now);
     }
 

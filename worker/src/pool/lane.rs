@@ -6,6 +6,7 @@
 //! carries its time.
 
 mod refusal;
+mod questions;
 
 pub use refusal::AcquireError;
 
@@ -16,6 +17,7 @@ use super::config::DeploymentConfig;
 use super::deployment::{Deployment, DeploymentStatus, End, milliseconds};
 use super::exchange::{Exchange, Given, Log};
 use super::pick::Strategy;
+use questions::Questions;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,14 +26,6 @@ use tokio::time::Instant;
 
 /// Timers are no finer, and rounding is finer.
 const HAIR: Duration = Duration::from_micros(500);
-/// The tokens of a question for those that are counted at admission, before an answer has told: 2.5
-/// characters a token, where 4 are counted.
-const REAL_START: f64 = 1.6;
-/// The weight of the newest.
-const REAL_WEIGHT: f64 = 0.1;
-/// Of more schemas nothing is learned.
-const SCHEMAS_MAX: usize = 1_000;
-
 /// A place at a deployment.
 #[derive(Clone, Debug)]
 pub(super) struct Grant {
@@ -74,8 +68,7 @@ pub(super) struct Lane {
     alarm: Option<Instant>,
     /// What only this worker sent, while the book is shared.
     log: Option<Log>,
-    /// What the questions of each schema are like.
-    real: HashMap<String, f64>,
+    questions: Questions,
 }
 
 impl Lane {
@@ -92,7 +85,7 @@ impl Lane {
             events: Vec::new(),
             alarm: None,
             log: None,
-            real: HashMap::new(),
+            questions: Questions::default(),
         }
     }
 
@@ -128,7 +121,9 @@ impl Lane {
         }
         match self.decided.remove(&id) {
             Some(decision) => decision.map(|(_, grant)| Verdict::Granted(grant)),
-            None => Ok(Verdict::Wait(self.alarm.filter(|_| self.is_first(id)))),
+            None => {
+                Ok(Verdict::Wait(self.alarm.filter(|_| self.is_first(id) && !self.is_leased())))
+            }
         }
     }
 
@@ -163,21 +158,9 @@ impl Lane {
         self.dispatch(now);
     }
 
-    /// Learns what the questions of a schema are like: the tokens that they really have for those
-    /// that are counted at admission.
+    /// Learns what the questions of a schema are like.
     pub(super) fn learn(&mut self, schema: &str, booking: &Booking, tokens_input: u64) {
-        if tokens_input == 0 || booking.size.input < 1.0 {
-            return;
-        }
-        let newest = (tokens_input as f64 / booking.size.input).clamp(0.1, 10.0);
-        let has_room = self.real.len() < SCHEMAS_MAX;
-        match self.real.get_mut(schema) {
-            Some(real) => *real += REAL_WEIGHT * (newest - *real),
-            None if has_room => {
-                self.real.insert(schema.to_owned(), newest);
-            }
-            None => {}
-        }
+        self.questions.learn(schema, booking.size.input, tokens_input as f64);
     }
 
     /// A call is over.
@@ -297,7 +280,7 @@ impl Lane {
     /// Serves whoever can be served, and finds out when to ask again. Where the book is shared,
     /// that is for others to do.
     fn dispatch(&mut self, now: Instant) {
-        if self.log.as_ref().is_some_and(|log| !log.is_alone()) {
+        if self.is_leased() {
             return;
         }
         let at = self.at(now);
@@ -305,6 +288,11 @@ impl Lane {
         let (asks, doors) = (self.asks(), self.doors(now));
         let answer = self.book.exchange(&events, &asks, &doors, self.strategy, at);
         self.apply(answer, now);
+    }
+
+    /// Whether slots come from a book that is shared: then whoever asks it keeps the time.
+    fn is_leased(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| !log.is_alone())
     }
 
     fn apply(&mut self, answer: super::book::Answer, now: Instant) {
@@ -392,11 +380,11 @@ impl Lane {
 
     fn ask(&self, need: &Need) -> Ask {
         let input = need.tokens_input as f64;
-        let real = self.real.get(&need.schema).copied().unwrap_or(REAL_START);
+        let input_real = input * self.questions.real(&need.schema);
         let output_max = f64::from(need.tokens_output_max);
         Ask {
             id: 0,
-            size: Size { input, input_real: input * real, output_max },
+            size: Size { input, input_real, output_max },
             urgent: need.interactive,
             returned: need.returned,
             tenant: Arc::clone(&need.tenant),

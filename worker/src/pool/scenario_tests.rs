@@ -31,6 +31,8 @@ struct Scenario {
     limit: Option<(f64, f64, f64)>,
     /// Strangers leave this part of the window, in seconds.
     strangers: Option<(f64, f64, f64)>,
+    /// The shared book cannot be asked, in seconds.
+    lost: Option<(f64, f64)>,
     /// Interactive calls a second.
     urgent: f64,
     auto: bool,
@@ -45,6 +47,7 @@ const CENTRAL: Scenario = Scenario {
     outage: None,
     limit: None,
     strangers: None,
+    lost: None,
     urgent: 0.0,
     auto: false,
 };
@@ -136,6 +139,7 @@ struct Worker {
     next: Option<f64>,
     last: f64,
     in_flight: [u32; 3],
+    log: Vec<(usize, Booking)>,
 }
 
 #[derive(Default, Debug, Clone, Copy)]
@@ -153,6 +157,8 @@ struct World {
     dice: Dice,
     queue: BinaryHeap<At>,
     book: Book,
+    /// The books of workers that cannot ask the shared one.
+    alone: Vec<Book>,
     doors: Vec<Door>,
     services: Vec<Limiter>,
     workers: Vec<Worker>,
@@ -221,6 +227,7 @@ impl World {
             dice: Dice(scenario.seed),
             queue: BinaryHeap::new(),
             book: Book::new(1),
+            alone: Vec::new(),
             doors,
             services,
             workers: (0..scenario.workers).map(|_| Worker::default()).collect(),
@@ -280,8 +287,35 @@ impl World {
         if self.scenario.workers == 1 || urgent { 1.0 } else { PAUSE_MS }
     }
 
+    /// Whether the shared book can be asked may have changed.
+    fn find_book(&mut self) {
+        let seconds = self.now / 1_000.0;
+        let is_lost = self.scenario.lost.is_some_and(|(from, to)| (from..to).contains(&seconds));
+        if is_lost && self.alone.is_empty() {
+            let share = 0.85 / self.workers.len() as f64;
+            for worker in &self.workers {
+                let mut book = self.book.clone();
+                book.isolate(share, self.dice.uniform(), self.now);
+                for (door, booking) in worker.log.iter().filter(|(_, one)| one.at > self.now - 6e4)
+                {
+                    book.merge(&self.doors[*door], std::slice::from_ref(booking), self.now);
+                }
+                self.alone.push(book);
+            }
+        } else if !is_lost && !self.alone.is_empty() {
+            self.alone.clear();
+            let from = self.scenario.lost.map_or(0.0, |(from, _)| from * 1_000.0);
+            for (door, booking) in self.workers.iter().flat_map(|worker| &worker.log) {
+                if booking.at >= from {
+                    self.book.merge(&self.doors[*door], std::slice::from_ref(booking), self.now);
+                }
+            }
+        }
+    }
+
     fn exchange(&mut self, worker: usize) {
         self.exchanges += 1;
+        self.find_book();
         let one = &mut self.workers[worker];
         (one.next, one.last) = (None, self.now);
         let events = std::mem::take(&mut one.events);
@@ -299,7 +333,13 @@ impl World {
         for (door, in_flight) in self.doors.iter_mut().zip(one.in_flight) {
             door.in_flight = in_flight;
         }
-        let answer = self.book.exchange(&events, &asks, &self.doors, Strategy::Balanced, self.now);
+        let answer = self.alone.get_mut(worker).unwrap_or(&mut self.book).exchange(
+            &events,
+            &asks,
+            &self.doors,
+            Strategy::Balanced,
+            self.now,
+        );
         assert!(answer.refused.is_empty());
         for grant in answer.grants {
             let one = &mut self.workers[worker];
@@ -307,6 +347,7 @@ impl World {
             let at = grant.booking.at.max(self.now + 1.0);
             one.granted.insert(grant.ask, (call.clone(), grant.door, grant.booking));
             one.in_flight[grant.door] += 1;
+            one.log.push((grant.door, one.granted[&grant.ask].2.clone()));
             self.at(at, Act::Send(worker, grant.ask));
             // The backlog of every tenant is endless.
             if !call.urgent {
@@ -325,7 +366,8 @@ impl World {
             return;
         };
         let address = Arc::clone(&self.doors[door].address);
-        let calendar = self.book.calendar(&address).unwrap();
+        let book = self.alone.get(worker).unwrap_or(&self.book);
+        let calendar = book.calendar(&address).unwrap();
         if calendar.blocked(booking.at).is_some() {
             call.returned = true;
             let (sent, at) = (self.now, self.now);
@@ -598,6 +640,14 @@ fn a_limit_that_falls_and_strangers_are_found_out() {
     let strangers = Some((240.0, 480.0, 0.75));
     let report = check("strangers take 25 %", Scenario { strangers, ..CENTRAL });
     assert!(report.use_percent >= 96.0 && report.attempts <= 1.05);
+}
+
+#[test]
+fn workers_go_on_without_the_shared_book() {
+    let lost = Some((300.0, 360.0));
+    let report = check("book lost for 60 s", Scenario { scale: 4.0, lost, ..CENTRAL });
+    assert!(report.use_percent >= 96.0 && report.attempts <= 1.05);
+    assert!(report.payg_429_percent < 2.0);
 }
 
 #[test]
