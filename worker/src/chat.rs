@@ -117,7 +117,9 @@ impl Reply {
     pub fn answer(&self) -> Result<Answer, ReplyFault> {
         let text = |pointer| self.body.pointer(pointer).and_then(Value::as_str);
         let (tokens_input, tokens_output) = self.tokens();
-        if let Some(refusal) = text("/choices/0/message/refusal") {
+        // Some servers send an empty one with every answer.
+        let refusal = text("/choices/0/message/refusal");
+        if let Some(refusal) = refusal.filter(|refusal| !refusal.is_empty()) {
             return Err(ReplyFault::Refused(refusal.chars().take(500).collect()));
         }
         match text("/choices/0/finish_reason") {
@@ -144,6 +146,8 @@ pub enum CallError {
         deployment: String,
         /// When it said to come back.
         retry_after: Duration,
+        /// What is short.
+        why: Shortage,
         /// What it said.
         message: String,
     },
@@ -195,6 +199,16 @@ pub enum CallError {
         /// What happened.
         message: String,
     },
+}
+
+/// What a deployment that has no room is short of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// Our quota is used up: it comes back at its rate.
+    Quota,
+    /// The provider's machines are busy, whatever our quota: fewer and smaller calls help, and other
+    /// deployments do.
+    Capacity,
 }
 
 /// Why a deployment does not accept a question.

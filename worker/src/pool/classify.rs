@@ -4,7 +4,7 @@
 //! nothing of how the response was got.
 
 use super::headers;
-use crate::chat::{CallError, Refusal};
+use crate::chat::{CallError, Refusal, Shortage};
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
@@ -25,11 +25,11 @@ pub(super) fn classify(
             CallError::Denied { deployment, status, message: fault.message(status) }
         }
         429 => {
-            let wait = headers::retry_after(headers);
+            let (wait, why) = (headers::retry_after(headers), fault.shortage());
             // A data centre without capacity needs longer than a quota that refills.
-            let factor = if fault.is("no_capacity") || fault.is("nocapacity") { 2 } else { 1 };
+            let factor = if why == Shortage::Capacity { 2 } else { 1 };
             let retry_after = (wait * factor).min(headers::WAIT_MAX);
-            CallError::Throttled { deployment, retry_after, message: fault.message(status) }
+            CallError::Throttled { deployment, retry_after, why, message: fault.message(status) }
         }
         // 3xx and 405 mean a wrong address: no question will fare better.
         300..=399 | 401..=407 | 410 | 421 => {
@@ -46,6 +46,32 @@ pub(super) fn classify(
         }
         _ => unknown(deployment, status, &fault),
     }
+}
+
+/// Reads the body of a response whose status is 200. Some servers answer 200 and put an error into
+/// the body, on a line `data:` where they take every call for a stream.
+pub(super) fn read(deployment: &str, headers: &HeaderMap, body: &[u8]) -> Result<Value, CallError> {
+    let fault = |message| CallError::Unknown {
+        deployment: deployment.to_owned(),
+        status: Some(200),
+        message,
+    };
+    let parsed = serde_json::from_slice::<Value>(body).or_else(|error| {
+        let text = String::from_utf8_lossy(body);
+        let line = text.lines().find_map(|line| line.strip_prefix("data:"));
+        line.and_then(|line| serde_json::from_str(line).ok()).ok_or(error)
+    });
+    let value = parsed.map_err(|error| fault(format!("the body is not JSON: {error}")))?;
+    if value.get("choices").is_some() || value.get("error").is_none_or(Value::is_null) {
+        return Ok(value);
+    }
+    let text = value.to_string();
+    let error = Fault::read(&text);
+    if error.is_throttling() {
+        return Err(classify(deployment, 429, headers, &text));
+    }
+    // Nothing was answered, but it is not certain that nothing was paid.
+    Err(fault(error.message(200)))
 }
 
 fn unknown(deployment: String, status: u16, fault: &Fault) -> CallError {
@@ -86,6 +112,23 @@ impl Fault {
 
     fn is(&self, code: &str) -> bool {
         self.code.eq_ignore_ascii_case(code)
+    }
+
+    fn is_throttling(&self) -> bool {
+        let codes = ["429", "too_many_requests", "rate_limit_exceeded", "insufficient_quota"];
+        codes.iter().any(|code| self.is(code)) || self.shortage() == Shortage::Capacity
+    }
+
+    /// What a 429 is about: all that does not speak of capacity is about quota.
+    fn shortage(&self) -> Shortage {
+        // `slow_down` comes when traffic grows too fast, even inside the quota.
+        let codes = ["no_capacity", "nocapacity", "slow_down", "engine_overloaded"];
+        let busy = self.message.contains("experiencing high demand");
+        if busy || codes.iter().any(|code| self.is(code)) {
+            Shortage::Capacity
+        } else {
+            Shortage::Quota
+        }
     }
 
     /// What Envoy says (Azure's front end) when it lost a connection over which the call had gone.
@@ -135,8 +178,11 @@ mod tests {
 
     fn class(status: u16, body: &str) -> String {
         match classify("d", status, &HeaderMap::new(), body) {
-            CallError::Throttled { retry_after, .. } => {
+            CallError::Throttled { retry_after, why: Shortage::Quota, .. } => {
                 format!("throttled {} ms", retry_after.as_millis())
+            }
+            CallError::Throttled { retry_after, why: Shortage::Capacity, .. } => {
+                format!("busy {} ms", retry_after.as_millis())
             }
             CallError::Unreachable { .. } => "unreachable".into(),
             CallError::Unavailable { .. } => "unavailable".into(),
@@ -164,8 +210,10 @@ mod tests {
         let table: &[(u16, &str, &str)] = &[
             (429, quota, "throttled 1000 ms"),
             (429, v1, "throttled 1000 ms"),
-            (429, &capacity("NoCapacity"), "throttled 2000 ms"),
-            (429, &capacity("no_capacity"), "throttled 2000 ms"),
+            (429, &capacity("NoCapacity"), "busy 2000 ms"),
+            (429, &capacity("no_capacity"), "busy 2000 ms"),
+            (429, &capacity("429"), "busy 2000 ms"),
+            (429, r#"{"error":{"code":"slow_down","message":"Slow down."}}"#, "busy 2000 ms"),
             (429, r#"{"statusCode":429,"message":"Rate limit is exceeded."}"#, "throttled 1000 ms"),
             (429, r#"{"error":{"code":429,"message":"slow"}}"#, "throttled 1000 ms"),
             (429, html, "throttled 1000 ms"),
@@ -214,6 +262,35 @@ mod tests {
         for (status, body, expected) in table {
             assert_eq!(class(*status, body), *expected, "{status} {body}");
         }
+    }
+
+    #[test]
+    fn an_error_inside_a_200_is_an_error() {
+        let check = |body: &str, expected: &str| {
+            let read = read("d", &HeaderMap::new(), body.as_bytes());
+            let found = match read {
+                Ok(_) => "reply".to_owned(),
+                Err(CallError::Throttled { why, .. }) => format!("throttled {why:?}"),
+                Err(CallError::Denied { status, .. }) => format!("denied {status}"),
+                Err(CallError::Unknown { status, .. }) => format!("unknown {status:?}"),
+                Err(error) => format!("{error:?}"),
+            };
+            assert_eq!(found, expected, "{body}");
+        };
+        let v1 = r#"{"error":{"type":"too_many_requests","code":"too_many_requests","message":"Too Many Requests"}}"#;
+        check(v1, "throttled Quota");
+        check(&format!("event: error\ndata: {v1}\n\n"), "throttled Quota");
+        check(r#"{"error":{"code":429,"message":"slow"}}"#, "throttled Quota");
+        check(r#"{"error":{"code":"no_capacity"}}"#, "throttled Capacity");
+        check(r#"{"error":{"code":"insufficient_quota"}}"#, "denied 429");
+        check(r#"{"error":{"code":502,"message":"Provider returned error"}}"#, "unknown Some(200)");
+        check(r#"{"error":"boom"}"#, "unknown Some(200)");
+        check("", "unknown Some(200)");
+        check("<html></html>", "unknown Some(200)");
+        check("data: nothing", "unknown Some(200)");
+        check(r#"{"choices":[],"error":null}"#, "reply");
+        check(r#"{"choices":[{}],"error":{"code":429}}"#, "reply");
+        check(r#"{"error":null}"#, "reply");
     }
 
     #[test]

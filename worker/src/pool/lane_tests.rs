@@ -4,7 +4,7 @@ use super::super::config::{LimiterKind, Provider};
 use super::super::deployment::DeploymentState;
 use super::super::headers::Limits;
 use super::*;
-use crate::chat::CallError;
+use crate::chat::{CallError, Shortage};
 use proptest::prelude::*;
 
 fn config(name: &str, tokens: u64, tier: u32, concurrency_max: u32) -> DeploymentConfig {
@@ -148,7 +148,12 @@ fn a_rejection_blocks_its_deployment_and_is_no_failure() {
     let id = scene.enter(900, false);
     let grant = scene.grant(id);
     let retry_after = Duration::from_secs(7);
-    let error = CallError::Throttled { deployment: "a".into(), retry_after, message: "no".into() };
+    let error = CallError::Throttled {
+        deployment: "a".into(),
+        retry_after,
+        why: Shortage::Quota,
+        message: "no".into(),
+    };
     scene.end(&grant, Err(&error));
     assert_eq!(scene.status(0).state, DeploymentState::Throttled);
     assert_eq!(scene.status(0).tokens_available, 1000);
@@ -249,7 +254,10 @@ fn end(scene: &mut Scene, grant: Grant, how: u8) {
     match how {
         0 => scene.lane.cancel(grant.index, &grant.reservation, scene.now),
         1 => scene.lane.abandon(grant.index, scene.now),
-        2 => scene.end(&grant, Err(&CallError::Throttled { deployment, retry_after, message })),
+        2 => scene.end(
+            &grant,
+            Err(&CallError::Throttled { deployment, retry_after, why: Shortage::Quota, message }),
+        ),
         3 => scene.end(&grant, Err(&CallError::Unknown { deployment, status, message })),
         _ => scene.end(&grant, Ok((10, 10))),
     }

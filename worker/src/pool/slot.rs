@@ -4,7 +4,6 @@
 //! made.
 
 use super::deployment::{DeploymentState, DeploymentStatus, Outcome};
-use super::headers::Limits;
 use super::lane::{AcquireError, Grant, Lane, TicketId, Verdict};
 use super::limiter::{Cost, Reservation};
 use super::transport::{Answered, Transport};
@@ -143,22 +142,15 @@ impl Slot {
     }
 
     async fn call(&self, request: &Request) -> Answered {
-        let limits = Limits::default();
         let deployment = self.deployment.clone();
         let Some(transport) = self.seat.transports.get(self.index) else {
             let message = "it has no address".to_owned();
-            return Answered {
-                limits,
-                result: Err(CallError::Unreachable { deployment, message }),
-            };
+            return Answered::unheard(Err(CallError::Unreachable { deployment, message }));
         };
         let call_timeout = self.seat.call_timeout;
         timeout(call_timeout, transport.call(request)).await.unwrap_or_else(|_| {
             let message = format!("no answer within {} s", call_timeout.as_secs_f64());
-            Answered {
-                limits,
-                result: Err(CallError::Unknown { deployment, status: None, message }),
-            }
+            Answered::unheard(Err(CallError::Unknown { deployment, status: None, message }))
         })
     }
 }

@@ -4,9 +4,9 @@
 //! itself, because that crate repeats failed calls, drops headers, loses the status of bodies that
 //! it cannot read, and writes such bodies to the log. It must know nothing of quotas.
 
-use super::classify::{classify, shorten};
+use super::classify::{self, classify, shorten};
 use super::config::{DeploymentConfig, PoolError, Provider};
-use super::headers::{self, Limits};
+use super::headers::{self, Limits, Standing};
 use crate::chat::{CallError, Request};
 use async_openai::Client;
 use async_openai::config::OpenAIConfig;
@@ -55,8 +55,18 @@ struct Dialect {
 pub(super) struct Answered {
     /// The limits that it named.
     pub(super) limits: Limits,
+    /// What else it said of the limiter.
+    #[allow(dead_code, reason = "the limiter's model learns from it in a later change")]
+    pub(super) standing: Standing,
     /// Its body, or what went wrong.
     pub(super) result: Result<Value, CallError>,
+}
+
+impl Answered {
+    /// What became of a call whose response said nothing of limits.
+    pub(super) fn unheard(result: Result<Value, CallError>) -> Self {
+        Self { limits: Limits::default(), standing: Standing::default(), result }
+    }
 }
 
 /// A response on its way through async-openai, which lets through only errors unread.
@@ -117,7 +127,7 @@ impl Transport {
         let body = body(&self.model, self.dialect, request);
         let outcome: Result<Value, OpenAIError> = self.client.chat().create_byot(body).await;
         let error = match outcome {
-            Ok(body) => return Answered { limits: Limits::default(), result: Ok(body) },
+            Ok(body) => return Answered::unheard(Ok(body)),
             Err(error) => error,
         };
         let unread = match error {
@@ -133,7 +143,11 @@ impl Transport {
             }
             error => return self.failed(false, chain(&error)),
         };
-        Answered { limits: headers::limits(&unread.headers), result: self.read(&unread) }
+        Answered {
+            limits: headers::limits(&unread.headers),
+            standing: headers::standing(&unread.headers),
+            result: self.read(&unread),
+        }
     }
 
     fn read(&self, unread: &Unread) -> Result<Value, CallError> {
@@ -141,11 +155,7 @@ impl Transport {
             let text = String::from_utf8_lossy(&unread.body);
             return Err(classify(&self.deployment, unread.status, &unread.headers, &text));
         }
-        serde_json::from_slice(&unread.body).map_err(|error| CallError::Unknown {
-            deployment: self.deployment.clone(),
-            status: Some(200),
-            message: format!("the body is not JSON: {error}"),
-        })
+        classify::read(&self.deployment, &unread.headers, &unread.body)
     }
 
     fn failed(&self, unreachable: bool, message: String) -> Answered {
@@ -155,7 +165,7 @@ impl Transport {
         } else {
             CallError::Unknown { deployment, status: None, message }
         };
-        Answered { limits: Limits::default(), result: Err(error) }
+        Answered::unheard(Err(error))
     }
 }
 
