@@ -12,7 +12,7 @@ mod place;
 mod secret;
 
 pub use address::{Database, Queue, Quota, S3, Storage};
-pub use deployment::{Deployment, Limiter, Provider};
+pub use deployment::{Deployment, Limiter, Mode, Provider};
 pub use secret::Secret;
 use serde::{Deserialize, Serialize};
 use std::{

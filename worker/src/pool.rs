@@ -5,6 +5,7 @@
 //! waits for quota and gives a [`Slot`]; [`Slot::send`] makes the one call that it stands for. The
 //! pool never repeats a call. It must know nothing of documents, jobs or configuration files.
 
+mod mode;
 mod config;
 mod headers;
 mod classify;
@@ -16,6 +17,7 @@ mod health;
 mod pick;
 mod deployment;
 mod lane;
+mod form;
 mod transport;
 mod slot;
 #[cfg(test)]
@@ -24,6 +26,7 @@ mod tests;
 pub use config::{ApiKey, DeploymentConfig, LimiterKind, PoolConfig, PoolError, Provider};
 pub use deployment::{DeploymentState, DeploymentStatus};
 pub use lane::AcquireError;
+pub use mode::Mode;
 pub use share::{Demand, Lease, News, Share};
 pub use slot::Slot;
 pub(crate) use slot::chance;
@@ -223,8 +226,15 @@ impl Pool {
     /// their gauges up to date, so call it before metrics are read.
     pub fn snapshot(&self) -> Vec<DeploymentStatus> {
         let now = Instant::now();
-        let all = self.seats.values().flat_map(|seat| seat.lock().snapshot(now));
-        all.inspect(slot::gauge).collect()
+        let all = self.seats.values().flat_map(|seat| {
+            let statuses = seat.lock().snapshot(now);
+            statuses.into_iter().zip(&seat.transports)
+        });
+        let status = |(status, transport): (_, &Transport)| DeploymentStatus {
+            mode: transport.show_mode(),
+            ..status
+        };
+        all.map(status).inspect(slot::gauge).collect()
     }
 
     fn seat(&self, model: &str) -> Result<&Arc<Seat>, AcquireError> {

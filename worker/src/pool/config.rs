@@ -2,6 +2,7 @@
 //!
 //! It must know nothing of configuration files: the caller fills these structs.
 
+use super::mode::Mode;
 use std::fmt;
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub struct DeploymentConfig {
     pub concurrency_max: u32,
     /// How the provider enforces the quota.
     pub limiter: LimiterKind,
+    /// How it is asked for JSON; none lets the pool find out.
+    pub mode: Option<Mode>,
     /// The model's context, input and output together.
     pub context_tokens_max: Option<u32>,
     /// The price of a million tokens of input, in the caller's currency.

@@ -6,6 +6,7 @@ use super::config::DeploymentConfig;
 use super::headers::Limits;
 use super::health::{Fitness, Health};
 use super::limiter::{Cost, Earliest, Limiter, Refund, Reservation, output_weight};
+use super::mode::Mode;
 use super::pick::{Candidate, Ready};
 use super::share::{Demand, Lease, News};
 use crate::chat::CallError;
@@ -49,6 +50,8 @@ pub struct DeploymentStatus {
     pub model: String,
     /// Its tier.
     pub tier: u32,
+    /// How it is asked for JSON; filled in by [`super::Pool::snapshot`].
+    pub mode: Mode,
     /// How it fares.
     pub state: DeploymentState,
     /// Until when nothing is sent, unless that is now.
@@ -266,6 +269,7 @@ impl Deployment {
             name: self.config.name.clone(),
             model: self.config.model.clone(),
             tier: self.config.tier,
+            mode: self.config.mode.unwrap_or_default(),
             state,
             resumes_in: until.map(|until| until.saturating_duration_since(now)),
             message: self.health.denial().map(str::to_owned),

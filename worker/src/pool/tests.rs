@@ -108,6 +108,7 @@ fn deployment(name: &str, url: &str) -> DeploymentConfig {
         tier: 0,
         concurrency_max: 8,
         limiter: LimiterKind::Auto,
+        mode: None,
         context_tokens_max: Some(128_000),
         input_price_per_million: None,
         output_price_per_million: None,
