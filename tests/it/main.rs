@@ -24,6 +24,7 @@ mod fleet;
 mod journey;
 mod text;
 mod answers;
+mod modes;
 mod paid_once;
 mod model;
 mod kill;
