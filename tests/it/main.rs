@@ -31,6 +31,7 @@ mod journey;
 mod text;
 mod answers;
 mod fallback;
+mod modes;
 mod paid_once;
 mod model;
 mod kill;

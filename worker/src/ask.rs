@@ -233,6 +233,7 @@ fn verdict(error: CallError) -> Result<Option<Reply>, Unanswered> {
         | CallError::Unreachable { .. }
         | CallError::Unavailable { .. }
         | CallError::Denied { .. }
+        | CallError::Refused { why: Refusal::Mode, .. }
         | CallError::Unknown { .. } => {
             tracing::info!(error = message, "the call is made again");
             Ok(None)

@@ -1,7 +1,7 @@
 //! From the configuration to a worker.
 
 use crate::{
-    pool::{ApiKey, DeploymentConfig, LimiterKind, Pool, PoolConfig, Provider, Strategy},
+    pool::{ApiKey, DeploymentConfig, LimiterKind, Mode, Pool, PoolConfig, Provider, Strategy},
     quota::Agreement,
     text::{
         limits::Limits,
@@ -125,6 +125,13 @@ fn deployment(given: &config::Deployment) -> DeploymentConfig {
         config::Limiter::Bucket => LimiterKind::Bucket,
         config::Limiter::Ptu => LimiterKind::Ptu,
     };
+    let mode = match given.mode {
+        config::Mode::Auto => None,
+        config::Mode::JsonSchema => Some(Mode::JsonSchema),
+        config::Mode::Tool => Some(Mode::Tool),
+        config::Mode::JsonObjectSchema => Some(Mode::JsonObjectSchema),
+        config::Mode::JsonObject => Some(Mode::JsonObject),
+    };
     DeploymentConfig {
         name: given.name.clone(),
         model: given.model.clone(),
@@ -137,6 +144,7 @@ fn deployment(given: &config::Deployment) -> DeploymentConfig {
         concurrency_max: given.concurrency_max,
         weight: given.weight,
         limiter,
+        mode,
         context_tokens_max: given.context_tokens_max,
         input_price_per_million: given.input_price_per_million,
         output_price_per_million: given.output_price_per_million,

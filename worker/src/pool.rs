@@ -7,6 +7,7 @@
 
 #[allow(dead_code, reason = "the book only compares deployments that may send")]
 mod pick;
+mod mode;
 mod config;
 mod headers;
 mod classify;
@@ -23,6 +24,7 @@ mod health;
 mod hedge;
 mod deployment;
 mod lane;
+mod form;
 mod transport;
 mod slot;
 #[cfg(test)]
@@ -38,6 +40,7 @@ pub use config::{ApiKey, DeploymentConfig, LimiterKind, PoolConfig, PoolError, P
 pub use deployment::{DeploymentState, DeploymentStatus};
 pub use exchange::{Exchange, Given};
 pub use lane::AcquireError;
+pub use mode::Mode;
 pub use pick::Strategy;
 pub use slot::Slot;
 
@@ -270,8 +273,15 @@ impl Pool {
     /// their gauges up to date, so call it before metrics are read.
     pub fn snapshot(&self) -> Vec<DeploymentStatus> {
         let now = Instant::now();
-        let all = self.seats.values().flat_map(|seat| seat.lock().snapshot(now));
-        all.inspect(slot::gauge).collect()
+        let all = self.seats.values().flat_map(|seat| {
+            let statuses = seat.lock().snapshot(now);
+            statuses.into_iter().zip(&seat.transports)
+        });
+        let status = |(status, transport): (_, &Transport)| DeploymentStatus {
+            mode: transport.show_mode(),
+            ..status
+        };
+        all.map(status).inspect(slot::gauge).collect()
     }
 
     fn seat(&self, model: &str) -> Result<&Arc<Seat>, AcquireError> {

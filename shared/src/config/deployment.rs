@@ -46,6 +46,9 @@ pub struct Deployment {
     /// How its limits behave.
     #[serde(default)]
     pub limiter: Limiter,
+    /// How it is asked for JSON of a schema.
+    #[serde(default)]
+    pub mode: Mode,
     /// Money for a million tokens of questions; not negative.
     #[serde(default)]
     pub input_price_per_million: Option<f64>,
@@ -81,6 +84,7 @@ impl Default for Deployment {
             concurrency_max: concurrency_max(),
             weight: weight(),
             limiter: Limiter::Auto,
+            mode: Mode::Auto,
             input_price_per_million: None,
             output_price_per_million: None,
             context_tokens_max: None,
@@ -148,6 +152,23 @@ pub enum Limiter {
     Bucket,
     /// Provisioned throughput.
     Ptu,
+}
+
+/// How a deployment is asked for JSON of a schema.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// In the first of these ways that it turns out to know.
+    #[default]
+    Auto,
+    /// `response_format` of type `json_schema`, strict.
+    JsonSchema,
+    /// A tool that must be called.
+    Tool,
+    /// `response_format` of type `json_object`, with the schema in its key `schema`.
+    JsonObjectSchema,
+    /// `response_format` of type `json_object`, with the schema in the prompt.
+    JsonObject,
 }
 
 /// The deployment that the environment names, as the providers' own tools read it, and the

@@ -31,6 +31,10 @@ pub(super) fn classify(
             let retry_after = (wait * factor).min(headers::WAIT_MAX);
             CallError::Throttled { deployment, retry_after, why, message: fault.message(status) }
         }
+        404 if fault.is_about_mode() => {
+            let why = Refusal::Mode;
+            CallError::Refused { deployment, status, why, message: fault.message(status) }
+        }
         // 3xx and 405 mean a wrong address: no question will fare better.
         300..=399 | 401..=407 | 410 | 421 => {
             CallError::Denied { deployment, status, message: fault.message(status) }
@@ -145,11 +149,52 @@ impl Fault {
             || message.contains("maximum context length")
         {
             Refusal::ContextTooLong
-        } else if message.contains("invalid schema") || self.param.starts_with("response_format") {
+        } else if self.is_about_schema() {
             Refusal::Schema
+        } else if self.is_about_mode() {
+            Refusal::Mode
         } else {
             Refusal::Other
         }
+    }
+
+    /// Whether the schema, or its name, is wrong: it would be in every mode.
+    fn is_about_schema(&self) -> bool {
+        let message = self.message.to_ascii_lowercase();
+        let codes = ["invalid_json_schema", "invalid_function_parameters"];
+        let params =
+            ["json_schema.schema", "json_schema.name", "function.parameters", "function.name"];
+        let unknown = ["unknown parameter", "unrecognized", "not supported", "unsupported"];
+        message.contains("invalid schema")
+            || message.contains("schema is invalid")
+            || codes.iter().any(|code| self.is(code))
+            || params.iter().any(|param| self.param.contains(param))
+                && !unknown.iter().any(|word| message.contains(word))
+    }
+
+    /// Whether it is about the way of asking for JSON.
+    fn is_about_mode(&self) -> bool {
+        let message = self.message.to_ascii_lowercase();
+        let params = ["response_format", "tools", "tool_choice", "functions"];
+        let words = [
+            "response_format",
+            "response format",
+            "json_schema",
+            "json_object",
+            "json mode",
+            "structured output",
+            "tool_choice",
+            "tool choice",
+            "tool use",
+            "tool call",
+            "'tools'",
+            "\"tools\"",
+            "support tools",
+            "tools param",
+            "function call",
+        ];
+        params.iter().any(|param| self.param.starts_with(param))
+            || words.iter().any(|word| message.contains(word))
     }
 
     fn message(&self, status: u16) -> String {
@@ -200,6 +245,7 @@ mod tests {
         let inner = r#"{"error":{"message":"filtered","code":null,"innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#;
         let context = r#"{"error":{"message":"This model's maximum context length is 128000 tokens.","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}"#;
         let schema = r#"{"error":{"message":"Invalid schema for response_format 'invoice': ...","type":"invalid_request_error","param":"response_format","code":null}}"#;
+        let function = r#"{"error":{"message":"Invalid schema for function 'invoice': In context=()","param":"tools[0].function.parameters","code":"invalid_function_parameters"}}"#;
         let large = r#"{"error":{"message":"max_tokens is too large: 99999. This model supports at most 16384","type":"invalid_request_error","param":"max_tokens","code":null}}"#;
         let html = "<html><body><h1>502 Bad Gateway</h1></body></html>";
         let capacity = |code| {
@@ -225,6 +271,57 @@ mod tests {
             (413, "", "refused ContextTooLong"),
             (400, schema, "refused Schema"),
             (400, large, "refused Other"),
+            (400, function, "refused Schema"),
+            (
+                400,
+                r#"{"error":{"message":"Invalid 'response_format.json_schema.name': string does not match pattern.","param":"response_format.json_schema.name"}}"#,
+                "refused Schema",
+            ),
+            (
+                400,
+                r#"{"error":{"message":"Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.","param":"response_format"}}"#,
+                "refused Mode",
+            ),
+            (
+                400,
+                r#"{"error":{"code":"BadRequest","message":"response_format value as json_schema is enabled only for api versions 2024-08-01-preview and later"}}"#,
+                "refused Mode",
+            ),
+            (
+                400,
+                r#"{"error":{"message":"Unknown parameter: 'response_format.schema'.","param":"response_format.schema"}}"#,
+                "refused Mode",
+            ),
+            (
+                400,
+                r#"{"error":{"message":"This response_format type is unavailable now","code":"invalid_request_error"}}"#,
+                "refused Mode",
+            ),
+            (
+                400,
+                r#"{"error":"'response_format.type' must be 'json_schema' or 'text'"}"#,
+                "refused Mode",
+            ),
+            (
+                400,
+                r#"{"error":{"message":"registry/m does not support tools","type":"api_error"}}"#,
+                "refused Mode",
+            ),
+            (
+                400,
+                r#"{"object":"error","message":"\"auto\" tool choice requires --enable-auto-tool-choice"}"#,
+                "refused Mode",
+            ),
+            (
+                404,
+                r#"{"error":{"message":"No endpoints found that support tool use.","code":404}}"#,
+                "refused Mode",
+            ),
+            (
+                422,
+                r#"{"detail":[{"loc":["body","response_format","type"],"msg":"unexpected value"}]}"#,
+                "refused Mode",
+            ),
             (422, r#"{"detail":[{"loc":["body"]}]}"#, "refused Other"),
             (431, "", "refused Other"),
             (

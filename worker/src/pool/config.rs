@@ -2,6 +2,7 @@
 //!
 //! It must know nothing of configuration files: the caller fills these structs.
 
+use super::mode::Mode;
 use super::pick::Strategy;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -43,6 +44,8 @@ pub struct DeploymentConfig {
     pub weight: f64,
     /// How the provider enforces the quota.
     pub limiter: LimiterKind,
+    /// How it is asked for JSON; none lets the pool find out.
+    pub mode: Option<Mode>,
     /// The model's context, input and output together.
     pub context_tokens_max: Option<u32>,
     /// The price of a million tokens of input, in the caller's currency.

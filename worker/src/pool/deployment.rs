@@ -7,6 +7,7 @@ use super::book::Door;
 use super::calendar::{Calendar, Heard, Kind, Outcome, Terms};
 use super::config::{DeploymentConfig, LimiterKind, Provider};
 use super::health::{Fitness, Health};
+use super::mode::Mode;
 use crate::chat::{CallError, Shortage};
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +49,8 @@ pub struct DeploymentStatus {
     pub tier: u32,
     /// How its quota is enforced, as far as is known.
     pub kind: Kind,
+    /// How it is asked for JSON; filled in by [`super::Pool::snapshot`].
+    pub mode: Mode,
     /// How it fares.
     pub state: DeploymentState,
     /// Until when nothing is sent, unless that is now.
@@ -266,6 +269,7 @@ impl Deployment {
             model: self.config.model.clone(),
             tier: self.config.tier,
             kind: calendar.kind(),
+            mode: self.config.mode.unwrap_or_default(),
             state,
             resumes_in: denied.or(blocked),
             message: self.health.denial().map(str::to_owned),

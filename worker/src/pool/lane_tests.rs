@@ -20,6 +20,7 @@ fn config(name: &str, tokens: u64, tier: u32, concurrency_max: u32) -> Deploymen
         weight: 1.0,
         concurrency_max,
         limiter: LimiterKind::Window,
+        mode: None,
         context_tokens_max: None,
         input_price_per_million: Some(2.0),
         output_price_per_million: Some(8.0),

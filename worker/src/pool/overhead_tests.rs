@@ -28,6 +28,7 @@ fn config(limiter: LimiterKind) -> DeploymentConfig {
         weight: 1.0,
         concurrency_max: 64,
         limiter,
+        mode: None,
         context_tokens_max: None,
         input_price_per_million: None,
         output_price_per_million: None,

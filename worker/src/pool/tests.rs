@@ -109,6 +109,7 @@ fn deployment(name: &str, url: &str) -> DeploymentConfig {
         concurrency_max: 8,
         weight: 1.0,
         limiter: LimiterKind::Auto,
+        mode: None,
         context_tokens_max: Some(128_000),
         input_price_per_million: None,
         output_price_per_million: None,
@@ -381,4 +382,33 @@ fn a_configuration_that_cannot_work_makes_no_pool() {
     .err();
     assert_eq!(twice, Some(PoolError::DuplicateName("d".into())));
     assert_eq!(format!("{:?}", ApiKey::new("secret")), "ApiKey(redacted)");
+}
+
+#[tokio::test]
+async fn a_wrong_schema_is_no_reason_to_ask_in_another_way() {
+    let wrong = r#"{"error":{"message":"Invalid schema for response_format 'x': ...","param":"response_format"}}"#;
+    let unknown =
+        r#"{"error":{"message":"'response_format' is not supported","param":"response_format"}}"#;
+    let deeds =
+        [answer(400, "", wrong), answer(400, "", unknown), well(), answer(400, "", unknown)];
+    let server = Server::start(deeds).await;
+    let pool = pool(vec![deployment("d", &server.url)]);
+    let mut found = Vec::new();
+    for _ in 0..4 {
+        let ended = match call(&pool).await {
+            Ok(_) => "answered".to_owned(),
+            Err(CallError::Refused { why, .. }) => format!("{why:?}"),
+            Err(error) => format!("{error:?}"),
+        };
+        found.push((ended, pool.snapshot()[0].mode.name()));
+    }
+    // The answer to a call of a tool is no call of one here: it is read, and the prompt is next.
+    let expected = [
+        ("Schema", "json_schema"),
+        ("Mode", "tool"),
+        ("answered", "json_object"),
+        ("Mode", "json_object_schema"),
+    ];
+    assert_eq!(found, expected.map(|(ended, mode)| (ended.to_owned(), mode)));
+    assert_eq!(server.seen().len(), 4);
 }
