@@ -16,6 +16,7 @@ use shared::{
     schema::ExtractionSchema,
 };
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// What was found in one part of a document.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ pub(crate) struct Part {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Asks about part `index` of `total`.
+/// Asks about part `index` of `total`, while an answer before `deadline` is possible.
 ///
 /// # Errors
 /// The verdict on the document when there is no valid answer now, or never will be.
@@ -45,6 +46,7 @@ pub(crate) async fn answer(
     mut request: Request,
     index: usize,
     total: usize,
+    deadline: Instant,
 ) -> Result<Part, Verdict> {
     let label = if total > 1 { format!("part {} of {total}", index + 1) } else { "all".into() };
     let mut part = Part {
@@ -56,7 +58,7 @@ pub(crate) async fn answer(
         warnings: Vec::new(),
     };
     let read = if total > 1 { validate::part } else { validate::whole };
-    let question = Question { request: request.clone(), label };
+    let question = Question { request: request.clone(), label, deadline };
     let (first, model) = say(worker, claim, question, &mut part).await?;
     let faults = match read(schema, &first.content) {
         Ok(data) => return Ok(Part { data, ..part }),
@@ -67,7 +69,7 @@ pub(crate) async fn answer(
     request.model = model;
     let request = repair::request(&request, &first.content, &faults);
     let label = format!("repair of part {} of {total}", index + 1);
-    let (second, _) = say(worker, claim, Question { request, label }, &mut part).await?;
+    let (second, _) = say(worker, claim, Question { request, label, deadline }, &mut part).await?;
     match read(schema, &second.content) {
         Ok(data) => Ok(Part { data, ..part }),
         Err(faults) => {
@@ -114,7 +116,8 @@ fn learn(worker: &Worker, claim: &Claim, question: &Question, asked: &Asked) {
     }
     let was_cut = matches!(asked.reply.answer(), Err(ReplyFault::Truncated { .. }));
     let length = question.request.length();
-    worker.learned.learn(&claim.schema, length, asked.reply.tokens(), was_cut);
+    let (_, tokens_output) = asked.reply.tokens();
+    worker.learned.learn(&claim.schema, length, tokens_output, was_cut);
 }
 
 fn note(part: &mut Part, answered: &Answered) -> Result<Answer, ReplyFault> {

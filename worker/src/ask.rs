@@ -49,6 +49,8 @@ pub(crate) struct Question {
     /// For people: which part, which round. Part of the key, so that a second round of the same
     /// words (with more room for the answer) is a question of its own.
     pub(crate) label: String,
+    /// When an answer is of no use any more: its document will have gone back to the queue.
+    pub(crate) deadline: Instant,
 }
 
 /// An answer and how it came.
@@ -128,12 +130,14 @@ pub(crate) async fn ask(
 ) -> Result<Asked, Unanswered> {
     let key = key(claim, question);
     let mut waited = Duration::ZERO;
+    // Who had its turn and got no answer does not queue up again.
+    let mut returned = false;
     loop {
         if let Some(asked) = replay(worker, claim, question).await? {
             return Ok(Asked { waited, ..asked });
         }
         let since = Instant::now();
-        let slot = acquire(worker, claim, question, outage_max).await?;
+        let slot = acquire(worker, claim, question, returned, outage_max).await?;
         waited += since.elapsed();
         let store = &worker.services.store;
         let calls_max = worker.settings.calls_max;
@@ -154,7 +158,7 @@ pub(crate) async fn ask(
         match intent {
             Intent::Call(call) => match pay(worker, &key, call, slot, question).await? {
                 Some(reply) => return Ok(Asked { reply, replayed: false, waited }),
-                None => continue,
+                None => returned = true,
             },
             // It was saved before the ledger said so: where it is not, it was removed since.
             Intent::Replay => {
@@ -259,10 +263,16 @@ async fn acquire(
     worker: &Worker,
     claim: &Claim,
     question: &Question,
+    returned: bool,
     outage_max: Option<Duration>,
 ) -> Result<Slot, Unanswered> {
     let interactive = claim.priority == Priority::Interactive;
-    let need = Need::of(&question.request, interactive, WAIT_MAX);
+    let need = Need {
+        returned,
+        tenant: claim.tenant.as_str().into(),
+        deadline: Some(question.deadline),
+        ..Need::of(&question.request, interactive, WAIT_MAX)
+    };
     let forecast = worker.pool.forecast(&need).map_err(|error| refused(&error))?;
     let told = forecast.wait > WAIT_TOLD;
     if told {
@@ -307,9 +317,8 @@ fn refused(error: &AcquireError) -> Unanswered {
     let verdict = match error {
         AcquireError::NoDeployment { .. } => reject(FailureCode::NoDeployment, message),
         AcquireError::TooLong { .. } => reject(FailureCode::ContextTooLong, message),
-        AcquireError::TooLate { .. } => reject(FailureCode::DeploymentRejected, message),
         AcquireError::Denied { .. } => reject(FailureCode::DeploymentRejected, message),
-        AcquireError::Later { deployment, wait } => {
+        AcquireError::Later { deployment, wait } | AcquireError::TooLate { deployment, wait } => {
             let why = waiting(WaitReason::Quota, Some(deployment.clone()), *wait);
             Verdict::Wait { pause: *wait, why: Some(why) }
         }

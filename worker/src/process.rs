@@ -29,6 +29,7 @@ const PARTS_AT_ONCE: usize = 4;
 /// Works on a claimed document until there is something to say about it.
 pub async fn process(worker: &Worker, claim: &Claim) -> Verdict {
     let started = Instant::now();
+    let deadline = started + worker.settings.job_time_max;
     let done = async {
         let schema = schema(worker, claim).await?;
         let pages = read(worker, claim).await?;
@@ -42,7 +43,8 @@ pub async fn process(worker: &Worker, claim: &Claim) -> Verdict {
             if !goes_on.load(Ordering::Relaxed) {
                 return None;
             }
-            let part = answer::answer(worker, claim, &schema, request, index, total).await;
+            let part =
+                answer::answer(worker, claim, &schema, request, index, total, deadline).await;
             goes_on.fetch_and(part.is_ok(), Ordering::Relaxed);
             Some(part)
         };

@@ -57,7 +57,7 @@ pub struct Worker {
     pub quota: Agreement,
     /// The child processes that read files.
     pub text: Arc<TextReader>,
-    /// What it has learned of the sizes of questions and answers.
+    /// What it has learned of the sizes of answers.
     pub learned: Learned,
     /// Its limits.
     pub settings: Arc<Settings>,
@@ -68,7 +68,7 @@ pub struct Worker {
 /// The schemas of which sizes are remembered; beyond so many it begins anew.
 const SCHEMAS_MAX: usize = 1000;
 
-/// The sizes of questions and answers, by schema. Cheap to clone: clones learn together.
+/// The sizes of answers, by schema. Cheap to clone: clones learn together.
 #[derive(Clone, Debug, Default)]
 pub struct Learned(Arc<Mutex<BTreeMap<SchemaRef, Sizes>>>);
 
@@ -78,20 +78,13 @@ impl Learned {
         self.lock().get(schema).map_or(tokens_max, |sizes| sizes.room(characters, tokens_max))
     }
 
-    /// The tokens that a question of so many characters takes.
-    pub fn tokens_input(&self, schema: &SchemaRef, characters: u64) -> u64 {
-        let all = self.lock();
-        let learned = all.get(schema).map(|sizes| sizes.tokens_input(characters));
-        learned.unwrap_or_else(|| Sizes::default().tokens_input(characters))
-    }
-
     /// Learns from an answer, see [`Sizes::learn`].
-    pub fn learn(&self, schema: &SchemaRef, characters: u64, tokens: (u64, u64), was_cut: bool) {
+    pub fn learn(&self, schema: &SchemaRef, characters: u64, tokens_output: u64, was_cut: bool) {
         let mut all = self.lock();
         if all.len() >= SCHEMAS_MAX && !all.contains_key(schema) {
             all.clear();
         }
-        all.entry(schema.clone()).or_default().learn(characters, tokens, was_cut);
+        all.entry(schema.clone()).or_default().learn(characters, tokens_output, was_cut);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SchemaRef, Sizes>> {
