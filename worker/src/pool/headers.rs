@@ -44,6 +44,8 @@ pub(super) struct Standing {
     pub(super) rejected_by: Option<Meter>,
     /// `azure-openai-deployment-utilization`, of provisioned throughput: 1 is all of it.
     pub(super) utilisation: Option<f64>,
+    /// Whether it said to the millisecond when to come back.
+    pub(super) waits_exactly: bool,
 }
 
 /// Reads the limits.
@@ -69,6 +71,7 @@ pub(super) fn standing(headers: &HeaderMap) -> Standing {
         renews: renewals.into_iter().any(|name| count(headers, name).is_some()),
         rejected_by: text(headers, "x-ratelimit-type").and_then(meter),
         utilisation: text(headers, "azure-openai-deployment-utilization").and_then(percentage),
+        waits_exactly: count(headers, "retry-after-ms").is_some(),
     }
 }
 
@@ -210,6 +213,7 @@ mod tests {
                     renews: true,
                     rejected_by: Some(Meter::Requests),
                     utilisation: None,
+                    waits_exactly: false,
                 },
             ),
             // Seen in 2025: -1 of -1.
@@ -246,6 +250,7 @@ mod tests {
                 Standing { utilisation: Some(0.125), ..nothing },
             ),
             (&[("azure-openai-deployment-utilization", "-1")], none, nothing),
+            (&[("retry-after-ms", "43")], none, Standing { waits_exactly: true, ..nothing }),
         ];
         for (pairs, named, stood) in table {
             let headers = headers(pairs);

@@ -69,7 +69,8 @@ impl Answered {
             tokens_left: number(standing.tokens_left),
             requests_left: number(standing.requests_left),
             renews: standing.renews,
-            exact: standing.utilisation.is_some(),
+            // Provisioned deployments name no limits, and say in milliseconds when they have room.
+            exact: standing.utilisation.is_some() || standing.waits_exactly,
         }
     }
 
