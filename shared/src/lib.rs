@@ -10,6 +10,7 @@ pub mod fleet;
 pub mod config;
 pub mod clock;
 pub mod fault;
+pub mod trust;
 pub mod blob;
 pub mod store;
 pub mod queue;

@@ -4,6 +4,7 @@ mod end;
 mod telemetry;
 mod client;
 mod schema;
+mod start;
 mod roles;
 mod upload;
 mod documents;

@@ -3,7 +3,7 @@
 
 use crate::{
     broker::Broker,
-    contracts_blobs::servers::{bucket, service},
+    contracts_blobs::servers::bucket,
     harness::{Place, Process, deployment, id, until},
     proxy::{Proxy, Wire},
     servers::{fresh_database, server},
@@ -35,7 +35,7 @@ fn letter(number: usize) -> Vec<u8> {
 
 impl Fleet {
     async fn new() -> Option<Self> {
-        let (broker, endpoint) = (Broker::shared()?, service()?);
+        let (broker, endpoint) = (Broker::shared()?, server("SLUICE_TEST_S3")?);
         let (database, cache) = (fresh_database().await?, server("SLUICE_TEST_REDIS")?);
         let vhost = broker.vhost().await;
         let (credentials, rest) = database.rsplit_once('@').unwrap();

@@ -206,7 +206,9 @@ impl Place {
             let open = matches!(document["state"].as_str(), Some("queued" | "processing") | None);
             (!open).then_some(document)
         };
-        until(&format!("{id} ends"), ended).await
+        let what = format!("{id} ends");
+        until_or(&what, ended, || self.log().lines().rev().take(40).collect::<Vec<_>>().join("\n"))
+            .await
     }
 
     /// The extraction of a document that succeeds.
@@ -278,13 +280,22 @@ impl Process {
 }
 
 /// Asks again until there is an answer; fails the test when there is none in [`PATIENCE`].
-pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, ask: impl AsyncFnMut() -> Option<T>) -> T {
+    until_or(what, ask, String::new).await
+}
+
+/// As [`until`], and says more when it fails.
+async fn until_or<T>(
+    what: &str,
+    mut ask: impl AsyncFnMut() -> Option<T>,
+    more: impl Fn() -> String,
+) -> T {
     let begun = Instant::now();
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}\n{}", more());
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }

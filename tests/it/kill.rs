@@ -197,6 +197,8 @@ async fn a_worker_that_sleeps_longer_than_its_lease_changes_nothing() {
 async fn freeze(place: &Place, process: &Process) {
     crate::harness::until("the worker sleeps without holding the database", async || {
         signal(process, rustix::process::Signal::STOP);
+        // The signal is only sent: a thread within a system call may still take the lock.
+        crate::harness::until("every thread sleeps", async || sleeps(process).then_some(())).await;
         let db = rusqlite::Connection::open(place.folder.path().join("sluice.db")).unwrap();
         db.busy_timeout(Duration::from_millis(200)).unwrap();
         if db.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok() {
@@ -206,6 +208,15 @@ async fn freeze(place: &Place, process: &Process) {
         None
     })
     .await;
+}
+
+/// Whether every thread of it has stopped (proc(5): the state follows the name in parentheses).
+fn sleeps(process: &Process) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", process.id())).unwrap();
+    threads.flatten().all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+    })
 }
 
 fn signal(process: &Process, signal: rustix::process::Signal) {

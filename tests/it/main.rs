@@ -11,6 +11,7 @@
 
 mod harness;
 mod servers;
+mod certificates;
 mod tidy;
 mod contracts;
 mod contracts_blobs;
@@ -21,9 +22,16 @@ mod broker_dies;
 mod through_rabbit;
 mod proxy;
 mod fleet;
+mod tls;
+mod start;
+mod trace;
+mod rights;
+
 mod journey;
 mod text;
 mod answers;
+mod fallback;
+mod modes;
 mod paid_once;
 mod model;
 mod kill;

@@ -8,6 +8,7 @@ pub mod quota;
 pub mod report;
 pub mod worker;
 mod ask;
+mod fallback;
 mod answer;
 pub mod process;
 pub mod consume;

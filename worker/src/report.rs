@@ -76,6 +76,11 @@ fn wait(pool: &Pool, waits: &Waits, model: String, now: Timestamp) -> ModelWait 
         tokens_output_max: TYPICAL_TOKENS_OUTPUT,
         interactive: false,
         wait_max: Duration::ZERO,
+        returned: false,
+        tenant: "".into(),
+        weight: 1.0,
+        schema: String::new(),
+        deadline: None,
     };
     let until = match pool.forecast(&need) {
         Ok(Forecast { wait, .. }) | Err(AcquireError::Later { wait, .. }) => soon(now, wait),

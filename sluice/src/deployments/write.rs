@@ -4,7 +4,7 @@
 use super::fit::Findings;
 use crate::end::End;
 use std::{io::Write, path::Path};
-use toml_edit::{DocumentMut, Item, Value};
+use toml_edit::{DocumentMut, Item, Table, Value};
 
 /// The settings that follow from the findings.
 pub(super) fn settings(found: &Findings) -> Vec<(&'static str, Value)> {
@@ -35,9 +35,10 @@ fn amend(text: &str, name: &str, settings: &[(&'static str, Value)]) -> Result<S
         text.parse().map_err(|error: toml_edit::TomlError| error.message().to_owned())?;
     let missing = || format!("it has no [[deployments]] named {name:?}");
     let all = document.get_mut("deployments").and_then(Item::as_array_of_tables_mut);
-    let mut all = all.ok_or_else(missing)?.iter_mut();
-    let named = all.find(|one| one.get("name").and_then(Item::as_str) == Some(name));
-    let deployment = named.ok_or_else(missing)?;
+    let all = all.ok_or_else(missing)?;
+    let is_named = |one: &Table| one.get("name").and_then(Item::as_str) == Some(name);
+    let place = all.iter().position(is_named);
+    let deployment = place.and_then(|place| all.get_mut(place)).ok_or_else(missing)?;
     for (key, value) in settings {
         match deployment.get_mut(key).and_then(Item::as_value_mut) {
             // A comment after the value stays.

@@ -29,7 +29,7 @@ async fn what_a_worker_says_is_kept_while_it_lives(engine: Engine) {
     };
     let (one, two) = (report("one"), report("two"));
     store.worker_alive("a", one.clone(), LEASE).await.unwrap();
-    assert_eq!(store.workers().await.unwrap(), [one.clone()]);
+    assert_eq!(store.workers().await.unwrap(), std::slice::from_ref(&one));
     store.worker_alive("b", one.clone(), LEASE).await.unwrap();
     store.worker_alive("b", two.clone(), LEASE).await.unwrap();
     assert_eq!(store.workers().await.unwrap(), [one, two.clone()]);

@@ -2,7 +2,7 @@
 
 use super::{
     PostgresStore, Trouble, all, execute, now, now_once,
-    rows::{ms, parsed},
+    rows::{ms, parsed, parsed_or_null},
     statement, transaction,
 };
 use crate::{
@@ -28,10 +28,16 @@ impl PostgresStore {
              (SELECT id FROM outbox WHERE due_ms <= ",
             now_once!(),
             " ORDER BY due_ms, id LIMIT $1 FOR UPDATE SKIP LOCKED)
-             RETURNING id, document, priority"
+             RETURNING id, document, priority,
+               (SELECT traceparent FROM documents WHERE documents.id = outbox.document)"
         );
         let ring = |row: &Row| {
-            Ok(Ring { id: row.try_get(0)?, document: parsed(row, 1)?, priority: parsed(row, 2)? })
+            Ok(Ring {
+                id: row.try_get(0)?,
+                document: parsed(row, 1)?,
+                priority: parsed(row, 2)?,
+                traceparent: parsed_or_null(row, 3)?,
+            })
         };
         statement!(self, |db| {
             let rows = all(db, sql, &[&i64::from(limit), &ms(lease)]).await?;

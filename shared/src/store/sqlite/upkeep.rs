@@ -2,7 +2,7 @@
 
 use super::{
     SqliteStore, now,
-    rows::{ms, parsed},
+    rows::{ms, parsed, parsed_or_null},
 };
 use crate::{
     document::DocumentId,
@@ -30,12 +30,18 @@ impl SqliteStore {
              (SELECT id FROM outbox WHERE due_ms <= ",
             now!(),
             " ORDER BY due_ms, id LIMIT ?1)
-             RETURNING id, document, priority"
+             RETURNING id, document, priority,
+               (SELECT traceparent FROM documents WHERE documents.id = outbox.document)"
         );
         let take = move |db: &Transaction<'_>| {
             let mut statement = db.prepare_cached(sql)?;
             let ring = |row: &rusqlite::Row<'_>| {
-                Ok(Ring { id: row.get(0)?, document: parsed(row, 1)?, priority: parsed(row, 2)? })
+                Ok(Ring {
+                    id: row.get(0)?,
+                    document: parsed(row, 1)?,
+                    priority: parsed(row, 2)?,
+                    traceparent: parsed_or_null(row, 3)?,
+                })
             };
             let rows = statement.query_map(params![limit, ms(lease)], ring)?;
             let mut rings = rows.collect::<rusqlite::Result<Vec<_>>>()?;
