@@ -48,8 +48,7 @@ pub fn build(
     let children = config.worker.text_children as usize;
     let text = TextReader::new(binary, vec!["text-child".into()], engine, limits(config), children);
     let id: Arc<str> = Uuid::new_v4().simple().to_string().into();
-    let shared = config.deployments.iter().map(|one| (one.name.clone(), address(one)));
-    let quota = Agreement::new(services.quota.clone(), pool.clone(), id.clone(), shared);
+    let quota = Agreement::new(services.quota.clone(), pool.clone(), id.clone());
     Ok(Worker {
         id,
         services,
@@ -107,12 +106,6 @@ fn strategy(given: config::Strategy) -> Strategy {
         config::Strategy::RoundRobin => Strategy::RoundRobin,
         config::Strategy::Weighted => Strategy::Weighted,
     }
-}
-
-/// What tells a deployment from all others: two fleets that use it may name it differently.
-fn address(given: &config::Deployment) -> String {
-    let endpoint = given.endpoint.trim().trim_end_matches('/').to_ascii_lowercase();
-    format!("{endpoint} {}", given.deployment.as_ref().unwrap_or(&given.model))
 }
 
 fn deployment(given: &config::Deployment) -> DeploymentConfig {

@@ -45,6 +45,7 @@ pub use lane::AcquireError;
 pub use mode::Mode;
 pub use pick::Strategy;
 pub use slot::Slot;
+pub(crate) use slot::chance;
 
 use crate::chat::Request;
 use lane::Lane;
@@ -66,7 +67,7 @@ const WAIT_AGAIN: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct Pool {
     seats: Arc<Seats>,
-    waits: Arc<Notify>,
+    news: Arc<Notify>,
 }
 
 impl std::fmt::Debug for Pool {
@@ -146,12 +147,20 @@ impl Pool {
             lane.add(one, now);
             transports.push(transport);
         }
-        let call_timeout = config.call_timeout;
+        let (call_timeout, news) = (config.call_timeout, Arc::new(Notify::new()));
         let seat = |(model, (lane, transports))| {
-            (model, Arc::new(Seat { lane: Mutex::new(lane), transports, call_timeout }))
+            (
+                model,
+                Arc::new(Seat {
+                    lane: Mutex::new(lane),
+                    transports,
+                    call_timeout,
+                    news: Arc::clone(&news),
+                }),
+            )
         };
         let seats = Arc::new(models.into_iter().map(seat).collect());
-        Ok(Self { seats, waits: Arc::new(Notify::new()) })
+        Ok(Self { seats, news })
     }
 
     /// The models that some deployment serves, sorted.
@@ -201,7 +210,7 @@ impl Pool {
         let asked = Instant::now();
         let deadline = asked + need.wait_max.min(WAIT_MAX);
         let waiting = Waiting::enter(seat, need, asked);
-        self.waits.notify_one();
+        self.news.notify_one();
         let mut is_told = false;
         loop {
             let now = Instant::now();
@@ -266,9 +275,14 @@ impl Pool {
         self.seats.get(model).map_or(0, |seat| seat.lock().waiting())
     }
 
-    /// Ends when a call has asked for a slot since it last ended.
-    pub async fn waits(&self) {
-        self.waits.notified().await;
+    /// Whether the book of this model does not know yet how some calls ended.
+    pub fn has_news(&self, model: &str) -> bool {
+        self.seats.get(model).is_some_and(|seat| seat.lock().has_news())
+    }
+
+    /// Ends when a call has asked for a slot, or has ended, since this last ended.
+    pub async fn news(&self) {
+        self.news.notified().await;
     }
 
     /// How each deployment fares now, by model and in the order of the configuration. Also brings

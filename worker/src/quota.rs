@@ -1,35 +1,257 @@
-//! How much of the deployments' quotas this worker uses: where workers do not talk to each other,
-//! an equal part.
+//! How much of the deployments' quotas this worker uses. Without Redis an equal part. With Redis
+//! all workers write into one book for each model, by compare-and-set: never on the way of a call.
 //!
-//! It must know nothing of documents.
+//! It must know nothing of documents. Why one book, and what it costs: docs/adr/0010.
 
-use crate::pool::Pool;
-use shared::quota::Quota;
-use std::sync::Arc;
+mod shelf;
+mod standing;
+
+use crate::pool::{Book, Pool, chance};
+use shared::quota::{Quota, QuotaError};
+use shelf::{Found, Shelf};
+use standing::Standing;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
+
+/// How often a worker says that it lives, and looks whether the book is still the same.
+const BEAT: Duration = Duration::from_secs(1);
+/// The shortest and the longest pause between two exchanges with one book: the more often others
+/// were faster, the longer.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_millis(250);
+/// How often an exchange is tried before it rests.
+const TRIES: usize = 8;
+/// A new book gives no slots for so long: all others write down first what they have sent.
+const OPENS: Duration = Duration::from_millis(1500);
+/// The longest pause between attempts while Redis does not answer.
+const RETRY_MAX: Duration = Duration::from_secs(1);
 
 /// One worker's side of the agreement. Cheap to clone; one clone runs.
 #[derive(Clone, Debug)]
 pub struct Agreement {
+    quota: Quota,
     pool: Pool,
+    worker: Arc<str>,
+    /// How many workers live by the count of the database.
+    counted: Arc<AtomicU32>,
+}
+
+/// An agreement at work.
+struct Running {
+    pool: Pool,
+    counted: Arc<AtomicU32>,
+    shelf: Shelf,
+    standing: Standing,
+    lines: BTreeMap<String, Line>,
+}
+
+/// One model's book, from this worker's side.
+struct Line {
+    /// When there is something to ask, whatever happens.
+    due: Option<Instant>,
+    beat: Instant,
+    last: Instant,
+    pause: Duration,
+    /// The epoch of the book that was seen last.
+    epoch: String,
 }
 
 impl Agreement {
-    /// With these deployments, by their names and addresses.
-    pub fn new(
-        _quota: Quota,
-        pool: Pool,
-        _worker: Arc<str>,
-        _deployments: impl IntoIterator<Item = (String, String)>,
-    ) -> Self {
-        Self { pool }
+    /// For the worker of this name. Where the quota is shared, it has none of it until the book is
+    /// found.
+    pub fn new(quota: Quota, pool: Pool, worker: Arc<str>) -> Self {
+        if let Quota::Redis(_) = quota {
+            pool.lease();
+        }
+        Self { quota, pool, worker, counted: Arc::default() }
     }
 
-    /// Tells how many workers the database counts: they share equally.
+    /// Tells how many workers the database counts: without Redis they share equally.
     pub fn set_counted(&self, workers: u32) {
-        self.pool.set_share(1.0 / f64::from(workers.max(1)));
+        self.counted.store(workers, Ordering::Relaxed);
+        if let Quota::Local = self.quota {
+            self.pool.set_share(1.0 / f64::from(workers.max(1)));
+        }
     }
 
-    /// Ends at once: there is nothing to agree on yet.
-    pub async fn run(self, _stop: CancellationToken) {}
+    /// Exchanges with the books, again and again until `stop`; then says what is left to say. Ends
+    /// at once where the quota is not shared.
+    pub async fn run(self, stop: CancellationToken) {
+        let Quota::Redis(redis) = self.quota else { return };
+        let now = Instant::now();
+        let line = |model| {
+            let (epoch, pause) = (String::new(), PAUSE_MIN);
+            (model, Line { due: Some(now), beat: now, last: now - PAUSE_MAX, pause, epoch })
+        };
+        Running {
+            lines: self.pool.models().into_iter().map(line).collect(),
+            shelf: Shelf::new(redis, self.worker),
+            standing: Standing::new(now),
+            pool: self.pool,
+            counted: self.counted,
+        }
+        .run(stop)
+        .await;
+    }
+}
+
+impl Running {
+    async fn run(mut self, stop: CancellationToken) {
+        let mut failures = 0_u32;
+        while !stop.is_cancelled() {
+            match self.round(false).await {
+                Ok(()) => {
+                    failures = 0;
+                    self.pause(&stop).await;
+                }
+                Err(error) => {
+                    self.go_alone(&error, Instant::now());
+                    let pause = (BEAT / 4 * 2_u32.saturating_pow(failures)).min(RETRY_MAX);
+                    failures = failures.saturating_add(1).min(8);
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = sleep(pause.mul_f64(0.5 + chance() / 2.0)) => {}
+                    }
+                }
+            }
+        }
+        if let Err(error) = self.round(true).await {
+            tracing::debug!(%error, "the book of the quota does not know how the last calls ended");
+        }
+    }
+
+    /// Until the first line is due, or somebody begins to wait.
+    async fn pause(&mut self, stop: &CancellationToken) {
+        let dues = self.lines.values().map(|line| line.due.unwrap_or(line.beat).min(line.beat));
+        let until = dues.min().unwrap_or_else(|| Instant::now() + BEAT);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = sleep_until(until) => {}
+            () = self.pool.news() => {
+                for (model, line) in &mut self.lines {
+                    if self.pool.waiting(model) > 0 {
+                        line.hurry();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Every line that is due, or all of them for the last time.
+    async fn round(&mut self, is_last: bool) -> Result<(), QuotaError> {
+        let Self { pool, shelf, lines, .. } = self;
+        let mut workers = 0;
+        for (model, line) in lines {
+            let now = Instant::now();
+            if is_last || line.due.is_some_and(|due| due <= now) {
+                workers = exchange(pool, shelf, model, line).await?.max(workers);
+            } else if line.beat <= now {
+                let found = shelf.beat(model).await?;
+                workers = found.workers.max(workers);
+                line.beat = found.here + BEAT;
+                // It was lost, or there is something to tell.
+                if found.epoch != line.epoch || pool.has_news(model) {
+                    line.due = Some(found.here);
+                }
+            }
+        }
+        if workers > 0 {
+            metrics::gauge!("sluice_quota_shared").set(1.0);
+            if self.standing.found(workers, Instant::now()) {
+                tracing::info!(workers, "the workers share the quota through Redis");
+            }
+        }
+        Ok(())
+    }
+
+    /// Redis does not answer: an equal part, less a margin for what the others do not know.
+    fn go_alone(&mut self, error: &QuotaError, now: Instant) {
+        let (seconds, is_new) = self.standing.lost(now);
+        metrics::gauge!("sluice_quota_shared").set(0.0);
+        metrics::counter!("sluice_quota_degraded_seconds_total").increment(seconds);
+        let counted = self.counted.load(Ordering::Relaxed);
+        let Some((part, workers)) = self.standing.part(counted, now) else { return };
+        if is_new || !self.standing.has_told() {
+            self.standing.told();
+            tracing::warn!(
+                %error, workers, part,
+                "Redis does not answer: this worker goes on with a fixed part of every quota"
+            );
+        }
+        self.pool.set_share(part);
+        let due = Some(now);
+        self.lines.values_mut().for_each(|line| line.due = due);
+    }
+}
+
+impl Line {
+    /// As soon as it may be.
+    fn hurry(&mut self) {
+        let soon = self.last + self.pause;
+        self.due = Some(self.due.map_or(soon, |due| due.min(soon)));
+    }
+}
+
+/// Says to the book what there is to say, and takes what it gives; how many workers there are.
+async fn exchange(
+    pool: &Pool,
+    shelf: &Shelf,
+    model: &str,
+    line: &mut Line,
+) -> Result<u32, QuotaError> {
+    let Some(exchange) = pool.prepare(model) else { return Ok(0) };
+    let mut found = match shelf.read(model).await {
+        Ok(found) => found,
+        Err(error) => {
+            pool.keep(model, exchange);
+            return Err(error);
+        }
+    };
+    metrics::counter!("sluice_quota_exchanges_total").increment(1);
+    for tries in 0..TRIES {
+        let mut book = found.book().unwrap_or_else(|| new(&found));
+        let given = exchange.run(&mut book, found.time_ms, found.here);
+        match shelf.write(model, &found, &book).await {
+            Ok(written) if written.is_written => {
+                (line.last, line.beat) = (written.here, written.here + BEAT);
+                line.epoch = written.epoch;
+                let factor = if tries == 0 { 0.9 } else { 1.5 };
+                line.pause = line.pause.mul_f64(factor).clamp(PAUSE_MIN, PAUSE_MAX);
+                let again = pool.take(model, given);
+                line.due = again.map(|again| again.max(line.last + line.pause));
+                return Ok(written.workers);
+            }
+            Ok(newer) => {
+                metrics::counter!("sluice_quota_conflicts_total").increment(1);
+                found = newer;
+            }
+            Err(error) => {
+                // It may be written: then slots are lost that nobody uses, and nothing is paid.
+                pool.keep(model, exchange);
+                return Err(error);
+            }
+        }
+        if tries > 1 {
+            sleep(PAUSE_MIN.mul_f64(chance())).await;
+        }
+    }
+    pool.keep(model, exchange);
+    (line.last, line.pause) = (Instant::now(), PAUSE_MAX);
+    line.due = Some(line.last + PAUSE_MIN.mul_f64(1.0 + chance()));
+    Ok(found.workers)
+}
+
+/// Nobody has written yet, or all is lost: it opens when all others had time to write.
+fn new(found: &Found) -> Book {
+    // Half of the bits of a random number are as good as any.
+    let (epoch, _) = uuid::Uuid::new_v4().as_u64_pair();
+    Book::new(epoch, found.time_ms + OPENS.as_secs_f64() * 1_000.0)
 }

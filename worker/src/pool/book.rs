@@ -110,14 +110,21 @@ pub struct Book {
     /// Differs from book to book: whoever finds another one than before knows that what was
     /// written into that one is lost.
     epoch: u64,
+    /// No slot is given before: all who have sent something lately say so first.
+    #[serde(default)]
+    opens: f64,
+    /// The part of every quota that may be used; all unless set.
+    #[serde(default)]
+    share: Option<f64>,
     calendars: BTreeMap<String, Calendar>,
     times: Times,
 }
 
 impl Book {
-    /// An empty book.
-    pub fn new(epoch: u64) -> Self {
-        Self { epoch, ..Self::default() }
+    /// An empty book that gives no slots before a time: where an earlier one was lost, all who
+    /// wrote into it have to say again what they sent.
+    pub fn new(epoch: u64, opens: f64) -> Self {
+        Self { epoch, opens, ..Self::default() }
     }
 
     /// What tells it from a book that was lost.
@@ -145,6 +152,11 @@ impl Book {
         events.iter().for_each(|event| self.settle(event));
         let mut answer = Answer::default();
         let mut doors = Doors::new(doors, strategy);
+        if now < self.opens {
+            answer.again = (!asks.is_empty()).then_some(self.opens);
+            answer.turns = doors.turns;
+            return answer;
+        }
         let mut line = Line::new(asks, &mut self.times);
         while let Some(ask) = line.next(&self.times) {
             if let Some(why) = self.hopeless(ask, doors.all, now) {
@@ -223,6 +235,7 @@ impl Book {
     /// Goes on alone with this part of every quota; `phase` from 0 to 1 by chance, so that those
     /// who go on alone do not begin together.
     pub fn isolate(&mut self, share: f64, phase: f64, now: f64) {
+        (self.share, self.opens) = (Some(share), now);
         for calendar in self.calendars.values_mut() {
             calendar.isolate(share, phase * HORIZON_MS, now);
         }
@@ -230,6 +243,7 @@ impl Book {
 
     /// Uses only this part of every quota.
     pub fn set_share(&mut self, share: f64) {
+        self.share = Some(share);
         for calendar in self.calendars.values_mut() {
             calendar.set_share(share);
         }
@@ -237,6 +251,7 @@ impl Book {
 
     /// Moves all times: to another clock.
     pub fn shift(&mut self, by_ms: f64) {
+        self.opens += by_ms;
         for calendar in self.calendars.values_mut() {
             calendar.shift(by_ms);
         }
@@ -246,7 +261,8 @@ impl Book {
         match self.calendars.get_mut(&*door.address) {
             Some(calendar) => calendar.configure(door.terms),
             None => {
-                let calendar = Calendar::new(door.terms, now);
+                let mut calendar = Calendar::new(door.terms, now);
+                self.share.into_iter().for_each(|share| calendar.set_share(share));
                 self.calendars.insert(door.address.to_string(), calendar);
             }
         }

@@ -58,7 +58,7 @@ fn seen(answer: &Answer) -> Vec<(u64, usize)> {
 
 #[test]
 fn the_rejected_go_first_then_the_urgent_then_the_others() {
-    let mut book = Book::new(1);
+    let mut book = Book::new(1, 0.0);
     let doors = [door("d", Kind::Window, 100_000.0)];
     let asks = [
         ask(1, 10.0),
@@ -72,7 +72,7 @@ fn the_rejected_go_first_then_the_urgent_then_the_others() {
 
 #[test]
 fn tenants_take_turns_by_weight_and_the_idle_save_nothing() {
-    let mut book = Book::new(1);
+    let mut book = Book::new(1, 0.0);
     let doors = [door("d", Kind::Bucket, 1e9)];
     let asks = |from: u64| -> Vec<Ask> {
         let weights = [("a", 4.0), ("b", 2.0), ("c", 1.0), ("d", 1.0)];
@@ -99,7 +99,7 @@ fn tenants_take_turns_by_weight_and_the_idle_save_nothing() {
 
 #[test]
 fn whoever_waits_for_one_deployment_leaves_the_others() {
-    let mut book = Book::new(1);
+    let mut book = Book::new(1, 0.0);
     let doors = [door("large", Kind::Window, 10_000.0), door("small", Kind::Window, 1_000.0)];
     let answer =
         exchange(&mut book, &[], &[ask(1, 9_000.0), ask(2, 9_000.0), ask(3, 900.0)], &doors, 0.0);
@@ -113,7 +113,7 @@ fn whoever_waits_for_one_deployment_leaves_the_others() {
 
 #[test]
 fn a_higher_tier_takes_the_overflow_only() {
-    let mut book = Book::new(1);
+    let mut book = Book::new(1, 0.0);
     let cheap = door("cheap", Kind::Window, 60_000.0);
     let dear = Door { tier: 1, ..door("dear", Kind::Window, 60_000.0) };
     let asks: Vec<_> = (0..60).map(|id| ask(id, 1_000.0)).collect();
@@ -125,7 +125,7 @@ fn a_higher_tier_takes_the_overflow_only() {
 
 #[test]
 fn a_door_without_room_is_not_waited_for() {
-    let mut book = Book::new(1);
+    let mut book = Book::new(1, 0.0);
     let doors = [Door { room: 1, ..door("d", Kind::Window, 100_000.0) }];
     let answer = exchange(&mut book, &[], &[ask(1, 10.0), ask(2, 10.0)], &doors, 0.0);
     assert_eq!((seen(&answer), answer.again), (vec![(1, 0)], None));
@@ -133,7 +133,7 @@ fn a_door_without_room_is_not_waited_for() {
 
 #[test]
 fn what_cannot_be_is_said_at_once() {
-    let mut book = Book::new(1);
+    let mut book = Book::new(1, 0.0);
     let doors = [door("d", Kind::Window, 1_000.0)];
     let late = Ask { deadline: Some(30_000.0), ..ask(3, 900.0) };
     let answer =
@@ -151,7 +151,7 @@ fn what_cannot_be_is_said_at_once() {
 
 #[test]
 fn an_event_changes_what_is_given() {
-    let mut book = Book::new(1);
+    let mut book = Book::new(1, 0.0);
     let doors = [door("d", Kind::Window, 1_000.0)];
     let first = exchange(&mut book, &[], &[ask(1, 900.0)], &doors, 0.0).grants.remove(0);
     let (address, booking) = (doors[0].address.clone(), first.booking);
@@ -163,7 +163,7 @@ fn an_event_changes_what_is_given() {
 
 #[test]
 fn the_forecast_counts_who_goes_first() {
-    let mut book = Book::new(1);
+    let mut book = Book::new(1, 0.0);
     let doors = [door("d", Kind::Window, 60_000.0)];
     assert_eq!(forecast(&book, &ask(1, 1_000.0), &[], &doors, 0.0), Ok((0, 0.0)));
     let asks: Vec<_> = (0..180).map(|id| ask(id, 1_000.0)).collect();
@@ -180,10 +180,10 @@ fn the_forecast_counts_who_goes_first() {
 fn a_lost_book_is_written_again() {
     let doors = [door("d", Kind::Window, 60_000.0)];
     let asks: Vec<_> = (0..20).map(|id| ask(id, 1_000.0)).collect();
-    let mut book = Book::new(1);
+    let mut book = Book::new(1, 0.0);
     let answer = exchange(&mut book, &[], &asks, &doors, 0.0);
     let bookings: Vec<_> = answer.grants.into_iter().map(|grant| grant.booking).collect();
-    let mut new = Book::new(2);
+    let mut new = Book::new(2, 0.0);
     new.merge(&doors[0], &bookings, 100.0);
     let used = |book: &Book| book.calendar("d").unwrap().utilisation(100.0);
     assert!(used(&book) > 0.3 && (used(&book) - used(&new)).abs() < 1e-9);

@@ -248,6 +248,11 @@ impl Lane {
         self.alarm
     }
 
+    /// Whether the book has not heard yet how some calls ended.
+    pub(super) fn has_news(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// How many wait.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()

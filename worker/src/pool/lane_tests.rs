@@ -289,7 +289,7 @@ fn exchange(scene: &mut Scene, book: &mut Book) {
 
 #[test]
 fn workers_that_share_a_book_use_a_quota_once() {
-    let mut book = Book::new(1);
+    let mut book = Book::new(1, 0.0);
     let mut one = Scene::new(vec![config("d", 1000, 0, 9)]);
     let mut two = Scene::new(vec![config("d", 1000, 0, 9)]);
     one.lane.lease();
@@ -309,7 +309,7 @@ fn workers_that_share_a_book_use_a_quota_once() {
     assert_eq!(two.see(more[1]), "d");
     one.lane.leave(more[0], one.now);
     // The book comes back without its memory: what was sent is said again.
-    let mut book = Book::new(2);
+    let mut book = Book::new(2, 0.0);
     exchange(&mut one, &mut book);
     exchange(&mut two, &mut book);
     let used = book.calendar("http://d/v1 m").unwrap().utilisation(1e9);
@@ -318,7 +318,7 @@ fn workers_that_share_a_book_use_a_quota_once() {
 
 #[test]
 fn a_slot_for_one_that_has_left_comes_back() {
-    let mut book = Book::new(1);
+    let mut book = Book::new(1, 0.0);
     let mut scene = Scene::new(vec![config("d", 1000, 0, 9)]);
     scene.lane.lease();
     let id = scene.enter(900, false);

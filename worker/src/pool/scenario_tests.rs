@@ -227,7 +227,7 @@ impl World {
             number: 0,
             dice: Dice(scenario.seed),
             queue: BinaryHeap::new(),
-            book: Book::new(1),
+            book: Book::new(1, 0.0),
             alone: Vec::new(),
             doors,
             services,

@@ -21,6 +21,8 @@ pub(super) struct Seat {
     pub(super) lane: Mutex<Lane>,
     pub(super) transports: Vec<Transport>,
     pub(super) call_timeout: Duration,
+    /// Told when a call asks for a slot, and when one ends.
+    pub(super) news: Arc<Notify>,
 }
 
 impl Seat {
@@ -136,6 +138,7 @@ impl Slot {
             }
             let status = lane.settle(self.index, &booking, &end, now);
             drop(lane);
+            self.seat.news.notify_one();
             status.iter().for_each(gauge);
         }
         count(&self.deployment, outcome_name(&result), duration, result.as_ref().ok());
@@ -168,6 +171,7 @@ impl Drop for Slot {
         } else {
             self.seat.lock().cancel(self.index, &booking, now);
         }
+        self.seat.news.notify_one();
     }
 }
 
