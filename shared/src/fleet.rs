@@ -39,6 +39,10 @@ pub struct DeploymentReport {
     pub message: Option<String>,
     /// How structured answers are asked of it, once that is known.
     pub mode: Option<String>,
+    /// How its quota is enforced, as far as is known.
+    pub limiter: String,
+    /// Whether all workers see one quota; otherwise each sees its part.
+    pub shared: bool,
     /// The calls of this worker under way.
     pub in_flight: u32,
     /// The most calls of one worker at the same time.

@@ -37,6 +37,8 @@ pub(super) struct Deployment {
     message: Option<String>,
     /// How structured answers are asked of it, once that is known.
     mode: Option<String>,
+    /// How its quota is enforced: `window`, `bucket`, `ptu`, or `unknown` until responses tell.
+    limiter: String,
     /// How many live workers use it.
     workers: u32,
     /// The calls under way.
@@ -142,6 +144,9 @@ fn add(sum: &mut Deployment, report: &DeploymentReport) {
     sum.name.clone_from(&report.name);
     sum.model.clone_from(&report.model);
     sum.tier = report.tier;
+    if sum.limiter.is_empty() || sum.limiter == "unknown" {
+        sum.limiter.clone_from(&report.limiter);
+    }
     sum.mode = report.mode.clone().or(sum.mode.take());
     // The mean of those who have seen an answer, each counted by its answers.
     sum.latency_ms = match (sum.latency_ms, report.latency_ms) {
@@ -155,11 +160,12 @@ fn add(sum: &mut Deployment, report: &DeploymentReport) {
     sum.workers += 1;
     sum.in_flight += u64::from(report.in_flight);
     sum.concurrency_max += u64::from(report.concurrency_max);
-    // The quota is one, and all see it; each may use a part of it.
+    // The quota is one, and all see it; where they share nothing, each may use a part of it.
     sum.tokens_per_minute = sum.tokens_per_minute.max(report.tokens_per_minute);
     sum.requests_per_minute = sum.requests_per_minute.max(report.requests_per_minute);
-    sum.tokens_available = sum.tokens_available.saturating_add(report.tokens_available);
-    sum.requests_available = sum.requests_available.saturating_add(report.requests_available);
+    let together = if report.shared { u64::max } else { u64::saturating_add };
+    sum.tokens_available = together(sum.tokens_available, report.tokens_available);
+    sum.requests_available = together(sum.requests_available, report.requests_available);
     sum.calls = sum.calls.saturating_add(report.calls);
     sum.answered = sum.answered.saturating_add(report.answered);
     sum.throttled = sum.throttled.saturating_add(report.throttled);

@@ -49,6 +49,8 @@ pub struct DeploymentStatus {
     pub tier: u32,
     /// How its quota is enforced, as far as is known.
     pub kind: Kind,
+    /// Whether all workers write into one book.
+    pub shared: bool,
     /// How it is asked for JSON; filled in by [`super::Pool::snapshot`].
     pub mode: Mode,
     /// How it fares.
@@ -274,6 +276,7 @@ impl Deployment {
             model: self.config.model.clone(),
             tier: self.config.tier,
             kind: calendar.kind(),
+            shared: false,
             mode: self.config.mode.unwrap_or_default(),
             state,
             resumes_in: denied.or(blocked),

@@ -178,7 +178,7 @@ impl Lane {
         let (address, booking) = (Arc::clone(&deployment.address), booking.clone());
         self.events.push(Event { address, booking, sent, at, outcome });
         self.dispatch(now);
-        self.status(self.deployments.get(index)?, now)
+        self.deployments.get(index).map(|deployment| self.status(deployment, now))
     }
 
     /// Which deployment would take such a call, and after how long at least.
@@ -279,7 +279,7 @@ impl Lane {
     /// Every deployment at this moment.
     pub(super) fn snapshot(&self, now: Instant) -> Vec<DeploymentStatus> {
         let deployments = self.deployments.iter();
-        deployments.filter_map(|deployment| self.status(deployment, now)).collect()
+        deployments.map(|deployment| self.status(deployment, now)).collect()
     }
 
     /// Serves whoever can be served, and finds out when to ask again. Where the book is shared,
@@ -398,9 +398,14 @@ impl Lane {
         }
     }
 
-    fn status(&self, deployment: &Deployment, now: Instant) -> Option<DeploymentStatus> {
-        let calendar = self.book.calendar(&deployment.address)?;
-        Some(deployment.status(calendar, now, self.at(now)))
+    fn status(&self, deployment: &Deployment, now: Instant) -> DeploymentStatus {
+        let at = self.at(now);
+        let status = match self.book.calendar(&deployment.address) {
+            Some(calendar) => deployment.status(calendar, now, at),
+            // Nobody has asked anything of it yet.
+            None => deployment.status(&Calendar::new(deployment.door(now).terms, at), now, at),
+        };
+        DeploymentStatus { shared: self.is_leased(), ..status }
     }
 
     fn error(&self, ask: &Ask, why: NoSlot, now: Instant) -> AcquireError {

@@ -18,6 +18,18 @@ pub enum Kind {
     Ptu,
 }
 
+impl Kind {
+    /// The name used outside.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Window => "window",
+            Self::Bucket => "bucket",
+            Self::Ptu => "ptu",
+        }
+    }
+}
+
 /// What is configured of a deployment's quota.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Terms {
