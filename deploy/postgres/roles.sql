@@ -7,10 +7,11 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON outbox, events, idempotency TO sluice_up
 GRANT SELECT, UPDATE, DELETE ON questions TO sluice_uploader;
 GRANT SELECT, UPDATE ON calls TO sluice_uploader;
 GRANT SELECT, INSERT ON schemas TO sluice_uploader;
-GRANT SELECT ON workers TO sluice_uploader;
+GRANT SELECT ON workers, worker_reports TO sluice_uploader;
 
 -- worker: takes documents, keeps the ledger of calls, sweeps, and relays, too.
 GRANT SELECT, UPDATE ON documents TO sluice_worker;
-GRANT SELECT, INSERT, UPDATE, DELETE ON outbox, events, questions, workers TO sluice_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON outbox, events, questions, workers, worker_reports
+  TO sluice_worker;
 GRANT SELECT, INSERT, UPDATE ON calls TO sluice_worker;
 GRANT SELECT, INSERT ON schemas TO sluice_worker;

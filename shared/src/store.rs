@@ -3,8 +3,11 @@
 //! Every verb is one statement or one transaction, on the database's own clock. It must know
 //! nothing of files, brokers or models.
 
+mod error;
 pub mod sqlite;
 pub mod postgres;
+
+pub use error::StoreError;
 
 use crate::{
     document::{Attempt, Document, DocumentId, DocumentState, Failure, Format, Priority, Waiting},
@@ -19,26 +22,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sqlite::SqliteStore;
 use std::time::Duration;
-
-/// The database could not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-#[error("database: {text}")]
-pub struct StoreError {
-    text: String,
-    is_lasting: bool,
-}
-
-impl StoreError {
-    /// That of a file or of an address, which nobody brings back by waiting.
-    fn lasting(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_lasting: true }
-    }
-
-    /// Whether trying again is in vain: a password, a name, a right or a certificate is wrong.
-    pub fn is_lasting(&self) -> bool {
-        self.is_lasting
-    }
-}
 
 type Result<T, E = StoreError> = std::result::Result<T, E>;
 

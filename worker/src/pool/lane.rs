@@ -7,6 +7,7 @@
 
 mod refusal;
 mod questions;
+mod shown;
 
 pub use refusal::AcquireError;
 
@@ -258,30 +259,6 @@ impl Lane {
         self.waiting.len()
     }
 
-    /// For how long no deployment could be used; none while one can.
-    pub(super) fn outage(&self, now: Instant) -> Option<Duration> {
-        let since = self.deployments.iter().map(|deployment| deployment.out_since(now));
-        let last = since.collect::<Option<Vec<_>>>()?.into_iter().max()?;
-        Some(now.saturating_duration_since(last))
-    }
-
-    /// The largest context, where one is configured.
-    pub(super) fn context_tokens_max(&self) -> Option<u32> {
-        self.deployments.iter().filter_map(|deployment| deployment.config.context_tokens_max).max()
-    }
-
-    /// What these tokens cost at the deployment of this name.
-    pub(super) fn price(&self, name: &str, tokens_input: u64, tokens_output: u64) -> Option<f64> {
-        let named = |deployment: &&Deployment| deployment.config.name == name;
-        self.deployments.iter().find(named)?.price(tokens_input, tokens_output)
-    }
-
-    /// Every deployment at this moment.
-    pub(super) fn snapshot(&self, now: Instant) -> Vec<DeploymentStatus> {
-        let deployments = self.deployments.iter();
-        deployments.map(|deployment| self.status(deployment, now)).collect()
-    }
-
     /// Serves whoever can be served, and finds out when to ask again. Where the book is shared,
     /// that is for others to do.
     fn dispatch(&mut self, now: Instant) {
@@ -396,16 +373,6 @@ impl Lane {
             weight: need.weight,
             deadline: need.deadline.map(|deadline| self.at(deadline)),
         }
-    }
-
-    fn status(&self, deployment: &Deployment, now: Instant) -> DeploymentStatus {
-        let at = self.at(now);
-        let status = match self.book.calendar(&deployment.address) {
-            Some(calendar) => deployment.status(calendar, now, at),
-            // Nobody has asked anything of it yet.
-            None => deployment.status(&Calendar::new(deployment.door(now).terms, at), now, at),
-        };
-        DeploymentStatus { shared: self.is_leased(), ..status }
     }
 
     fn error(&self, ask: &Ask, why: NoSlot, now: Instant) -> AcquireError {
