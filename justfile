@@ -19,3 +19,11 @@ chaos:
     ./tests/run 'kill::' --nocapture
     ./tests/run 'fleet::' --nocapture
     ./tests/run 'broker_dies::' --nocapture
+
+# The pool against models of the providers' limiters at ten times the scale: docs/pool.md.
+scenarios:
+    cargo test --release -p worker --lib scenario -- --include-ignored --nocapture
+
+# What the pool costs a call, beside the network: docs/pool.md.
+overhead:
+    cargo test --release -p worker --lib overhead -- --include-ignored --nocapture

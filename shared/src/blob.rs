@@ -6,7 +6,7 @@
 pub mod dir;
 pub mod s3;
 
-use crate::{document::DocumentId, schema::SchemaRef};
+use crate::{document::DocumentId, schema::SchemaRef, trust};
 use bytes::Bytes;
 use dir::{DirBlobs, DirWriter};
 use futures::stream::BoxStream;
@@ -81,7 +81,18 @@ impl BlobError {
     pub fn is_a_setting(&self) -> bool {
         matches!(self.source.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported)
     }
+
+    /// Whether storage is there and will say the same again: a key, a name, a right or a
+    /// certificate is wrong.
+    pub fn is_lasting(&self) -> bool {
+        let kind = self.source.kind();
+        let refuses = matches!(kind, ErrorKind::PermissionDenied | ErrorKind::NotFound);
+        self.is_a_setting() || refuses || trust::is_refused(&self.source.to_string())
+    }
 }
+
+/// An upload in parts that began longer ago than this does not go on.
+pub const STALE: Duration = Duration::from_secs(24 * 3600);
 
 /// An object, without its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,11 +8,13 @@ mod deployment;
 mod explain;
 mod interpolate;
 mod load;
+mod model;
 mod place;
 mod secret;
 
 pub use address::{Database, Queue, Quota, S3, Storage};
-pub use deployment::{Deployment, Limiter, Provider};
+pub use deployment::{Deployment, Limiter, Mode, Provider};
+pub use model::{Model, Strategy};
 pub use secret::Secret;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -41,6 +43,9 @@ pub struct Config {
     pub quota: Quota,
     /// Whether to bring the database up to date at start.
     pub migrate: bool,
+    /// How long to wait at start for a database or a storage that does not answer, in seconds; 0 to
+    /// 3600.
+    pub start_seconds_max: u64,
     /// Limits of uploads.
     pub limits: Limits,
     /// How a worker works.
@@ -53,6 +58,8 @@ pub struct Config {
     pub log: Log,
     /// The model deployments.
     pub deployments: Vec<Deployment>,
+    /// The models, where their deployments are not used as by default.
+    pub models: Vec<Model>,
     /// Schemas beside the built-in ones.
     pub schemas: Vec<Schema>,
 }
@@ -66,12 +73,14 @@ impl Default for Config {
             queue: Queue::Embedded,
             quota: Quota::Local,
             migrate: true,
+            start_seconds_max: 60,
             limits: Limits::default(),
             worker: Worker::default(),
             text: Text::default(),
             auth: Auth::default(),
             log: Log::default(),
             deployments: Vec::new(),
+            models: Vec::new(),
             schemas: Vec::new(),
         }
     }
@@ -273,6 +282,11 @@ impl Config {
              sluice.toml; `sluice demo` needs none"
                 .to_owned(),
         ))
+    }
+
+    /// The models that are asked in place of this one, in order, when it cannot answer.
+    pub fn fallback(&self, model: &str) -> Vec<String> {
+        model::chain(&self.models, model)
     }
 
     /// The configuration as JSON: secrets are `***`, and so are passwords and queries in URLs.

@@ -37,8 +37,14 @@ pub struct JobMessage {
 }
 
 impl JobMessage {
-    /// The `ring`-th message (an id of the outbox) that asks to look at `document`.
-    pub fn new(document: DocumentId, ring: i64, time: Timestamp) -> Self {
+    /// The `ring`-th message (an id of the outbox) that asks to look at `document`, as a part of
+    /// this trace.
+    pub fn new(
+        document: DocumentId,
+        ring: i64,
+        time: Timestamp,
+        traceparent: Option<Traceparent>,
+    ) -> Self {
         Self {
             specversion: "1.0".to_owned(),
             id: format!("{document}-{ring}"),
@@ -46,12 +52,12 @@ impl JobMessage {
             kind: TYPE.to_owned(),
             time,
             subject: document,
-            traceparent: Some(Traceparent::random()),
+            traceparent,
         }
     }
 }
 
-/// "This has become of a document": a CloudEvents 1.0 envelope in JSON, for other services.
+/// "A document has come to this state": a CloudEvents 1.0 envelope in JSON, for other services.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// Always `1.0`.
@@ -71,6 +77,9 @@ pub struct Event {
     pub datacontenttype: String,
     /// What others may want to choose by.
     pub data: EventData,
+    /// Which trace this belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient")]
+    pub traceparent: Option<Traceparent>,
 }
 
 /// What others may want to choose events by.
@@ -84,7 +93,13 @@ pub struct EventData {
 
 impl Event {
     /// The `number`-th event (an id of the outbox): what became of `document` at `time`.
-    pub fn new(document: DocumentId, number: i64, data: EventData, time: Timestamp) -> Self {
+    pub fn new(
+        document: DocumentId,
+        number: i64,
+        data: EventData,
+        time: Timestamp,
+        traceparent: Option<Traceparent>,
+    ) -> Self {
         Self {
             specversion: "1.0".to_owned(),
             id: format!("{document}-event-{number}"),
@@ -94,6 +109,7 @@ impl Event {
             subject: document,
             datacontenttype: "application/json".to_owned(),
             data,
+            traceparent,
         }
     }
 
@@ -102,6 +118,9 @@ impl Event {
         format!("document.{}.{}", self.data.state, self.data.schema.name)
     }
 }
+
+/// How long a trace context of version 00 is.
+const LENGTH: usize = 55;
 
 /// A W3C trace context of version 00: `00-TRACE-PARENT-FLAGS` in lower-case hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -115,9 +134,34 @@ impl Traceparent {
         Self(format!("00-{trace}-{parent:016x}-01"))
     }
 
+    /// What a caller sent as the header of that name: the same trace. A later version than 00 is
+    /// read as far as 00 goes, as W3C demands.
+    pub fn received(header: &str) -> Option<Self> {
+        let (version, rest) = header.split_once('-')?;
+        if version == "00" {
+            return header.parse().ok();
+        }
+        let is_version = version.len() == 2 && version != "ff" && is_hexadecimal(version);
+        let (known, more) = rest.split_at_checked(LENGTH - 3)?;
+        let is_whole = more.is_empty() || more.starts_with('-');
+        if is_version && is_whole { format!("00-{known}").parse().ok() } else { None }
+    }
+
+    /// The next step of the same trace.
+    pub fn child(&self) -> Self {
+        let span = Uuid::new_v4().as_u64_pair().0;
+        let flags = self.0.rsplit('-').next().unwrap_or("01");
+        Self(format!("00-{}-{span:016x}-{flags}", self.trace_id()))
+    }
+
     /// The trace, as 32 digits.
     pub fn trace_id(&self) -> &str {
         self.0.split('-').nth(1).unwrap_or_default()
+    }
+
+    /// The step of the trace, as 16 digits.
+    pub fn span_id(&self) -> &str {
+        self.0.split('-').nth(2).unwrap_or_default()
     }
 }
 
@@ -136,10 +180,7 @@ impl FromStr for Traceparent {
     type Err = NotATraceparent;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let hexadecimal = |part: &str, length: usize| {
-            let digit = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
-            part.len() == length && part.bytes().all(digit)
-        };
+        let hexadecimal = |part: &str, length: usize| part.len() == length && is_hexadecimal(part);
         let zero = |part: &str| part.bytes().all(|c| c == b'0');
         match text.split('-').collect::<Vec<_>>()[..] {
             ["00", trace, parent, flags]
@@ -156,7 +197,14 @@ impl FromStr for Traceparent {
     }
 }
 
-fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Traceparent>, D::Error> {
+fn is_hexadecimal(text: &str) -> bool {
+    text.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c))
+}
+
+/// Reads a trace context; one that cannot be read is none.
+pub(crate) fn lenient<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Traceparent>, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     Ok(value.as_str().and_then(|text| text.parse().ok()))
 }
@@ -179,7 +227,7 @@ mod tests {
     fn a_traceparent_that_cannot_be_read_is_none() {
         let random = Traceparent::random();
         assert_eq!(read(json!(random.to_string())), Some(random.clone()));
-        assert_eq!(random.trace_id().len(), 32);
+        assert_eq!((random.trace_id().len(), random.span_id().len()), (32, 16));
         let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         assert_eq!(read(json!(good)).map(|read| read.to_string()).as_deref(), Some(good));
         for wrong in [
@@ -193,5 +241,32 @@ mod tests {
         ] {
             assert_eq!(read(wrong.clone()), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_caller_s_trace_goes_on() {
+        let trace = "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+        let read = |header: &str| Traceparent::received(header).map(|read| read.to_string());
+        let same = Some(format!("00-{trace}"));
+        assert_eq!(read(&format!("00-{trace}")), same);
+        assert_eq!(read(&format!("cc-{trace}")), same);
+        assert_eq!(read(&format!("cc-{trace}-what-comes-later")), same);
+        for wrong in [
+            String::new(),
+            format!("00-{trace}-more"),
+            format!("ff-{trace}"),
+            format!("cc-{trace}.what"),
+            format!("c-{trace}"),
+            "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331".to_owned(),
+            "cc-ä".to_owned(),
+        ] {
+            assert_eq!(read(&wrong), None, "{wrong}");
+        }
+        let received = Traceparent::received(&format!("00-{trace}")).expect("a trace");
+        let child = received.child();
+        assert_eq!(child.trace_id(), received.trace_id());
+        assert_ne!(child.span_id(), received.span_id());
+        assert!(child.to_string().ends_with("-00"), "{child}");
+        assert!(child.to_string().parse::<Traceparent>().is_ok(), "{child}");
     }
 }

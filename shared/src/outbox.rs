@@ -6,10 +6,10 @@ use crate::{
     clock, fault,
     message::{Event, EventData, JobMessage},
     queue::{Queue, QueueError},
-    store::{End, Ring, Store, StoreError},
+    store::{Ring, StateChange, Store, StoreError},
 };
 use std::{sync::Arc, time::Duration};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 /// How long a ring may stay unconfirmed before another relay takes it.
@@ -54,8 +54,9 @@ impl Outbox {
     /// Relays until `stop`.
     pub async fn run(&self, stop: CancellationToken) {
         let mut failing = false;
+        let mut tell_at = Instant::now();
         while !stop.is_cancelled() {
-            match self.both().await {
+            match self.both(&mut tell_at).await {
                 Ok(sent) => {
                     if failing {
                         tracing::info!("the outbox flows again");
@@ -80,28 +81,38 @@ impl Outbox {
         }
     }
 
-    /// Rings, then events: how many of the more numerous.
-    async fn both(&self) -> Result<usize, RelayError> {
-        Ok(self.relay().await?.max(self.tell().await?))
+    /// Rings, then events: how many of the more numerous. Events are not worth a nudge: nobody
+    /// waits for them to begin work, and together they cost the database less.
+    async fn both(&self, tell_at: &mut Instant) -> Result<usize, RelayError> {
+        let rung = self.relay().await?;
+        if Instant::now() < *tell_at {
+            return Ok(rung);
+        }
+        let told = self.tell().await?;
+        if told < BATCH as usize {
+            *tell_at = Instant::now() + POLL;
+        }
+        Ok(rung.max(told))
     }
 
-    /// Tells the ends of documents that are due, at most one batch, and says how many those were.
+    /// Tells the changes of state that are due, at most one batch, and says how many those were.
     ///
     /// # Errors
     /// When the store or the queue does not answer; they are told later.
     pub async fn tell(&self) -> Result<usize, RelayError> {
-        let ends = self.store.ends(BATCH, LEASE).await?;
-        if ends.is_empty() {
+        let changes = self.store.changes(BATCH, LEASE).await?;
+        if changes.is_empty() {
             return Ok(0);
         }
-        let event = |end: &End| {
-            let data = EventData { state: end.state, schema: end.schema.clone() };
-            Event::new(end.document.clone(), end.id, data, end.at)
+        let event = |change: &StateChange| {
+            let data = EventData { state: change.state, schema: change.schema.clone() };
+            let trace = change.traceparent.clone();
+            Event::new(change.document.clone(), change.id, data, change.at, trace)
         };
-        let events: Vec<_> = ends.iter().map(event).collect();
+        let events: Vec<_> = changes.iter().map(event).collect();
         self.queue.tell(&events).await?;
-        let count = ends.len();
-        self.store.told(ends.into_iter().map(|end| end.id).collect()).await?;
+        let count = changes.len();
+        self.store.told(changes.into_iter().map(|change| change.id).collect()).await?;
         Ok(count)
     }
 
@@ -115,8 +126,10 @@ impl Outbox {
             return Ok(0);
         }
         let now = clock::now();
-        let message =
-            |ring: &Ring| (JobMessage::new(ring.document.clone(), ring.id, now), ring.priority);
+        let message = |ring: &Ring| {
+            let trace = ring.traceparent.clone();
+            (JobMessage::new(ring.document.clone(), ring.id, now, trace), ring.priority)
+        };
         let messages: Vec<_> = rings.iter().map(message).collect();
         self.queue.publish(&messages).await?;
         fault::point("published");

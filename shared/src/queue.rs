@@ -12,9 +12,23 @@ use embedded::{EmbeddedConsumer, EmbeddedQueue, EmbeddedReceipt};
 use rabbit::{RabbitConsumer, RabbitQueue, RabbitReceipt};
 
 /// The queue could not do what it was asked: hold, and try again later.
-#[derive(Debug, thiserror::Error)]
-#[error("queue: {0}")]
-pub struct QueueError(pub(crate) String);
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("queue: {text}")]
+pub struct QueueError {
+    text: String,
+    is_lasting: bool,
+}
+
+impl QueueError {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), is_lasting: false }
+    }
+
+    /// Whether trying again is in vain: a password, a name or a certificate is wrong.
+    pub fn is_lasting(&self) -> bool {
+        self.is_lasting
+    }
+}
 
 /// What carries messages, chosen by the configuration.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 //! It must know nothing of deployments and shares, and its errors never contain the address: that
 //! may hold a password.
 
-use crate::config;
+use crate::{config, trust};
 use deadpool_redis::{
     Connection, Manager, Pool, Runtime,
     redis::{self, AsyncConnectionConfig},
@@ -25,7 +25,7 @@ pub struct QuotaError(String);
 impl QuotaError {
     /// With its reason.
     pub fn new(why: impl std::fmt::Display) -> Self {
-        Self(why.to_string())
+        Self(trust::explained(why))
     }
 }
 

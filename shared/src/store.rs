@@ -8,7 +8,9 @@ pub mod postgres;
 
 use crate::{
     document::{Attempt, Document, DocumentId, DocumentState, Failure, Format, Priority, Waiting},
+    fleet::WorkerReport,
     job::Claim,
+    message::Traceparent,
     schema::{ExtractionSchema, SchemaName, SchemaRef},
 };
 use jiff::Timestamp;
@@ -20,8 +22,23 @@ use std::time::Duration;
 
 /// The database could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
-#[error("database: {0}")]
-pub struct StoreError(pub(crate) String);
+#[error("database: {text}")]
+pub struct StoreError {
+    text: String,
+    is_lasting: bool,
+}
+
+impl StoreError {
+    /// That of a file or of an address, which nobody brings back by waiting.
+    fn lasting(text: impl Into<String>) -> Self {
+        Self { text: text.into(), is_lasting: true }
+    }
+
+    /// Whether trying again is in vain: a password, a name, a right or a certificate is wrong.
+    pub fn is_lasting(&self) -> bool {
+        self.is_lasting
+    }
+}
 
 type Result<T, E = StoreError> = std::result::Result<T, E>;
 
@@ -47,6 +64,9 @@ pub struct NewDocument {
     pub sha256: String,
     /// What the client attached.
     pub metadata: Map<String, Value>,
+    /// The trace that began with its upload.
+    #[serde(default, deserialize_with = "crate::message::lenient")]
+    pub traceparent: Option<Traceparent>,
 }
 
 /// "The same call gives the same documents."
@@ -184,21 +204,36 @@ pub struct Ring {
     pub document: DocumentId,
     /// Who is served first.
     pub priority: Priority,
+    /// The trace of the document.
+    pub traceparent: Option<Traceparent>,
 }
 
-/// The end of a document that is still to be told to whoever listens.
+/// A document came to another state, which is still to be told to whoever listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct End {
+pub struct StateChange {
     /// The row.
     pub id: i64,
     /// The document.
     pub document: DocumentId,
     /// What was asked of it.
     pub schema: SchemaRef,
-    /// How it ended.
+    /// The state that it came to.
     pub state: DocumentState,
     /// When.
     pub at: Timestamp,
+    /// The trace of the document.
+    pub traceparent: Option<Traceparent>,
+}
+
+/// Queued documents of which the same is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// What is asked.
+    pub schema: SchemaRef,
+    /// How many there are.
+    pub documents: u64,
+    /// When the last of those that were put back is to be taken up again.
+    pub due: Option<Timestamp>,
 }
 
 /// A document that was deleted and whose bytes are still to be removed.
@@ -260,6 +295,15 @@ verbs! {
 
     /// How many documents are in each state; deleted ones are not counted.
     fn count(&self) -> Vec<(DocumentState, u64)>;
+
+    /// How many queued documents are served before this one, which is queued: the interactive ones
+    /// first, each in the order of asking. Counts no further than `most` of each priority; none
+    /// when the document is not queued.
+    fn ahead(&self, id: &DocumentId, most: u32) -> Option<u32>;
+
+    /// The documents that are queued, by what is asked of them. Looks at no more than the first
+    /// `most` of them.
+    fn backlog(&self, most: u32) -> Vec<Backlog>;
 
     /// Where the visible result and the text of a document are.
     fn place(&self, id: &DocumentId) -> Option<Place>;
@@ -327,12 +371,13 @@ verbs! {
     /// These rings were confirmed by the queue.
     fn rung(&self, rings: Vec<i64>) -> ();
 
-    /// Ends of documents that are to be told, at most `limit`. Each is given to one caller, and to
-    /// another after `lease` unless it was told by then.
-    fn ends(&self, limit: u32, lease: Duration) -> Vec<End>;
+    /// Changes of state that are to be told, at most `limit`. Each is given to one caller, and to
+    /// another after `lease` unless it was told by then. Those of one document come in their order,
+    /// and a later one not before the earlier ones were told or are in the same answer.
+    fn changes(&self, limit: u32, lease: Duration) -> Vec<StateChange>;
 
-    /// These ends were told.
-    fn told(&self, ends: Vec<i64>) -> ();
+    /// These changes were told.
+    fn told(&self, changes: Vec<i64>) -> ();
 
     // ---- work
 
@@ -395,8 +440,12 @@ verbs! {
     /// `silence`. Gives how many.
     fn sweep(&self, silence: Duration) -> u64;
 
-    /// This worker is alive. Gives how many were alive within `within`.
-    fn worker_alive(&self, worker: &str, within: Duration) -> u32;
+    /// This worker is alive, and says this of itself until it says something else, or nothing for
+    /// `within`. Gives how many were alive within `within`.
+    fn worker_alive(&self, worker: &str, report: WorkerReport, within: Duration) -> u32;
+
+    /// What the workers that live say of themselves.
+    fn workers(&self) -> Vec<WorkerReport>;
 
     /// This worker has stopped.
     fn worker_gone(&self, worker: &str) -> ();

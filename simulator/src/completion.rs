@@ -38,8 +38,17 @@ pub(crate) fn complete(
         Some(FaultKind::Refusal) => (None, Some(content)),
         _ => (Some(content), None),
     };
+    let tool = match &request.format {
+        Format::Tool { name, .. } if refusal.is_none() && !is_deaf(fault) => Some(name.clone()),
+        _ => None,
+    };
     let prompt_tokens = request.prompt_tokens();
-    Completion { content, refusal, finish_reason, prompt_tokens, completion_tokens }
+    Completion { content, tool, refusal, finish_reason, prompt_tokens, completion_tokens }
+}
+
+/// Whether the form of the answer is not the one that was asked for.
+fn is_deaf(fault: Option<FaultKind>) -> bool {
+    matches!(fault, Some(FaultKind::Fenced | FaultKind::FormatIgnored))
 }
 
 fn content(request: &Request, fault: Option<FaultKind>) -> String {
@@ -48,12 +57,18 @@ fn content(request: &Request, fault: Option<FaultKind>) -> String {
     }
     let in_prompt;
     let schema = match &request.format {
+        _ if fault == Some(FaultKind::FormatIgnored) => {
+            in_prompt = schema_in(&request.text()).unwrap_or_else(own_schema);
+            &in_prompt
+        }
         Format::Text => return "This answer was made by a simulator: it is no model.".to_owned(),
         Format::JsonObject => {
             in_prompt = schema_in(&request.text()).unwrap_or_else(|| json!({ "type": "object" }));
             &in_prompt
         }
-        Format::Schema(schema) => schema,
+        Format::Schema(schema) | Format::ObjectSchema(schema) | Format::Tool { schema, .. } => {
+            schema
+        }
     };
     let mut value = answer(schema, &request.document());
     match fault {
@@ -62,8 +77,14 @@ fn content(request: &Request, fault: Option<FaultKind>) -> String {
             spoil(&mut value);
             value.to_string()
         }
+        _ if is_deaf(fault) => format!("Here is the JSON:\n```json\n{value:#}\n```"),
         _ => value.to_string(),
     }
+}
+
+/// What a model makes up that was told of no schema.
+fn own_schema() -> Value {
+    json!({ "type": "object", "required": ["answer"], "properties": { "answer": { "type": "null" } } })
 }
 
 /// Gives the first property a type that it cannot have.

@@ -2,6 +2,7 @@
 //! answer and how they fail. It must never know how a limiter works.
 
 use crate::fault::Fault;
+use crate::request::Mode;
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 use std::collections::HashSet;
@@ -59,9 +60,9 @@ pub struct DeploymentConfig {
     /// How long answers take.
     #[serde(default)]
     pub latency: Latency,
-    /// Whether `response_format` of type `json_schema` is understood.
-    #[serde(default = "default_true")]
-    pub structured_output: bool,
+    /// The ways of asking for JSON that are understood; all unless set.
+    #[serde(default = "default_modes")]
+    pub modes: Vec<Mode>,
     /// What goes wrong, and when.
     #[serde(default)]
     pub faults: Vec<Fault>,
@@ -158,7 +159,7 @@ impl DeploymentConfig {
             output_tokens_max: default_output_tokens_max(),
             api_key: None,
             latency: Latency::default(),
-            structured_output: true,
+            modes: default_modes(),
             faults: Vec::new(),
         }
     }
@@ -293,8 +294,8 @@ fn default_output_tokens_max() -> u64 {
     16_384
 }
 
-fn default_true() -> bool {
-    true
+fn default_modes() -> Vec<Mode> {
+    Mode::ALL.to_vec()
 }
 
 #[cfg(test)]

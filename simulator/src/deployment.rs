@@ -89,7 +89,7 @@ impl Deployment {
         Bounds {
             context_tokens_max: self.config.context_tokens_max,
             output_tokens_max: self.config.output_tokens_max,
-            structured_output: self.config.structured_output,
+            modes: self.config.modes.clone(),
         }
     }
 
@@ -100,7 +100,8 @@ impl Deployment {
         let cost = Cost::new(charge, self.config.output_weight, charged, request.max_out);
         let text = request.text();
         let is_repair = request.is_repair();
-        let call = Call { at: now, text: &text, tokens: cost.tokens, is_repair };
+        let mode = request.format.mode();
+        let call = Call { at: now, text: &text, tokens: cost.tokens, mode, is_repair };
         let struck = self.plan.strike(Stage::Door, &call).map(|fault| (fault.kind, fault.seconds));
         if let Some((kind, retry_after)) = struck {
             self.count_fault(kind);
@@ -143,7 +144,8 @@ impl Deployment {
     ) -> Accepted {
         let fault = self.plan.strike(Stage::Answer, call).cloned();
         let mut first_token = self.draw_ms(self.config.latency.ttft_ms);
-        if let Format::Schema(schema) = &request.format
+        if let Format::Schema(schema) | Format::ObjectSchema(schema) | Format::Tool { schema, .. } =
+            &request.format
             && self.schemas.insert(schema.to_string())
             && let Some(slow) = self.plan.strike(Stage::Delay, call).cloned()
         {

@@ -1,6 +1,7 @@
 //! Faults made on purpose: what goes wrong, when, and how often. Which faults strike a call is
 //! decided here from the call and the time alone; what a fault does to an answer is not known.
 
+use crate::request::Mode;
 use anyhow::ensure;
 use serde::Deserialize;
 use std::time::Duration;
@@ -20,6 +21,8 @@ pub struct Fault {
     pub every: Option<u32>,
     /// Only when the prompt contains this text.
     pub when_text: Option<String>,
+    /// Only when JSON is asked for in this way.
+    pub when_mode: Option<Mode>,
     /// At most so many times.
     pub times: Option<u32>,
     /// `no_capacity`: only calls charged more tokens than this.
@@ -66,6 +69,10 @@ pub enum FaultKind {
     InvalidJson,
     /// 200: the content is JSON that does not fit the schema.
     InvalidReply,
+    /// 200: the content is the right JSON, between fences, and no tool is called.
+    Fenced,
+    /// 200: the schema is seen only where it stands in the prompt; the content is between fences.
+    FormatIgnored,
     /// 401.
     Unauthorized,
     /// 404, the deployment is gone.
@@ -93,6 +100,8 @@ impl FaultKind {
             Self::Refusal => "refusal",
             Self::InvalidJson => "invalid_json",
             Self::InvalidReply => "invalid_reply",
+            Self::Fenced => "fenced",
+            Self::FormatIgnored => "format_ignored",
             Self::Unauthorized => "unauthorized",
             Self::NotFound => "not_found",
             Self::FirstSchemaLatency => "first_schema_latency",
@@ -117,7 +126,9 @@ impl FaultKind {
             | Self::Length
             | Self::Refusal
             | Self::InvalidJson
-            | Self::InvalidReply => Stage::Answer,
+            | Self::InvalidReply
+            | Self::Fenced
+            | Self::FormatIgnored => Stage::Answer,
         }
     }
 }
@@ -146,6 +157,7 @@ impl Fault {
             to_seconds: None,
             every: None,
             when_text: None,
+            when_mode: None,
             times: None,
             above_tokens: None,
             percent: None,
@@ -184,6 +196,7 @@ impl Fault {
     fn fits(&self, call: &Call<'_>) -> bool {
         self.is_on(call.at)
             && self.when_text.as_ref().is_none_or(|text| call.text.contains(text.as_str()))
+            && self.when_mode.is_none_or(|mode| call.mode == Some(mode))
             && self.above_tokens.is_none_or(|tokens| call.tokens > tokens)
             // A model that is shown its mistake mends it, unless a number of failures is asked.
             && !(call.is_repair && self.times.is_none() && self.is_mended_by_repair())
@@ -203,6 +216,8 @@ pub struct Call<'a> {
     pub text: &'a str,
     /// The tokens it is charged.
     pub tokens: u64,
+    /// The way in which JSON is asked for, if it is.
+    pub mode: Option<Mode>,
     /// Whether the model is asked to mend an earlier answer.
     pub is_repair: bool,
 }
@@ -277,7 +292,13 @@ mod tests {
     use super::*;
 
     fn call(seconds: u64) -> Call<'static> {
-        Call { at: Duration::from_secs(seconds), text: "a bill", tokens: 10, is_repair: false }
+        Call {
+            at: Duration::from_secs(seconds),
+            text: "a bill",
+            tokens: 10,
+            mode: None,
+            is_repair: false,
+        }
     }
 
     fn strikes(fault: Fault, calls: &[Call<'_>]) -> Vec<bool> {
@@ -295,6 +316,10 @@ mod tests {
         assert_eq!(strikes(third, &six), [false, false, true, false, false, false]);
         let text = Fault { when_text: Some("bill".to_owned()), ..fault() };
         assert_eq!(strikes(text, &[call(0), Call { text: "x", ..call(0) }]), [true, false]);
+        let tool = Fault { when_mode: Some(Mode::Tool), ..fault() };
+        let modes = [None, Some(Mode::JsonSchema), Some(Mode::Tool)];
+        let modes = modes.map(|mode| Call { mode, ..call(0) });
+        assert_eq!(strikes(tool, &modes), [false, false, true]);
         let big = Fault { above_tokens: Some(10), ..Fault::always(FaultKind::NoCapacity) };
         assert_eq!(strikes(big, &[call(0), Call { tokens: 11, ..call(0) }]), [false, true]);
     }

@@ -2,11 +2,11 @@
 //! services do, fails on demand, and answers by rules. It holds no model and must never know
 //! anything about the rest of Sluice: it sees only what a provider would see.
 
+pub mod schema;
+pub mod request;
 pub mod fault;
 pub mod config;
 pub mod limiter;
-pub mod schema;
-pub mod request;
 pub mod answer;
 pub mod stats;
 mod deployment;
@@ -16,5 +16,6 @@ mod server;
 
 pub use config::{Config, DeploymentConfig, Kind};
 pub use fault::{Fault, FaultKind};
+pub use request::Mode;
 pub use server::{Running, serve, start};
 pub use stats::{DeploymentStats, RejectedStats, Stats};

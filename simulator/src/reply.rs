@@ -31,6 +31,8 @@ impl Surface {
 #[derive(Debug)]
 pub(crate) struct Completion {
     pub(crate) content: Option<String>,
+    /// The tool whose arguments the content is.
+    pub(crate) tool: Option<String>,
     pub(crate) refusal: Option<String>,
     pub(crate) finish_reason: &'static str,
     pub(crate) prompt_tokens: u64,
@@ -315,9 +317,17 @@ pub(crate) fn completion_body(
     created: u64,
     done: &Completion,
 ) -> Value {
+    let mut message =
+        json!({ "role": "assistant", "content": done.content, "refusal": done.refusal });
+    if let Some(tool) = &done.tool {
+        let function = json!({ "name": tool, "arguments": done.content });
+        message["content"] = Value::Null;
+        message["tool_calls"] =
+            json!([{ "id": format!("call_{id}"), "type": "function", "function": function }]);
+    }
     let mut choice = json!({
         "index": 0,
-        "message": { "role": "assistant", "content": done.content, "refusal": done.refusal },
+        "message": message,
         "logprobs": null,
         "finish_reason": done.finish_reason,
     });

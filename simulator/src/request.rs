@@ -2,6 +2,7 @@
 //! never know which deployment it is for.
 
 use crate::schema;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -34,8 +35,50 @@ pub enum Format {
     Text,
     /// Any JSON object.
     JsonObject,
-    /// JSON of this schema.
+    /// JSON of this schema, as `json_schema`.
     Schema(Value),
+    /// JSON of this schema, as `json_object` with the key `schema`.
+    ObjectSchema(Value),
+    /// A call of this tool.
+    Tool {
+        /// The tool's name.
+        name: String,
+        /// The schema of its arguments.
+        schema: Value,
+    },
+}
+
+impl Format {
+    /// The way of asking for JSON, if JSON is asked for.
+    pub fn mode(&self) -> Option<Mode> {
+        match self {
+            Self::Text => None,
+            Self::JsonObject => Some(Mode::JsonObject),
+            Self::Schema(_) => Some(Mode::JsonSchema),
+            Self::ObjectSchema(_) => Some(Mode::JsonObjectSchema),
+            Self::Tool { .. } => Some(Mode::Tool),
+        }
+    }
+}
+
+/// A way of asking for JSON.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// `response_format` of type `json_schema`.
+    JsonSchema,
+    /// `tools` and `tool_choice`.
+    Tool,
+    /// `response_format` of type `json_object` with the key `schema`.
+    JsonObjectSchema,
+    /// `response_format` of type `json_object`.
+    JsonObject,
+}
+
+impl Mode {
+    /// All of them.
+    pub const ALL: [Self; 4] =
+        [Self::JsonSchema, Self::Tool, Self::JsonObjectSchema, Self::JsonObject];
 }
 
 /// A request that the service does not take, always with status 400.
@@ -55,31 +98,25 @@ impl BadRequest {
     }
 }
 
-/// The sizes that a deployment takes.
-#[derive(Clone, Copy, Debug)]
+/// What a deployment takes.
+#[derive(Clone, Debug)]
 pub struct Bounds {
     /// Tokens of prompt.
     pub context_tokens_max: u64,
     /// Tokens of output.
     pub output_tokens_max: u64,
-    /// Whether schemas are understood.
-    pub structured_output: bool,
+    /// The ways of asking for JSON that are understood.
+    pub modes: Vec<Mode>,
 }
 
 impl Request {
     /// Reads a body and refuses what the service would refuse.
-    pub fn read(body: &Value, bounds: Bounds) -> Result<Self, BadRequest> {
+    pub fn read(body: &Value, bounds: &Bounds) -> Result<Self, BadRequest> {
         if body.get("stream") == Some(&Value::Bool(true)) {
             return Err(BadRequest::new(
                 "stream",
                 "The simulator does not stream: leave out 'stream'.",
             ));
-        }
-        for param in ["tools", "functions", "tool_choice"] {
-            if body.get(param).is_some_and(|value| !value.is_null()) {
-                let message = format!("The simulator has no tools: leave out '{param}'.");
-                return Err(BadRequest::new(param, message));
-            }
         }
         let messages = read_messages(body)?;
         let format = read_format(body, bounds)?;
@@ -169,7 +206,35 @@ fn read_message(index: usize, message: &Value) -> Result<Message, BadRequest> {
     Ok(Message { role: role.to_owned(), text })
 }
 
-fn read_format(body: &Value, bounds: Bounds) -> Result<Format, BadRequest> {
+/// A tool counts only where it must be called: the simulator never calls one of its own accord.
+fn read_tool(body: &Value, bounds: &Bounds) -> Result<Option<Format>, BadRequest> {
+    let Some(tools) = body.get("tools").filter(|tools| !tools.is_null()) else { return Ok(None) };
+    let invalid = |param, message: String| Err(BadRequest::new(param, message));
+    if !bounds.modes.contains(&Mode::Tool) {
+        return invalid("tools", "Unsupported parameter: 'tools' is not supported.".to_owned());
+    }
+    let Some(name) = body.pointer("/tool_choice/function/name").and_then(Value::as_str) else {
+        let message = "The simulator calls a tool only when 'tool_choice' names it.".to_owned();
+        return invalid("tool_choice", message);
+    };
+    let mut functions = tools.as_array().into_iter().flatten().filter_map(|t| t.get("function"));
+    let Some(function) = functions.find(|f| f.get("name").and_then(Value::as_str) == Some(name))
+    else {
+        return invalid("tool_choice", format!("Tool choice '{name}' not found in 'tools'."));
+    };
+    let schema = function.get("parameters").cloned().unwrap_or_else(|| json!({ "type": "object" }));
+    match schema::check(&schema) {
+        Err(fault) if function.get("strict") == Some(&Value::Bool(true)) => {
+            invalid("tools", format!("Invalid schema for function '{name}': {fault}"))
+        }
+        _ => Ok(Some(Format::Tool { name: name.to_owned(), schema })),
+    }
+}
+
+fn read_format(body: &Value, bounds: &Bounds) -> Result<Format, BadRequest> {
+    if let Some(tool) = read_tool(body, bounds)? {
+        return Ok(tool);
+    }
     let format = body.get("response_format").unwrap_or(&Value::Null);
     if format.is_null() {
         return Ok(Format::Text);
@@ -177,12 +242,17 @@ fn read_format(body: &Value, bounds: Bounds) -> Result<Format, BadRequest> {
     let invalid = |message: String| Err(BadRequest::new("response_format", message));
     match format.get("type").and_then(Value::as_str) {
         Some("text") => Ok(Format::Text),
-        Some("json_object") => Ok(Format::JsonObject),
-        Some("json_schema") if !bounds.structured_output => invalid(
-            "Invalid parameter: 'response_format' of type 'json_schema' is not supported with \
-             this model."
-                .to_owned(),
-        ),
+        Some("json_object") => match format.get("schema") {
+            Some(schema) if bounds.modes.contains(&Mode::JsonObjectSchema) => {
+                Ok(Format::ObjectSchema(schema.clone()))
+            }
+            Some(_) => invalid("Unknown parameter: 'response_format.schema'.".to_owned()),
+            None if bounds.modes.contains(&Mode::JsonObject) => Ok(Format::JsonObject),
+            None => invalid(unsupported("json_object")),
+        },
+        Some("json_schema") if !bounds.modes.contains(&Mode::JsonSchema) => {
+            invalid(unsupported("json_schema"))
+        }
         Some("json_schema") => {
             let wrapper = format.get("json_schema").unwrap_or(&Value::Null);
             let Some(name) = wrapper.get("name").and_then(Value::as_str) else {
@@ -207,7 +277,13 @@ fn read_format(body: &Value, bounds: Bounds) -> Result<Format, BadRequest> {
     }
 }
 
-fn read_max_out(body: &Value, bounds: Bounds) -> Result<Option<u64>, BadRequest> {
+fn unsupported(kind: &str) -> String {
+    format!(
+        "Invalid parameter: 'response_format' of type '{kind}' is not supported with this model."
+    )
+}
+
+fn read_max_out(body: &Value, bounds: &Bounds) -> Result<Option<u64>, BadRequest> {
     for param in ["max_completion_tokens", "max_tokens"] {
         let Some(value) = body.get(param).filter(|value| !value.is_null()) else { continue };
         let max = bounds.output_tokens_max;
@@ -227,8 +303,13 @@ fn read_max_out(body: &Value, bounds: Bounds) -> Result<Option<u64>, BadRequest>
 }
 
 fn hash_of(body: &Value) -> String {
-    let question =
-        json!([body.get("messages"), body.pointer("/response_format/json_schema/schema")]);
+    let places = [
+        "/response_format/json_schema/schema",
+        "/response_format/schema",
+        "/tools/0/function/parameters",
+    ];
+    let schema = places.into_iter().find_map(|place| body.pointer(place));
+    let question = json!([body.get("messages"), schema]);
     let digest = Sha256::digest(question.to_string().as_bytes());
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -237,15 +318,16 @@ fn hash_of(body: &Value) -> String {
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds =
-        Bounds { context_tokens_max: 100, output_tokens_max: 50, structured_output: true };
+    fn bounds() -> Bounds {
+        Bounds { context_tokens_max: 100, output_tokens_max: 50, modes: Mode::ALL.to_vec() }
+    }
 
     fn message(text: &str) -> Value {
         json!([{ "role": "user", "content": text }])
     }
 
     fn refused(body: &Value, expected: &str) {
-        let error = Request::read(body, BOUNDS).expect_err("refused").message;
+        let error = Request::read(body, &bounds()).expect_err("refused").message;
         assert!(error.contains(expected), "{error:?} does not say {expected:?}");
     }
 
@@ -255,7 +337,7 @@ mod tests {
         refused(&json!({ "messages": [] }), "empty array");
         refused(&json!({ "messages": [{ "role": "me", "content": "" }] }), "messages[0].role");
         refused(&json!({ "messages": message("x"), "stream": true }), "stream");
-        refused(&json!({ "messages": message("x"), "tools": [] }), "tools");
+        refused(&json!({ "messages": message("x"), "tools": [] }), "tool_choice");
         refused(&json!({ "messages": message("x"), "max_tokens": 51 }), "is too large: 51");
         refused(&json!({ "messages": message(&"x".repeat(500)) }), "maximum context length is 100");
         let format = json!({ "type": "json_schema", "json_schema": {
@@ -267,9 +349,42 @@ mod tests {
     }
 
     #[test]
+    fn each_mode_is_read_or_refused() {
+        let schema = json!({ "type": "object", "properties": {} });
+        let format = |format: Value| json!({ "messages": message("x"), "response_format": format });
+        let tools = json!({
+            "messages": message("x"),
+            "tools": [{ "type": "function", "function": { "name": "n", "parameters": schema } }],
+            "tool_choice": { "type": "function", "function": { "name": "n" } },
+        });
+        let named = json!({ "name": "n", "schema": schema });
+        for (mode, body, param) in [
+            (
+                Mode::JsonSchema,
+                format(json!({ "type": "json_schema", "json_schema": named })),
+                "response_format",
+            ),
+            (Mode::Tool, tools, "tools"),
+            (
+                Mode::JsonObjectSchema,
+                format(json!({ "type": "json_object", "schema": schema })),
+                "response_format",
+            ),
+            (Mode::JsonObject, format(json!({ "type": "json_object" })), "response_format"),
+        ] {
+            let read = Request::read(&body, &bounds()).expect("good");
+            assert_eq!(read.format.mode(), Some(mode));
+            let others = Mode::ALL.into_iter().filter(|other| *other != mode).collect();
+            let bounds = Bounds { modes: others, ..bounds() };
+            let refused = Request::read(&body, &bounds).expect_err("refused");
+            assert_eq!(refused.param, Some(param), "{mode:?}: {refused:?}");
+        }
+    }
+
+    #[test]
     fn a_prompt_is_measured_as_observed() {
         let body = json!({ "messages": message(&"x".repeat(28)) });
-        let request = Request::read(&body, BOUNDS).expect("good");
+        let request = Request::read(&body, &bounds()).expect("good");
         assert_eq!(request.tokens_charged(), 8);
         assert_eq!(request.hash.len(), 64);
     }
@@ -281,7 +396,7 @@ mod tests {
             { "role": "assistant", "content": "{}" },
             { "role": "user", "content": "mend it" },
         ] });
-        let request = Request::read(&body, BOUNDS).expect("good");
+        let request = Request::read(&body, &bounds()).expect("good");
         assert_eq!(request.document(), "<document>a</document>");
         assert!(request.is_repair());
     }

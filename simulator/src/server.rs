@@ -259,7 +259,7 @@ async fn chat(
     if key.is_some_and(|key| !holds_key(headers, &key)) {
         return reply::unauthorized(surface);
     }
-    let request = match Request::read(&body, bounds) {
+    let request = match Request::read(&body, &bounds) {
         Ok(request) => request,
         Err(bad) => return reply::bad_request(&bad),
     };

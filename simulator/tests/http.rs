@@ -11,7 +11,7 @@
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use simulator::config::Latency;
-use simulator::{Config, DeploymentConfig, Fault, FaultKind, Kind, Running, Stats};
+use simulator::{Config, DeploymentConfig, Fault, FaultKind, Kind, Mode, Running, Stats};
 
 const AZURE: &str = "/openai/deployments/a/chat/completions?api-version=2024-10-21";
 const V1: &str = "/openai/v1/chat/completions";
@@ -268,7 +268,7 @@ async fn bad_requests_are_refused_and_not_counted() {
 #[tokio::test]
 async fn a_model_without_structured_output_reads_the_schema_in_the_prompt() {
     let mut config = deployment(Kind::Bucket, 100_000, 60);
-    config.structured_output = false;
+    config.modes = vec![Mode::JsonObject];
     let sim = start(vec![config]).await;
     assert_eq!(sim.ask(&question()).await.0, 400);
     let mut body = question();

@@ -1,8 +1,8 @@
 //! The command line: what there is, and which file does it.
 
 use crate::{
-    demo, documents, end::End, extract, reconcile, roles, schema, settings, simulate, telemetry,
-    upload,
+    demo, deployments, documents, end::End, extract, reconcile, roles, schema, settings, simulate,
+    telemetry, upload,
 };
 use clap::{Parser, Subcommand};
 use shared::config::Config;
@@ -49,6 +49,10 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  sluice documents list --state failed\n  \
                             sluice documents result doc_0193a1c2f0b47d3e9a51c0ffee123456")]
     Documents(documents::Documents),
+    /// Check, probe or list model deployments
+    #[command(after_help = "Example:\n  sluice deployments check\n  \
+                            sluice deployments probe sweden --yes")]
+    Deployments(deployments::Deployments),
     /// Check or list schemas
     #[command(after_help = "Example:\n  sluice schema check schemas/invoice.json")]
     Schema(schema::Schema),
@@ -110,6 +114,11 @@ pub(crate) fn run(cli: Cli) -> Result<(), End> {
         Command::Config(settings) => settings::run(&settings, &load()?),
         Command::Upload(upload) => runtime.block_on(upload::run(upload)),
         Command::Documents(documents) => runtime.block_on(documents::run(documents)),
+        Command::Deployments(deployments) => {
+            let source =
+                deployments::Source { file: cli.config.clone(), environment: &environment };
+            runtime.block_on(deployments::run(deployments, &source, load))
+        }
         Command::Schema(schema) => runtime.block_on(schema::run(schema)),
         Command::Simulate(simulate) => {
             telemetry::init(&Config::default().log, None);

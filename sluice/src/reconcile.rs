@@ -4,7 +4,7 @@
 use crate::end::End;
 use clap::Args;
 use shared::{
-    blob::{BlobKey, Blobs, Listed},
+    blob::{BlobKey, Blobs, Listed, STALE},
     clock,
     config::Config,
     document::{Document, DocumentId, DocumentState, FailureCode},
@@ -18,12 +18,6 @@ use std::{collections::BTreeSet, io::Write, time::Duration};
 /// How many objects or rows are looked at in one go.
 const PAGE: u32 = 200;
 
-/// Objects younger than this may belong to an upload that is not accepted yet.
-const YOUNG: Duration = Duration::from_secs(3600);
-
-/// An upload that began longer ago than this does not go on.
-const STALE: Duration = Duration::from_secs(24 * 3600);
-
 #[derive(Debug, Args)]
 pub(crate) struct Reconcile {
     /// Only say what would be done
@@ -35,6 +29,9 @@ pub(crate) struct Reconcile {
     /// Remove objects of documents that the database does not know
     #[arg(long, conflicts_with = "from_storage")]
     delete_unknown: bool,
+    /// Leave younger objects alone: they may belong to an upload that is not accepted yet
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    older_than_seconds: u64,
 }
 
 /// What was found, and how much of it is left.
@@ -126,7 +123,8 @@ async fn schemas(services: &Services, report: &mut Report) -> Result<(), End> {
 /// Looks at every document of which there are objects, and says how many those are.
 async fn objects(asked: &Reconcile, services: &Services, report: &mut Report) -> Result<u64, End> {
     let (mut after, mut count): (Option<String>, u64) = (None, 0);
-    let old = clock::now().checked_sub(YOUNG).unwrap_or_default();
+    let old =
+        clock::now().checked_sub(Duration::from_secs(asked.older_than_seconds)).unwrap_or_default();
     let mut seen: Option<DocumentId> = None;
     loop {
         let listed = page(&services.blobs, "documents", after.as_deref()).await?;

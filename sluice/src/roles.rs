@@ -1,11 +1,7 @@
 //! Runs uploader and worker, together or alone, until told to stop: softly first, then hard.
 
-use crate::{end::End, telemetry};
-use shared::{
-    config::Config,
-    schema::{self, builtin},
-    services::Services,
-};
+use crate::{end::End, start, telemetry};
+use shared::{config::Config, services::Services};
 use std::{net::SocketAddr, time::Duration};
 use tokio::{
     net::TcpListener,
@@ -74,14 +70,7 @@ pub(crate) async fn start(config: Config, roles: Roles) -> Result<Running, End> 
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let metrics = telemetry::metrics().ok();
     let services = Services::open(&config).map_err(End::usage)?;
-    if config.migrate {
-        services.store.migrate().await.map_err(End::unreachable)?;
-    }
-    services.blobs.probe().await.map_err(|error| match error.is_a_setting() {
-        true => End::usage(error),
-        false => End::unreachable(error),
-    })?;
-    seed(&config, &services).await?;
+    start::prepare(&config, &services).await?;
     let [soft, hard, background] = [(); 3].map(|()| CancellationToken::new());
     let mut running = Running {
         address: None,
@@ -142,44 +131,4 @@ impl Running {
         self.background.cancel();
         futures::future::join_all(self.helpers).await;
     }
-}
-
-/// Keeps the schemas that come with the program and those of the configuration.
-async fn seed(config: &Config, services: &Services) -> Result<(), End> {
-    for (name, body) in builtin::all() {
-        let name = name.parse().map_err(End::usage)?;
-        services.store.seed_schema(&name, body).await.map_err(End::unreachable)?;
-        let newest = services.store.schema(&name, None).await.map_err(End::unreachable)?;
-        if let Some(newest) = newest {
-            services.copy_schema(&newest).await.map_err(End::unreachable)?;
-        }
-    }
-    for entry in &config.schemas {
-        let schema = configured(entry)?;
-        let kept = services.store.put_schema(&schema.0, schema.1).await;
-        let kept = kept.map_err(End::unreachable)?;
-        services.copy_schema(&kept).await.map_err(End::unreachable)?;
-    }
-    Ok(())
-}
-
-fn configured(
-    entry: &shared::config::Schema,
-) -> Result<(schema::SchemaName, serde_json::Value), End> {
-    let name: schema::SchemaName = entry.name.parse().map_err(End::usage)?;
-    let mut body = crate::schema::read(&entry.file)?;
-    if let Some(object) = body.as_object_mut() {
-        let own = object.entry(schema::KEYWORD).or_insert_with(|| serde_json::json!({}));
-        if let Some(model) = &entry.model {
-            own["model"] = model.clone().into();
-        }
-        if let Some(instructions) = &entry.instructions {
-            own["instructions"] = instructions.clone().into();
-        }
-        if !entry.checks.is_empty() {
-            own["checks"] = entry.checks.clone().into();
-        }
-    }
-    crate::schema::usable(&entry.file.display().to_string(), &body)?;
-    Ok((name, body))
 }

@@ -10,18 +10,19 @@ use tracing_subscriber::EnvFilter;
 const SECONDS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
+/// What is never logged, whatever is asked for. The client of RabbitMQ logs every retry as an error,
+/// and what it sends, the password too, at the level of traces; whatever matters of it is in our own
+/// messages. The signer of S3 requests logs the token of a session with what it signs.
+const SILENCES: [&str; 2] = ["lapin=off", "aws_sigv4=info"];
+
 /// Starts logging: for people on a terminal, as JSON otherwise. `level` overrides the
 /// configuration; `SLUICE_LOG` overrides both.
 pub(crate) fn init(log: &Log, level: Option<&str>) {
     let level = level.unwrap_or(&log.level);
     let directives = std::env::var("SLUICE_LOG").unwrap_or_else(|_| level.to_owned());
     let filter = EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"));
-    // It logs every retry as an error, and what it sends, the password too, at the level of traces;
-    // whatever matters of it is in our own messages.
-    let filter = match "lapin=off".parse() {
-        Ok(silence) => filter.add_directive(silence),
-        Err(_) => filter,
-    };
+    let silences = SILENCES.iter().filter_map(|silence| silence.parse().ok());
+    let filter = silences.fold(filter, EnvFilter::add_directive);
     let human = match log.format {
         LogFormat::Human => true,
         LogFormat::Json => false,

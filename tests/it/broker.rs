@@ -1,6 +1,9 @@
 //! RabbitMQ for tests: a virtual host of its own for each, and a broker of its own for who kills it.
 
-use crate::harness::{repository, until};
+use crate::{
+    harness::{repository, until},
+    servers::server,
+};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use shared::{
@@ -8,19 +11,11 @@ use shared::{
     document::DocumentId,
     queue::{Queue, rabbit::RabbitQueue},
 };
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 use tempfile::TempDir;
-
-/// The value of a variable that `tests/services` exports; without it the test is skipped, but not
-/// where everything must be tested.
-pub(crate) fn service(name: &str) -> Option<String> {
-    let value = std::env::var(name).ok();
-    if value.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "{name} is not set");
-        eprintln!("SKIPPED: {name} is not set: eval \"$(tests/services start rabbit)\"");
-    }
-    value
-}
 
 /// A broker, and the way to manage it.
 #[derive(Clone, Debug)]
@@ -34,7 +29,7 @@ impl Broker {
     /// The broker that all tests share, if there is one.
     pub(crate) fn shared() -> Option<Self> {
         let (amqp, management) =
-            (service("SLUICE_TEST_AMQP")?, service("SLUICE_TEST_AMQP_MANAGEMENT")?);
+            (server("SLUICE_TEST_AMQP")?, server("SLUICE_TEST_AMQP_MANAGEMENT")?);
         Some(Self::at(&amqp, management))
     }
 
@@ -107,18 +102,36 @@ pub(crate) struct OwnBroker {
 impl OwnBroker {
     /// Starts one, where the tests have a broker at all.
     pub(crate) async fn start() -> Option<Self> {
-        service("SLUICE_TEST_AMQP_ENVIRONMENT")?;
+        Self::start_with(None).await.map(|(broker, _)| broker)
+    }
+
+    /// Starts one that speaks TLS, too, with the certificates of a folder; and where it does that.
+    pub(crate) async fn with_tls(certificates: &Path) -> Option<(Self, String)> {
+        let (broker, exports) = Self::start_with(Some(certificates.to_owned())).await?;
+        Some((broker, value(&exports, "SLUICE_TEST_AMQPS")))
+    }
+
+    async fn start_with(certificates: Option<PathBuf>) -> Option<(Self, String)> {
+        server("SLUICE_TEST_AMQP_ENVIRONMENT")?;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_owned();
-        let exports = tokio::task::spawn_blocking(move || services(&path, &["start", "rabbit"]));
-        let exports = exports.await.unwrap();
-        let value = |name: &str| {
-            let line =
-                exports.lines().find_map(|line| line.strip_prefix(&format!("export {name}=")));
-            line.unwrap_or_else(|| panic!("{name} in {exports}")).trim_matches('\'').to_owned()
-        };
+        let start = move || services(&path, &["start", "rabbit"], certificates.as_deref());
+        let exports = tokio::task::spawn_blocking(start).await.unwrap();
+        let value = |name: &str| value(&exports, name);
         let broker = Broker::at(&value("SLUICE_TEST_AMQP"), value("SLUICE_TEST_AMQP_MANAGEMENT"));
-        Some(Self { broker, environment: value("SLUICE_TEST_AMQP_ENVIRONMENT"), folder })
+        let environment = value("SLUICE_TEST_AMQP_ENVIRONMENT");
+        Some((Self { broker, environment, folder }, exports))
+    }
+
+    /// Makes a user and a virtual host for it, and gives this address with both in it.
+    pub(crate) async fn let_in(&self, address: &str, password: &str) -> String {
+        let vhost = self.broker.vhost().await.name;
+        let user = json!({ "password": password, "tags": "" });
+        self.broker.manage(Method::PUT, &format!("users/{vhost}"), user).await;
+        self.broker.user(&vhost, &vhost).await;
+        let (scheme, place) = address.split_once("://guest:guest@").unwrap();
+        let host = place.split('/').next().unwrap();
+        format!("{scheme}://{vhost}:{password}@{host}/{vhost}")
     }
 
     /// SIGKILL.
@@ -156,13 +169,21 @@ impl OwnBroker {
 
 impl Drop for OwnBroker {
     fn drop(&mut self) {
-        services(self.folder.path(), &["stop"]);
+        services(self.folder.path(), &["stop"], None);
     }
 }
 
-fn services(folder: &Path, arguments: &[&str]) -> String {
+/// What `tests/services` exported under this name.
+fn value(exports: &str, name: &str) -> String {
+    let line = exports.lines().find_map(|line| line.strip_prefix(&format!("export {name}=")));
+    line.unwrap_or_else(|| panic!("{name} in {exports}")).trim_matches('\'').to_owned()
+}
+
+fn services(folder: &Path, arguments: &[&str], certificates: Option<&Path>) -> String {
     let mut command = Command::new(repository().join("tests/services"));
-    let output = command.args(arguments).env("SLUICE_SERVICES", folder).output().unwrap();
+    command.args(arguments).env("SLUICE_SERVICES", folder);
+    command.envs(certificates.map(|folder| ("SLUICE_SERVICES_TLS", folder)));
+    let output = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if !output.status.success() {
         eprintln!("tests/services {arguments:?}: {}", text(&output.stderr));

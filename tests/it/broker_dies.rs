@@ -27,7 +27,7 @@ const SETTLED: Duration = Duration::from_secs(6);
 
 fn messages(count: i64) -> Vec<(JobMessage, Priority)> {
     let message = |number| {
-        (JobMessage::new(DocumentId::new(clock::now()), number, clock::now()), Priority::Bulk)
+        (JobMessage::new(DocumentId::new(clock::now()), number, clock::now(), None), Priority::Bulk)
     };
     (1..=count).map(message).collect()
 }
@@ -166,5 +166,6 @@ fn new(id: &DocumentId) -> NewDocument {
         size_bytes: 1,
         sha256: id.to_string(),
         metadata: serde_json::Map::new(),
+        traceparent: None,
     }
 }

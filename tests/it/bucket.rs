@@ -2,8 +2,10 @@
 //! is deleted.
 
 use crate::{
-    contracts_blobs::servers::{bucket, objects, service},
+    contracts_blobs::servers::{bucket, objects},
     harness::{Place, fast, fixture, id, run, until},
+    proxy::Proxy,
+    servers::server,
 };
 use reqwest::redirect::Policy;
 
@@ -21,7 +23,7 @@ async fn place(storage: &str) -> Place {
 
 #[tokio::test]
 async fn a_document_lives_and_dies_in_a_bucket() {
-    let Some(endpoint) = service() else { return };
+    let Some(endpoint) = server("SLUICE_TEST_S3") else { return };
     let bucket = bucket(&endpoint).await;
     let storage = format!("s3://{bucket}/some/where?endpoint={endpoint}&path_style=true");
     let place = place(&storage).await;
@@ -62,8 +64,26 @@ async fn a_document_lives_and_dies_in_a_bucket() {
 }
 
 #[tokio::test]
+async fn a_link_leads_to_where_the_public_reaches_the_bucket() {
+    let Some(endpoint) = server("SLUICE_TEST_S3") else { return };
+    let bucket = bucket(&endpoint).await;
+    let public = Proxy::start(endpoint.strip_prefix("http://").unwrap()).await;
+    let public = format!("http://{}", public.address);
+    let storage =
+        format!("s3://{bucket}?endpoint={endpoint}&public_endpoint={public}/&path_style=true");
+    let place = place(&storage).await;
+    let _process = place.start_with("uploader", &KEYS).await;
+    let file = fixture("documents/invoice-en-classic.pdf");
+    let document = place.upload("a.pdf", "invoice", file.clone()).await;
+    let url = place.url(&format!("/v1/documents/{}/source", id(&document)));
+    let answer = place.http.get(url).send().await.unwrap();
+    assert!(answer.url().as_str().starts_with(&public), "{}", answer.url());
+    assert!(answer.bytes().await.unwrap() == file, "it is the file");
+}
+
+#[tokio::test]
 async fn a_large_file_goes_through_in_parts_and_a_refused_one_leaves_nothing() {
-    let Some(endpoint) = service() else { return };
+    let Some(endpoint) = server("SLUICE_TEST_S3") else { return };
     let bucket = bucket(&endpoint).await;
     let place = place(&format!("s3://{bucket}?endpoint={endpoint}&path_style=true")).await;
     let _process = place.start_with("uploader", &KEYS).await;

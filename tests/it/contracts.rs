@@ -27,5 +27,6 @@ macro_rules! on_every_database {
 
 mod database;
 mod store;
+mod fleet;
 mod contention;
 mod queue;

@@ -6,7 +6,7 @@ pub(crate) mod servers;
 use crate::harness::{PATIENCE, until};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use servers::{BUCKET, Engine, Fault, KEY, PREFIX, SECRET, dir, ministack, server};
+use servers::{BUCKET, Engine, Fault, KEY, PREFIX, SECRET, dir, ministack, misbehaving};
 use shared::{
     blob::{
         BlobKey, Blobs, Put,
@@ -30,7 +30,7 @@ macro_rules! contracts {
         }
         mod in_a_bucket_that_checks {
             $(#[tokio::test] async fn $every() {
-                super::$every(&super::server(super::Fault::None).await).await
+                super::$every(&super::misbehaving(super::Fault::None).await).await
             })*
         }
         mod in_another_bucket {
@@ -244,7 +244,7 @@ async fn what_dead_processes_left_is_removed(engine: &Engine) {
 
 #[tokio::test]
 async fn a_wrong_secret_is_refused_and_the_bucket_named() {
-    let engine = server(Fault::None).await;
+    let engine = misbehaving(Fault::None).await;
     let keys = Keys { id: KEY.to_owned(), secret: Secret::new("another") };
     let blobs = Blobs::S3(S3Blobs::with_keys(engine.place.clone().unwrap(), keys));
     let key = BlobKey::source(&document());
@@ -274,7 +274,7 @@ async fn a_bucket_that_is_not_there_is_an_error_and_not_an_empty_one() {
 
 #[tokio::test]
 async fn a_server_that_ignores_the_condition_is_refused() {
-    let engine = server(Fault::Overwrites).await;
+    let engine = misbehaving(Fault::Overwrites).await;
     let error = engine.blobs.probe().await.unwrap_err();
     assert!(error.is_a_setting());
     assert!(error.to_string().contains("unconditional=true"), "{error}");
@@ -295,7 +295,7 @@ async fn a_server_that_ignores_the_condition_is_refused() {
 
 #[tokio::test]
 async fn who_insists_on_a_server_that_is_good_loses_nothing() {
-    let engine = server(Fault::None).await;
+    let engine = misbehaving(Fault::None).await;
     let blobs = servers::with_keys(S3 { unconditional: true, ..engine.place.clone().unwrap() });
     blobs.probe().await.unwrap();
     assert_eq!(blobs.put_if_absent(&BlobKey::reply("a"), content(1)).await.unwrap(), Put::Stored);
@@ -306,7 +306,7 @@ async fn who_insists_on_a_server_that_is_good_loses_nothing() {
 #[tokio::test]
 async fn a_writer_whose_answer_was_lost_recognises_itself() {
     for size in [5, 9 * MIB] {
-        let engine = server(Fault::LosesAnswers).await;
+        let engine = misbehaving(Fault::LosesAnswers).await;
         let key = BlobKey::source(&document());
         let mut writer = engine.blobs.writer(&key).await.unwrap();
         writer.write(content(size)).await.unwrap();
@@ -319,7 +319,7 @@ async fn a_writer_whose_answer_was_lost_recognises_itself() {
 
 #[tokio::test]
 async fn checksums_can_be_left_away() {
-    let engine = server(Fault::None).await;
+    let engine = misbehaving(Fault::None).await;
     let blobs = servers::with_keys(S3 { checksums: false, ..engine.place.clone().unwrap() });
     let id = document();
     let key = BlobKey::source(&id);

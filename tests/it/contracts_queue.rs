@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 use shared::{
     clock,
-    document::{DocumentId, DocumentState, Failure, FailureCode, Format, Priority, Stage},
+    document::{DocumentId, DocumentState, Format, Priority},
     message::JobMessage,
     outbox::Outbox,
     queue::{Consumer, Delivery, Queue, embedded::EmbeddedQueue},
@@ -84,7 +84,7 @@ contracts! {
 
 fn messages(count: i64) -> Vec<(JobMessage, Priority)> {
     let message = |number| {
-        (JobMessage::new(DocumentId::new(clock::now()), number, clock::now()), Priority::Bulk)
+        (JobMessage::new(DocumentId::new(clock::now()), number, clock::now(), None), Priority::Bulk)
     };
     (1..=count).map(message).collect()
 }
@@ -338,37 +338,6 @@ async fn a_dead_letter_rings_only_for_what_has_not_ended() {
     assert!(!store.ring(&id).await.unwrap(), "it has ended");
 }
 
-#[tokio::test]
-async fn an_end_is_told_once_and_again_while_nobody_confirms() {
-    let engine = embedded().await.unwrap();
-    let store = Store::Sqlite(SqliteStore::new(
-        SqliteFile::open(&engine.file.as_ref().unwrap().1).unwrap(),
-    ));
-    let ids = [(); 3].map(|()| DocumentId::new(clock::now()));
-    for id in &ids {
-        store.accept(vec![letter(id)], None).await.unwrap();
-    }
-    assert!(store.ends(10, PATIENCE).await.unwrap().is_empty());
-    let claim = store.claim(&ids[0], "one", PATIENCE).await.unwrap().unwrap();
-    assert!(store.finish(&claim, DocumentState::Partial).await.unwrap());
-    assert!(!store.finish(&claim, DocumentState::Succeeded).await.unwrap());
-    let claim = store.claim(&ids[1], "one", PATIENCE).await.unwrap().unwrap();
-    let failure = Failure::new(FailureCode::NoText, Stage::Text, "none");
-    assert!(store.fail(&claim, failure).await.unwrap());
-    store.cancel(&ids[2]).await.unwrap();
-    store.cancel(&ids[2]).await.unwrap();
-    // A lease of no time: they are due again at once.
-    let ends = store.ends(10, Duration::ZERO).await.unwrap();
-    let states: Vec<_> = ends.iter().map(|end| end.state.as_str()).collect();
-    assert_eq!(states, ["partial", "failed", "cancelled"]);
-    assert_eq!(ends[0].schema.to_string(), "invoice@1");
-    let again = store.ends(10, PATIENCE).await.unwrap();
-    assert_eq!(again, ends);
-    assert!(store.ends(10, PATIENCE).await.unwrap().is_empty(), "somebody is telling them");
-    store.told(again.into_iter().map(|end| end.id).collect()).await.unwrap();
-    assert!(store.ends(10, PATIENCE).await.unwrap().is_empty());
-}
-
 fn letter(id: &DocumentId) -> NewDocument {
     NewDocument {
         id: id.clone(),
@@ -380,5 +349,6 @@ fn letter(id: &DocumentId) -> NewDocument {
         size_bytes: 1,
         sha256: id.to_string(),
         metadata: serde_json::Map::new(),
+        traceparent: None,
     }
 }

@@ -2,7 +2,7 @@
 //! wires that can be cut, and a broker that the test chooses.
 
 use crate::{
-    contracts_blobs::servers::{bucket, service},
+    contracts_blobs::servers::bucket,
     harness::{Place, id, letter, until},
     proxy::{Proxy, Wire},
     servers::{fresh_database, postgres, server},
@@ -25,7 +25,7 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// With the queue at this address, and these lines in `[worker]`.
     pub(crate) async fn new(queue: &str, model: DeploymentConfig, worker: &str) -> Option<Self> {
-        let endpoint = service()?;
+        let endpoint = server("SLUICE_TEST_S3")?;
         let (database, cache) = (fresh_database().await?, server("SLUICE_TEST_REDIS")?);
         let (credentials, rest) = database.rsplit_once('@').unwrap();
         let (host, name) = rest.split_once('/').unwrap();

@@ -216,7 +216,9 @@ impl Place {
             let open = matches!(document["state"].as_str(), Some("queued" | "processing") | None);
             (!open).then_some(document)
         };
-        until(&format!("{id} ends"), ended).await
+        let what = format!("{id} ends");
+        until_or(&what, ended, || self.log().lines().rev().take(40).collect::<Vec<_>>().join("\n"))
+            .await
     }
 
     /// The extraction of a document that succeeds.
@@ -289,6 +291,15 @@ impl Process {
         rustix::process::kill_process(pid.expect("a process id"), signal).expect("a signal");
     }
 
+    /// Whether every thread of it has stopped (proc(5): the state follows the name in parentheses).
+    pub(crate) fn sleeps(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.id())).expect("its threads");
+        threads.flatten().all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+        })
+    }
+
     /// SIGTERM, and its exit status.
     pub(crate) async fn terminate(mut self) -> std::process::ExitStatus {
         self.signal(Signal::TERM);
@@ -302,13 +313,22 @@ impl Process {
 }
 
 /// Asks again until there is an answer; fails the test when there is none in [`PATIENCE`].
-pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, ask: impl AsyncFnMut() -> Option<T>) -> T {
+    until_or(what, ask, String::new).await
+}
+
+/// As [`until`], and says more when it fails.
+async fn until_or<T>(
+    what: &str,
+    mut ask: impl AsyncFnMut() -> Option<T>,
+    more: impl Fn() -> String,
+) -> T {
     let begun = Instant::now();
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}\n{}", more());
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }

@@ -179,6 +179,8 @@ async fn a_worker_that_sleeps_longer_than_its_lease_changes_nothing() {
 async fn freeze(place: &Place, process: &Process) {
     crate::harness::until("the worker sleeps without holding the database", async || {
         process.signal(Signal::STOP);
+        // The signal is only sent: a thread within a system call may still take the lock.
+        crate::harness::until("every thread sleeps", async || process.sleeps().then_some(())).await;
         let db = rusqlite::Connection::open(place.folder.path().join("sluice.db")).unwrap();
         db.busy_timeout(Duration::from_millis(200)).unwrap();
         if db.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok() {

@@ -11,6 +11,7 @@
 
 mod harness;
 mod servers;
+mod certificates;
 mod tidy;
 mod contracts;
 mod contracts_blobs;
@@ -23,9 +24,16 @@ mod proxy;
 mod engines;
 mod fleet;
 mod chaos;
+mod tls;
+mod start;
+mod trace;
+mod rights;
+
 mod journey;
 mod text;
 mod answers;
+mod fallback;
+mod modes;
 mod paid_once;
 mod model;
 mod kill;
@@ -36,5 +44,6 @@ mod reconcile;
 mod quota;
 mod uploads;
 mod bucket;
+mod deployments;
 mod command_line;
 mod real_documents;

@@ -2,6 +2,7 @@
 //! used, and that work goes on by itself after it was away.
 
 use crate::{
+    certificates::{self, run},
     harness::{PATIENCE, free_port},
     servers,
 };
@@ -18,33 +19,28 @@ use std::{
 use tempfile::TempDir;
 
 /// A server of its own, with a certificate for `localhost`, that refuses whoever does not encrypt.
-struct Server {
+pub(crate) struct Server {
     folder: TempDir,
     programs: PathBuf,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Server {
     fn start() -> Option<Self> {
+        let certificates = tempfile::tempdir().unwrap();
+        certificates::make(certificates.path());
+        Self::start_with(certificates.path())
+    }
+
+    /// With the certificates of a folder.
+    pub(crate) fn start_with(certificates: &Path) -> Option<Self> {
         let control = servers::server("SLUICE_TEST_POSTGRES_CTL")?;
         let programs = Path::new(control.split(' ').next().unwrap()).parent().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let server = Self { folder, programs: programs.to_owned(), port: free_port() };
-        for authority in ["ca", "stranger"] {
-            server.openssl(&format!(
-                "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={authority} \
-                 -keyout {authority}.key -out {authority}.crt"
-            ));
+        for file in ["ca.crt", "stranger.crt", "server.crt", "server.key"] {
+            std::fs::copy(certificates.join(file), server.path(file)).unwrap();
         }
-        let name = server.path("name");
-        std::fs::write(name, "subjectAltName=DNS:localhost").unwrap();
-        server.openssl(
-            "req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr",
-        );
-        server.openssl(
-            "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 \
-             -extfile name -out server.crt",
-        );
         std::fs::write(server.path("password"), "canary").unwrap();
         if rustix::process::getuid().is_root() {
             let mut chown = Command::new("chown");
@@ -65,11 +61,6 @@ impl Server {
 
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
-    }
-
-    fn openssl(&self, arguments: &str) {
-        let mut openssl = Command::new("openssl");
-        run(openssl.args(arguments.split_whitespace()).current_dir(self.folder.path()));
     }
 
     /// Runs a program of the server, which refuses to be root.
@@ -99,13 +90,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.program("pg_ctl", "-D data -m immediate stop");
     }
-}
-
-fn run(command: &mut Command) {
-    // Not piped: a server that is started keeps these open.
-    let status = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-    let status = status.status().unwrap();
-    assert!(status.success(), "{command:?}: {status}");
 }
 
 #[tokio::test]

@@ -1,34 +1,145 @@
 //! What differs between database and storage is found and mended, up to a lost database.
 
-use crate::harness::{Place, fast, fixture, id, run};
+use crate::{
+    broker::Broker,
+    contracts_blobs::servers::{bucket, objects, remove},
+    harness::{Place, fast, fixture, id, run},
+    servers::{fresh_database, postgres, server},
+};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+
+/// Makes of each promise a test on the embedded engines and on Postgres, S3 and RabbitMQ.
+macro_rules! on_both {
+    ($($promise:ident)*) => {
+        mod embedded {
+            $(
+                #[tokio::test]
+                async fn $promise() {
+                    super::$promise(super::Scene::embedded().await).await;
+                }
+            )*
+        }
+
+        mod servers {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $promise() {
+                    if let Some(scene) = super::Scene::servers().await {
+                        super::$promise(scene).await;
+                    }
+                }
+            )*
+        }
+    };
+}
+
+on_both! {
+    a_lost_database_is_made_again_from_storage
+    differences_are_mended_or_named
+}
 
 struct Scene {
     place: Place,
     config: String,
+    servers: Option<Servers>,
+}
+
+struct Servers {
+    database: String,
+    endpoint: String,
+    bucket: String,
 }
 
 impl Scene {
-    async fn new() -> Self {
+    async fn embedded() -> Self {
         let place = Place::new(vec![fast("sweden")], "").await;
         let config = place.folder.path().join("sluice.toml").display().to_string();
-        Self { place, config }
+        Self { place, config, servers: None }
+    }
+
+    async fn servers() -> Option<Self> {
+        let (broker, endpoint) = (Broker::shared()?, server("SLUICE_TEST_S3")?);
+        let database = fresh_database().await?;
+        let bucket = bucket(&endpoint).await;
+        let mut scene = Self::embedded().await;
+        scene.place.settings = vec![
+            ("SLUICE_DATABASE", database.clone()),
+            ("SLUICE_STORAGE", format!("s3://{bucket}/kept?endpoint={endpoint}&path_style=true")),
+            ("SLUICE_QUEUE", broker.vhost().await.url),
+            ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+        ];
+        scene.servers = Some(Servers { database, endpoint, bucket });
+        Some(scene)
     }
 
     /// Runs `sluice reconcile`: its exit code and what it printed.
     async fn reconcile(&self, arguments: &[&str]) -> (i32, String) {
         let arguments = [&["--config", &self.config, "reconcile"], arguments].concat();
-        let (code, out, err) = run(&arguments, self.place.folder.path(), &[]).await;
+        let settings = self.place.settings.iter().map(|(name, value)| (*name, &**value));
+        let settings: Vec<_> = settings.collect();
+        let (code, out, err) = run(&arguments, self.place.folder.path(), &settings).await;
         (code, format!("{out}{err}"))
     }
 
-    fn blob(&self, path: &str) -> PathBuf {
-        self.place.folder.path().join("blobs").join(path)
+    /// Changes rows behind the program's back.
+    async fn sql(&self, sql: &str) {
+        match &self.servers {
+            None => {
+                let file = self.place.folder.path().join("sluice.db");
+                rusqlite::Connection::open(file).unwrap().execute(sql, []).unwrap();
+            }
+            Some(servers) => {
+                postgres(&servers.database).await.batch_execute(sql).await.unwrap();
+            }
+        }
     }
 
-    fn database(&self) -> rusqlite::Connection {
-        rusqlite::Connection::open(self.place.folder.path().join("sluice.db")).unwrap()
+    /// The database is gone, and there is an empty one.
+    async fn lose_database(&self) {
+        match &self.servers {
+            None => {
+                for suffix in ["", "-wal", "-shm"] {
+                    let file = self.place.folder.path().join(format!("sluice.db{suffix}"));
+                    let _ = std::fs::remove_file(file);
+                }
+            }
+            Some(Servers { database, .. }) => {
+                let (server, name) = database.rsplit_once('/').unwrap();
+                let server = postgres(&format!("{server}/postgres")).await;
+                for statement in [
+                    format!("DROP DATABASE {name} WITH (FORCE)"),
+                    format!("CREATE DATABASE {name} TEMPLATE template0"),
+                ] {
+                    server.batch_execute(&statement).await.unwrap();
+                }
+            }
+        }
+    }
+
+    /// Removes an object behind the program's back.
+    async fn remove(&self, key: &str) {
+        match &self.servers {
+            None => {
+                let blobs = self.place.folder.path().join("blobs");
+                std::fs::remove_file(blobs.join(key)).unwrap();
+            }
+            Some(Servers { endpoint, bucket, .. }) => {
+                remove(endpoint, bucket, &format!("kept/{key}")).await;
+            }
+        }
+    }
+
+    /// Whether there is anything of this document in storage.
+    async fn keeps(&self, document: &str) -> bool {
+        let folder = format!("documents/{document}");
+        match &self.servers {
+            None => self.place.folder.path().join("blobs").join(folder).exists(),
+            Some(Servers { endpoint, bucket, .. }) => {
+                let objects = objects(endpoint, bucket).await;
+                objects.iter().any(|key| key.starts_with(&format!("kept/{folder}/")))
+            }
+        }
     }
 }
 
@@ -37,9 +148,7 @@ async fn put_schema(place: &Place, body: Value) {
     assert!(put.status().is_success());
 }
 
-#[tokio::test]
-async fn a_lost_database_is_made_again_from_storage() {
-    let scene = Scene::new().await;
+async fn a_lost_database_is_made_again_from_storage(scene: Scene) {
     let place = &scene.place;
     let sluice = place.start("up").await;
     let short =
@@ -59,9 +168,7 @@ async fn a_lost_database_is_made_again_from_storage() {
     let url = place.url(&format!("/v1/documents/{}", id(&gone)));
     assert_eq!(place.http.delete(url).send().await.unwrap().status(), 204);
     assert!(sluice.terminate().await.success());
-    for suffix in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(place.folder.path().join(format!("sluice.db{suffix}")));
-    }
+    scene.lose_database().await;
     let (code, out) = scene.reconcile(&["--from-storage", "--dry-run"]).await;
     assert_eq!(code, 0, "{out}");
     let (code, out) = scene.reconcile(&["--from-storage"]).await;
@@ -85,9 +192,7 @@ async fn a_lost_database_is_made_again_from_storage() {
     assert_eq!(place.paid().await.values().sum::<u64>(), paid);
 }
 
-#[tokio::test]
-async fn differences_are_mended_or_named() {
-    let scene = Scene::new().await;
+async fn differences_are_mended_or_named(scene: Scene) {
     let place = &scene.place;
     let sluice = place.start("up").await;
     let mut ids = Vec::new();
@@ -100,26 +205,20 @@ async fn differences_are_mended_or_named() {
     assert_eq!(code, 0, "{out}");
     assert!(out.contains("0 differences mended, 0 left"), "{out}");
     // One lost its result, one failed although its reply is there, one lost its row.
-    std::fs::remove_file(scene.blob(&format!("documents/{}/result-1", ids[0]))).unwrap();
+    scene.remove(&format!("documents/{}/result-1", ids[0])).await;
     let failure =
         json!({ "code": "calls_exhausted", "stage": "model", "message": "x", "retryable": true });
-    scene
-        .database()
-        .execute(
-            "UPDATE documents SET state = 'failed', failure = ?2 WHERE id = ?1",
-            (&ids[1], failure.to_string()),
-        )
-        .unwrap();
-    scene.database().execute("DELETE FROM documents WHERE id = ?1", [&ids[2]]).unwrap();
-    let old = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
-    for entry in std::fs::read_dir(scene.blob(&format!("documents/{}", ids[2]))).unwrap() {
-        let file = std::fs::File::options().write(true).open(entry.unwrap().path()).unwrap();
-        file.set_modified(old).unwrap();
-    }
+    let fail = "UPDATE documents SET state = 'failed'";
+    scene.sql(&format!("{fail}, failure = '{failure}' WHERE id = '{}'", ids[1])).await;
+    scene.sql(&format!("DELETE FROM documents WHERE id = '{}'", ids[2])).await;
+    // What is young may belong to an upload under way.
     let (code, out) = scene.reconcile(&["--dry-run"]).await;
+    assert_eq!(code, 0, "{out}");
+    let all = ["--older-than-seconds", "0"];
+    let (code, out) = scene.reconcile(&[&["--dry-run"], &all[..]].concat()).await;
     assert_eq!(code, 1, "{out}");
     assert_eq!(out.matches("to mend: ").count(), 2, "{out}");
-    let (code, out) = scene.reconcile(&[]).await;
+    let (code, out) = scene.reconcile(&all).await;
     assert_eq!(code, 1, "{out}");
     assert!(out.contains(&format!("left: the database does not know {}", ids[2])), "{out}");
     assert!(out.contains("2 differences mended, 1 left"), "{out}");
@@ -129,7 +228,7 @@ async fn differences_are_mended_or_named() {
         place.extraction(&json!({ "id": id })).await;
     }
     assert_eq!(place.paid().await.values().sum::<u64>(), paid, "a stored reply was paid again");
-    let (code, out) = scene.reconcile(&["--delete-unknown"]).await;
+    let (code, out) = scene.reconcile(&[&["--delete-unknown"], &all[..]].concat()).await;
     assert_eq!(code, 0, "{out}");
-    assert!(!scene.blob(&format!("documents/{}", ids[2])).exists());
+    assert!(!scene.keeps(&ids[2]).await);
 }

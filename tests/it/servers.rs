@@ -1,6 +1,12 @@
 //! The servers that tests use, as `tests/services start` names them in the environment.
 
+use crate::harness::until;
 use shared::{clock, document::DocumentId};
+use std::process::{Child, Command, Stdio};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tokio_postgres::{Client, NoTls};
 
 /// The value of a variable that names a server; says SKIPPED where there is none, and fails in CI.
@@ -36,4 +42,42 @@ pub(crate) async fn postgres(address: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(address, NoTls).await.unwrap();
     tokio::spawn(connection);
     client
+}
+
+/// A Redis that dies with the test at the latest.
+pub(crate) struct OwnRedis {
+    child: Child,
+}
+
+impl OwnRedis {
+    /// On this port, with these arguments beside what keeps it private.
+    pub(crate) async fn start(port: u16, arguments: &[&str]) -> Self {
+        let mut command = Command::new("redis-server");
+        let at = if arguments.contains(&"--tls-auth-clients") { "--tls-port" } else { "--port" };
+        command.args(["--port", "0", at, &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
+        command.args(["--dir", "/tmp", "--appendonly", "no"]).args(arguments);
+        let child = command.stdout(Stdio::null()).spawn().expect("redis-server starts");
+        let server = Self { child };
+        let answers = async || std::net::TcpStream::connect(("127.0.0.1", port)).ok();
+        until("Redis answers", answers).await;
+        server
+    }
+}
+
+impl Drop for OwnRedis {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Gives Redis a command, and wants `+OK`.
+pub(crate) async fn redis(address: &str, command: &str) {
+    let place = address.strip_prefix("redis://").unwrap();
+    let mut redis = TcpStream::connect(place).await.unwrap();
+    redis.write_all(format!("{command}\r\n").as_bytes()).await.unwrap();
+    let mut answer = [0; 256];
+    let length = redis.read(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..length]);
+    assert!(answer.starts_with("+OK"), "{command}: {answer}");
 }

@@ -94,7 +94,7 @@ async fn what_the_database_cannot_answer_for_is_held_and_not_given_back() {
     db.busy_timeout(PATIENCE).unwrap();
     // Nobody else can write, for longer than anybody waits.
     db.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let message = JobMessage::new(id(&document).parse().unwrap(), 1, clock::now());
+    let message = JobMessage::new(id(&document).parse().unwrap(), 1, clock::now(), None);
     vhost.queue().publish(&[(message, Priority::Bulk)]).await.unwrap();
     until("the message is held", async || {
         place.log().contains("the message is held").then_some(())

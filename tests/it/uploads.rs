@@ -1,6 +1,6 @@
 //! Uploads are streamed: their size does not show in the process's memory.
 
-use crate::harness::{Place, Process, fast, id};
+use crate::harness::{Place, Process, fast, id, until};
 use bytes::Bytes;
 use futures::stream;
 
@@ -45,4 +45,19 @@ async fn a_large_upload_is_not_held_in_memory() {
     }
     assert_eq!(length, 500 * 1024 * 1024);
     assert!(memory_peak_kib(&uploader) - before < 32 * 1024);
+}
+
+#[tokio::test]
+async fn what_a_killed_uploader_left_behind_is_removed_by_a_worker() {
+    let place = Place::new(vec![fast("sweden")], "").await;
+    let incoming = place.folder.path().join("blobs/incoming");
+    std::fs::create_dir_all(&incoming).unwrap();
+    for (name, hours) in [("stale", 25), ("young", 23)] {
+        let file = std::fs::File::create(incoming.join(name)).unwrap();
+        let hours = std::time::Duration::from_secs(hours * 3600);
+        file.set_modified(std::time::SystemTime::from(shared::clock::now()) - hours).unwrap();
+    }
+    let _worker = place.spawn("worker", &[]);
+    until("the old one is gone", async || (!incoming.join("stale").exists()).then_some(())).await;
+    assert!(incoming.join("young").exists(), "it may be going on");
 }

@@ -8,6 +8,7 @@ mod content;
 mod upload;
 mod documents;
 mod schemas;
+mod deployments;
 mod health;
 mod docs;
 mod trace;
@@ -119,6 +120,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(schemas::list))
         .routes(routes!(schemas::show, schemas::put))
         .routes(routes!(schemas::versions))
+        .routes(routes!(deployments::list))
         .routes(routes!(docs::problem))
         .merge(operation())
 }

@@ -2,9 +2,10 @@
 //! was cut off, and once more with the faults when it does not fit the schema.
 
 use crate::{
-    ask::{Asked, Question, ask},
+    ask::{Asked, Question},
     chat::{Answer, ReplyFault, Request},
     extract::{repair, validate},
+    fallback::{Answered, ask_any},
     worker::Worker,
 };
 use serde_json::Value;
@@ -15,6 +16,7 @@ use shared::{
     schema::ExtractionSchema,
 };
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// What was found in one part of a document.
 #[derive(Debug)]
@@ -29,9 +31,11 @@ pub(crate) struct Part {
     pub(crate) waited: Duration,
     /// How long the calls took that were made now.
     pub(crate) model_ms: u64,
+    /// What a reader should know about who answered.
+    pub(crate) warnings: Vec<String>,
 }
 
-/// Asks about part `index` of `total`.
+/// Asks about part `index` of `total`, while an answer before `deadline` is possible.
 ///
 /// # Errors
 /// The verdict on the document when there is no valid answer now, or never will be.
@@ -39,9 +43,10 @@ pub(crate) async fn answer(
     worker: &Worker,
     claim: &Claim,
     schema: &ExtractionSchema,
-    request: Request,
+    mut request: Request,
     index: usize,
     total: usize,
+    deadline: Instant,
 ) -> Result<Part, Verdict> {
     let label = if total > 1 { format!("part {} of {total}", index + 1) } else { "all".into() };
     let mut part = Part {
@@ -50,17 +55,21 @@ pub(crate) async fn answer(
         replayed: 0,
         waited: Duration::ZERO,
         model_ms: 0,
+        warnings: Vec::new(),
     };
     let read = if total > 1 { validate::part } else { validate::whole };
-    let first = say(worker, claim, Question { request: request.clone(), label }, &mut part).await?;
+    let question = Question { request: request.clone(), label, deadline };
+    let (first, model) = say(worker, claim, question, &mut part).await?;
     let faults = match read(schema, &first.content) {
         Ok(data) => return Ok(Part { data, ..part }),
         Err(faults) => faults,
     };
     tracing::info!(?faults, "the reply does not fit the schema and is asked for again");
+    // Whoever made the mistake mends it.
+    request.model = model;
     let request = repair::request(&request, &first.content, &faults);
     let label = format!("repair of part {} of {total}", index + 1);
-    let second = say(worker, claim, Question { request, label }, &mut part).await?;
+    let (second, _) = say(worker, claim, Question { request, label, deadline }, &mut part).await?;
     match read(schema, &second.content) {
         Ok(data) => Ok(Part { data, ..part }),
         Err(faults) => {
@@ -72,28 +81,48 @@ pub(crate) async fn answer(
     }
 }
 
-/// Asks until the answer is whole: a second time, with double the room, when it was cut off.
+/// Asks until the answer is whole: a second time, with double the room, when it was cut off. Gives
+/// the answer and the model that was asked for it.
 async fn say(
     worker: &Worker,
     claim: &Claim,
     mut question: Question,
     part: &mut Part,
-) -> Result<Answer, Verdict> {
-    let asked = ask(worker, claim, &question).await?;
-    let fault = match note(part, &asked) {
-        Ok(answer) => return Ok(answer),
+) -> Result<(Answer, String), Verdict> {
+    let answered = ask_any(worker, claim, &question).await?;
+    learn(worker, claim, &question, &answered.asked);
+    let fault = match note(part, &answered) {
+        Ok(answer) => return Ok((answer, answered.model)),
         Err(fault) => fault,
     };
     if !matches!(fault, ReplyFault::Truncated { .. }) {
         return Err(rejected(&fault));
     }
-    question.request.tokens_output_max = question.request.tokens_output_max.saturating_mul(2);
+    question.request.model = answered.model;
+    // What was learned was too little: then there is all the room that a first answer may have.
+    let double = question.request.tokens_output_max.saturating_mul(2);
+    question.request.tokens_output_max = double.max(worker.settings.tokens_output_max);
     question.label.push_str(", with more room");
-    let asked = ask(worker, claim, &question).await?;
-    note(part, &asked).map_err(|fault| rejected(&fault))
+    let answered = ask_any(worker, claim, &question).await?;
+    learn(worker, claim, &question, &answered.asked);
+    let answer = note(part, &answered).map_err(|fault| rejected(&fault))?;
+    Ok((answer, answered.model))
 }
 
-fn note(part: &mut Part, asked: &Asked) -> Result<Answer, ReplyFault> {
+/// What the provider counted says how large the next ones will be.
+fn learn(worker: &Worker, claim: &Claim, question: &Question, asked: &Asked) {
+    if asked.replayed {
+        return;
+    }
+    let was_cut = matches!(asked.reply.answer(), Err(ReplyFault::Truncated { .. }));
+    let length = question.request.length();
+    let (_, tokens_output) = asked.reply.tokens();
+    worker.learned.learn(&claim.schema, length, tokens_output, was_cut);
+}
+
+fn note(part: &mut Part, answered: &Answered) -> Result<Answer, ReplyFault> {
+    let Answered { asked, warning, .. } = answered;
+    part.warnings.extend(warning.clone());
     part.waited += asked.waited;
     if asked.replayed {
         part.replayed += 1;

@@ -5,7 +5,7 @@
 
 use crate::{
     chat::{CallError, Refusal, Reply, Request},
-    pool::{AcquireError, Need, Slot},
+    pool::{AcquireError, DeploymentState, Need, Pool, Slot},
     worker::{Outage, Worker, outage},
 };
 use bytes::Bytes;
@@ -29,6 +29,15 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long to look away while another document asks the same question.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
 
+/// How long to wait after a call that may have been paid: what broke it may break the next.
+const UNKNOWN_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often to look whether a wait has become pointless.
+const OUTAGE_LOOK: Duration = Duration::from_millis(250);
+
+/// How long to look away when no model can answer.
+const OUTAGE_PAUSE: Duration = Duration::from_secs(5);
+
 /// A wait that is worth telling about.
 const WAIT_TOLD: Duration = Duration::from_secs(1);
 
@@ -40,6 +49,8 @@ pub(crate) struct Question {
     /// For people: which part, which round. Part of the key, so that a second round of the same
     /// words (with more room for the answer) is a question of its own.
     pub(crate) label: String,
+    /// When an answer is of no use any more: its document will have gone back to the queue.
+    pub(crate) deadline: Instant,
 }
 
 /// An answer and how it came.
@@ -51,6 +62,30 @@ pub(crate) struct Asked {
     pub(crate) replayed: bool,
     /// How long the question waited for quota.
     pub(crate) waited: Duration,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) struct Unanswered {
+    /// What that means for the document.
+    pub(crate) verdict: Verdict,
+    /// Whether another model may do better, and why.
+    pub(crate) elsewhere: Option<Elsewhere>,
+}
+
+/// Why another model may answer where this one cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Elsewhere {
+    /// The question is too long for this one.
+    Context,
+    /// None of its deployments can be used.
+    Outage,
+}
+
+impl From<Verdict> for Unanswered {
+    fn from(verdict: Verdict) -> Self {
+        Self { verdict, elsewhere: None }
+    }
 }
 
 /// The key of a reply: who asks, about which bytes, and everything that decides the answer. Text
@@ -65,26 +100,44 @@ pub(crate) fn key(claim: &Claim, question: &Question) -> String {
     hexadecimal(&hash.finalize())
 }
 
-/// Brings the reply to a question: the saved one where there is one, a paid one otherwise.
+/// Brings the reply to a question that was paid before, where there is one.
 ///
 /// # Errors
-/// The verdict on the document when there is no reply now, or never will be.
+/// When a service does not answer.
+pub(crate) async fn replay(
+    worker: &Worker,
+    claim: &Claim,
+    question: &Question,
+) -> Result<Option<Asked>, Verdict> {
+    let key = key(claim, question);
+    let Some(reply) = saved(worker, &key).await? else { return Ok(None) };
+    // The reply may have been saved by somebody who died before saying so.
+    worker.services.store.adopt_reply(&key).await.map_err(outage)?;
+    metrics::counter!("sluice_replayed_calls_total").increment(1);
+    Ok(Some(Asked { reply, replayed: true, waited: Duration::ZERO }))
+}
+
+/// Brings the reply to a question: the saved one where there is one, a paid one otherwise. While
+/// none of the model's deployments can be used it waits no longer than `outage_max`.
+///
+/// # Errors
+/// When there is no reply now, or never will be.
 pub(crate) async fn ask(
     worker: &Worker,
     claim: &Claim,
     question: &Question,
-) -> Result<Asked, Verdict> {
+    outage_max: Option<Duration>,
+) -> Result<Asked, Unanswered> {
     let key = key(claim, question);
     let mut waited = Duration::ZERO;
+    // Who had its turn and got no answer does not queue up again.
+    let mut returned = false;
     loop {
-        if let Some(reply) = saved(worker, &key).await? {
-            // The reply may have been saved by somebody who died before saying so.
-            worker.services.store.adopt_reply(&key).await.map_err(outage)?;
-            metrics::counter!("sluice_replayed_calls_total").increment(1);
-            return Ok(Asked { reply, replayed: true, waited });
+        if let Some(asked) = replay(worker, claim, question).await? {
+            return Ok(Asked { waited, ..asked });
         }
         let since = Instant::now();
-        let slot = acquire(worker, claim, question).await?;
+        let slot = acquire(worker, claim, question, returned, outage_max).await?;
         waited += since.elapsed();
         let store = &worker.services.store;
         let calls_max = worker.settings.calls_max;
@@ -105,7 +158,7 @@ pub(crate) async fn ask(
         match intent {
             Intent::Call(call) => match pay(worker, &key, call, slot, question).await? {
                 Some(reply) => return Ok(Asked { reply, replayed: false, waited }),
-                None => continue,
+                None => returned = true,
             },
             // It was saved before the ledger said so: where it is not, it was removed since.
             Intent::Replay => {
@@ -123,9 +176,9 @@ pub(crate) async fn ask(
                     "the model was called {calls} times and no answer arrived; \
                      retry the document to allow more calls"
                 );
-                return Err(reject(FailureCode::CallsExhausted, message));
+                return Err(reject(FailureCode::CallsExhausted, message).into());
             }
-            Intent::Lost => return Err(Verdict::Done),
+            Intent::Lost => return Err(Verdict::Done.into()),
         }
     }
 }
@@ -143,11 +196,12 @@ async fn pay(
     call: i64,
     slot: Slot,
     question: &Question,
-) -> Result<Option<Reply>, Verdict> {
+) -> Result<Option<Reply>, Unanswered> {
     fault::point("intended");
     let started = Instant::now();
     let sent = slot.send(&question.request).await;
     let took = started.elapsed();
+    let is_unknown = matches!(sent, Err(CallError::Unknown { .. }));
     let (end, result) = match sent {
         Ok(reply) => {
             fault::point("answered");
@@ -168,69 +222,111 @@ async fn pay(
     };
     worker.services.store.call_ended(call, key, end, took).await.map_err(outage)?;
     fault::point("call-ended");
+    if is_unknown {
+        pause(worker, UNKNOWN_PAUSE).await?;
+    }
     result
 }
 
 /// What a failed call means for the document: `Ok(None)` to ask again, at once or when the pool
 /// lets it.
-fn verdict(error: CallError) -> Result<Option<Reply>, Verdict> {
+fn verdict(error: CallError) -> Result<Option<Reply>, Unanswered> {
     let message = error.to_string();
     match error {
         CallError::Throttled { .. }
         | CallError::Unreachable { .. }
         | CallError::Unavailable { .. }
         | CallError::Denied { .. }
+        | CallError::Refused { why: Refusal::Mode, .. }
         | CallError::Unknown { .. } => {
             tracing::info!(error = message, "the call is made again");
             Ok(None)
         }
         CallError::Refused { why: Refusal::ContextTooLong, .. } => {
-            Err(reject(FailureCode::ContextTooLong, message))
+            let verdict = reject(FailureCode::ContextTooLong, message);
+            Err(Unanswered { verdict, elsewhere: Some(Elsewhere::Context) })
         }
         CallError::Refused { why: Refusal::ContentFiltered, .. } => {
-            Err(reject(FailureCode::ContentFiltered, message))
+            Err(reject(FailureCode::ContentFiltered, message).into())
         }
         CallError::Refused { why: Refusal::Schema, .. } => {
-            Err(reject(FailureCode::SchemaRejected, message))
+            Err(reject(FailureCode::SchemaRejected, message).into())
         }
         CallError::Refused { why: Refusal::Other, .. } => {
-            Err(reject(FailureCode::DeploymentRejected, message))
+            Err(reject(FailureCode::DeploymentRejected, message).into())
         }
     }
 }
 
 /// Waits for room at a deployment.
-async fn acquire(worker: &Worker, claim: &Claim, question: &Question) -> Result<Slot, Verdict> {
+async fn acquire(
+    worker: &Worker,
+    claim: &Claim,
+    question: &Question,
+    returned: bool,
+    outage_max: Option<Duration>,
+) -> Result<Slot, Unanswered> {
     let interactive = claim.priority == Priority::Interactive;
-    let need = Need::of(&question.request, interactive, WAIT_MAX);
-    let forecast = worker.pool.forecast(&need).map_err(|error| refused(&error))?;
+    let need = Need {
+        returned,
+        tenant: claim.tenant.as_str().into(),
+        deadline: Some(question.deadline),
+        ..Need::of(&question.request, interactive, WAIT_MAX)
+    };
+    let forecast = worker.pool.forecast(&need).map_err(|error| refused(&worker.pool, &error))?;
     let told = forecast.wait > WAIT_TOLD;
     if told {
-        let why = waiting(WaitReason::Quota, Some(forecast.deployment), forecast.wait);
+        let why = waiting(&worker.pool, forecast.deployment, forecast.wait);
         worker.services.store.waiting(claim, Some(why)).await.map_err(outage)?;
     }
+    let in_line = worker.waits.enter(&need.model);
     let slot = tokio::select! {
         biased;
-        () = worker.draining.cancelled() => Err(handed_back()),
-        slot = worker.pool.acquire(&need) => slot.map_err(|error| refused(&error)),
-    }?;
-    if told {
+        () = worker.draining.cancelled() => Err(handed_back().into()),
+        slot = worker.pool.acquire(&need) => slot.map_err(|error| refused(&worker.pool, &error)),
+        // Asked after the pool, so that a slot that is there now is taken to try a deployment.
+        out = outage_lasts(worker, &need.model, outage_max) => Err(out),
+    };
+    drop(in_line);
+    // Who goes back to the queue says himself what he waits for.
+    let is_over = slot.as_ref().map_or_else(|none| none.elsewhere.is_some(), |_| true);
+    if told && is_over {
         worker.services.store.waiting(claim, None).await.map_err(outage)?;
     }
-    Ok(slot)
+    slot
 }
 
-fn refused(error: &AcquireError) -> Verdict {
+/// Ends when none of the model's deployments could be used for so long.
+async fn outage_lasts(worker: &Worker, model: &str, most: Option<Duration>) -> Unanswered {
+    let Some(most) = most else { return std::future::pending().await };
+    while worker.pool.outage(model).is_none_or(|outage| outage < most) {
+        tokio::time::sleep(OUTAGE_LOOK).await;
+    }
+    let until = clock::now().checked_add(OUTAGE_PAUSE).ok();
+    let why = Waiting { reason: WaitReason::Outage, deployment: None, until, position: None };
+    let verdict = Verdict::Wait { pause: OUTAGE_PAUSE, why: Some(why) };
+    Unanswered { verdict, elsewhere: Some(Elsewhere::Outage) }
+}
+
+fn refused(pool: &Pool, error: &AcquireError) -> Unanswered {
     let message = error.to_string();
-    match error {
+    let elsewhere = match error {
+        AcquireError::TooLong { .. } => Some(Elsewhere::Context),
+        AcquireError::Denied { .. } => Some(Elsewhere::Outage),
+        AcquireError::NoDeployment { .. }
+        | AcquireError::Later { .. }
+        | AcquireError::TooLate { .. } => None,
+    };
+    let verdict = match error {
         AcquireError::NoDeployment { .. } => reject(FailureCode::NoDeployment, message),
         AcquireError::TooLong { .. } => reject(FailureCode::ContextTooLong, message),
         AcquireError::Denied { .. } => reject(FailureCode::DeploymentRejected, message),
-        AcquireError::Later { deployment, wait } => {
-            let why = waiting(WaitReason::Quota, Some(deployment.clone()), *wait);
+        AcquireError::Later { deployment, wait } | AcquireError::TooLate { deployment, wait } => {
+            let why = waiting(pool, deployment.clone(), *wait);
             Verdict::Wait { pause: *wait, why: Some(why) }
         }
-    }
+    };
+    Unanswered { verdict, elsewhere }
 }
 
 /// The saved reply to a question.
@@ -269,9 +365,17 @@ fn handed_back() -> Verdict {
     Verdict::Wait { pause: Duration::ZERO, why: None }
 }
 
-fn waiting(reason: WaitReason, deployment: Option<String>, wait: Duration) -> Waiting {
+/// Why a call waits for this deployment, and until when. Its place in the line would be stale when
+/// it is read.
+fn waiting(pool: &Pool, deployment: String, wait: Duration) -> Waiting {
     let until = clock::now().checked_add(wait).ok();
-    Waiting { reason, deployment, until, position: None }
+    let rests = |state| matches!(state, DeploymentState::Cooling | DeploymentState::Denied);
+    let found = pool.snapshot().into_iter().find(|status| status.name == deployment);
+    let reason = match found.is_some_and(|status| rests(status.state)) {
+        true => WaitReason::Outage,
+        false => WaitReason::Quota,
+    };
+    Waiting { reason, deployment: Some(deployment), until, position: None }
 }
 
 fn reject(code: FailureCode, message: String) -> Verdict {

@@ -1,13 +1,17 @@
 //! From the configuration to a worker.
 
 use crate::{
-    pool::{ApiKey, DeploymentConfig, LimiterKind, Pool, PoolConfig, Provider},
+    pool::{
+        ApiKey, ChargeConfig, DeploymentConfig, LimiterKind, Mode, Pool, PoolConfig, Provider,
+        Strategy,
+    },
     quota::Agreement,
+    report::Waits,
     text::{
         limits::Limits,
         reader::{Engine, TextReader},
     },
-    worker::{Settings, Worker},
+    worker::{Learned, Settings, Worker},
 };
 use anyhow::Context;
 use shared::{
@@ -33,7 +37,9 @@ pub fn build(
 ) -> anyhow::Result<Worker> {
     let call_timeout = Duration::from_secs(config.worker.call_timeout_seconds);
     let deployments = config.deployments.iter().map(deployment).collect();
-    let pool = Pool::new(PoolConfig { deployments, call_timeout })?;
+    let strategies = config.models.iter().map(|one| (one.name.clone(), strategy(one.strategy)));
+    let strategies = strategies.collect();
+    let pool = Pool::new(PoolConfig { deployments, strategies, call_timeout })?;
     let binary = std::env::current_exe().context("find this program, to start it as text child")?;
     let engine = match config.text.engine {
         config::TextEngine::Hayro => Engine::Hayro,
@@ -42,14 +48,15 @@ pub fn build(
     let children = config.worker.text_children as usize;
     let text = TextReader::new(binary, vec!["text-child".into()], engine, limits(config), children);
     let id: Arc<str> = Uuid::new_v4().simple().to_string().into();
-    let shared = config.deployments.iter().map(|one| (one.name.clone(), address(one)));
-    let quota = Agreement::new(services.quota.clone(), pool.clone(), id.clone(), shared);
+    let quota = Agreement::new(services.quota.clone(), pool.clone(), id.clone());
     Ok(Worker {
         id,
         services,
         pool,
         quota,
+        waits: Waits::default(),
         text: Arc::new(text),
+        learned: Learned::default(),
         settings: Arc::new(settings(config)),
         draining,
     })
@@ -69,6 +76,11 @@ fn settings(config: &Config) -> Settings {
         tokens_output_max: worker.tokens_output_max,
         context_tokens_max: worker.context_tokens_max,
         model: model.to_owned(),
+        fallback: config
+            .models
+            .iter()
+            .map(|one| (one.name.clone(), config.fallback(&one.name)))
+            .collect(),
     }
 }
 
@@ -85,10 +97,15 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-/// What tells a deployment from all others: two fleets that use it may name it differently.
-fn address(given: &config::Deployment) -> String {
-    let endpoint = given.endpoint.trim().trim_end_matches('/').to_ascii_lowercase();
-    format!("{endpoint} {}", given.deployment.as_ref().unwrap_or(&given.model))
+fn strategy(given: config::Strategy) -> Strategy {
+    match given {
+        config::Strategy::Balanced => Strategy::Balanced,
+        config::Strategy::LeastBusy => Strategy::LeastBusy,
+        config::Strategy::Cheapest => Strategy::Cheapest,
+        config::Strategy::LowestLatency => Strategy::LowestLatency,
+        config::Strategy::RoundRobin => Strategy::RoundRobin,
+        config::Strategy::Weighted => Strategy::Weighted,
+    }
 }
 
 fn deployment(given: &config::Deployment) -> DeploymentConfig {
@@ -106,6 +123,13 @@ fn deployment(given: &config::Deployment) -> DeploymentConfig {
         config::Limiter::Bucket => LimiterKind::Bucket,
         config::Limiter::Ptu => LimiterKind::Ptu,
     };
+    let mode = match given.mode {
+        config::Mode::Auto => None,
+        config::Mode::JsonSchema => Some(Mode::JsonSchema),
+        config::Mode::Tool => Some(Mode::Tool),
+        config::Mode::JsonObjectSchema => Some(Mode::JsonObjectSchema),
+        config::Mode::JsonObject => Some(Mode::JsonObject),
+    };
     DeploymentConfig {
         name: given.name.clone(),
         model: given.model.clone(),
@@ -116,7 +140,14 @@ fn deployment(given: &config::Deployment) -> DeploymentConfig {
         requests_per_minute: given.requests(),
         tier: given.tier,
         concurrency_max: given.concurrency_max,
+        weight: given.weight,
         limiter,
+        charge: ChargeConfig {
+            output: given.charge_output,
+            characters_per_token: given.charge_characters_per_token,
+            settled: given.charge_settled,
+        },
+        mode,
         context_tokens_max: given.context_tokens_max,
         input_price_per_million: given.input_price_per_million,
         output_price_per_million: given.output_price_per_million,

@@ -2,6 +2,8 @@
 //!
 //! It must know nothing of documents, nor of who is asked or how: that is the pool's.
 
+pub mod json;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -48,6 +50,11 @@ impl Request {
     /// admission.
     pub fn characters(&self) -> impl Iterator<Item = usize> {
         self.messages.iter().map(|message| message.content.chars().count())
+    }
+
+    /// The characters of all messages.
+    pub fn length(&self) -> u64 {
+        self.characters().map(|count| count as u64).sum()
     }
 
     /// SHA-256 of everything that decides the answer: all but `tokens_output_max`.
@@ -117,7 +124,9 @@ impl Reply {
     pub fn answer(&self) -> Result<Answer, ReplyFault> {
         let text = |pointer| self.body.pointer(pointer).and_then(Value::as_str);
         let (tokens_input, tokens_output) = self.tokens();
-        if let Some(refusal) = text("/choices/0/message/refusal") {
+        // Some servers send an empty one with every answer.
+        let refusal = text("/choices/0/message/refusal");
+        if let Some(refusal) = refusal.filter(|refusal| !refusal.is_empty()) {
             return Err(ReplyFault::Refused(refusal.chars().take(500).collect()));
         }
         match text("/choices/0/finish_reason") {
@@ -125,12 +134,25 @@ impl Reply {
             Some("content_filter") => return Err(ReplyFault::ContentFiltered),
             _ => {}
         }
-        let Some(content) = text("/choices/0/message/content") else {
+        // Who was made to call a tool may say something beside it: the call counts.
+        let content =
+            self.called().or_else(|| text("/choices/0/message/content").map(str::to_owned));
+        let Some(content) = content else {
             let start = self.body.to_string().chars().take(200).collect();
             return Err(ReplyFault::Malformed(start));
         };
         let model = text("/model").unwrap_or_default().to_owned();
-        Ok(Answer { content: content.to_owned(), model, tokens_input, tokens_output })
+        Ok(Answer { content, model, tokens_input, tokens_output })
+    }
+
+    /// The arguments of the first call of a tool, if there is one.
+    pub fn called(&self) -> Option<String> {
+        match self.body.pointer("/choices/0/message/tool_calls/0/function/arguments")? {
+            Value::String(text) => Some(text.clone()),
+            // Some servers give the value instead of its text.
+            value @ Value::Object(_) => Some(value.to_string()),
+            _ => None,
+        }
     }
 }
 
@@ -144,6 +166,8 @@ pub enum CallError {
         deployment: String,
         /// When it said to come back.
         retry_after: Duration,
+        /// What is short.
+        why: Shortage,
         /// What it said.
         message: String,
     },
@@ -197,6 +221,16 @@ pub enum CallError {
     },
 }
 
+/// What a deployment that has no room is short of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// Our quota is used up: it comes back at its rate.
+    Quota,
+    /// The provider's machines are busy, whatever our quota: fewer and smaller calls help, and other
+    /// deployments do.
+    Capacity,
+}
+
 /// Why a deployment does not accept a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -206,6 +240,9 @@ pub enum Refusal {
     ContentFiltered,
     /// The schema is not accepted.
     Schema,
+    /// The way of asking for JSON is not known there; the pool knows another and uses it from now
+    /// on, so the question is simply asked again. Each way is refused once at most.
+    Mode,
     /// Anything else.
     Other,
 }
@@ -225,5 +262,35 @@ impl CallError {
             Self::Denied { status, .. } | Self::Refused { status, .. } => Some(*status),
             Self::Unknown { status, .. } => *status,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_reply_is_read_whatever_mode_made_it() {
+        let check = |choice: Value, expected: Result<&str, ReplyFault>| {
+            let body = json!({ "choices": [choice], "usage": { "completion_tokens": 3 } });
+            let reply = Reply { deployment: "d".into(), body, duration_ms: 1 };
+            let content = reply.answer().map(|answer| answer.content);
+            assert_eq!(content, expected.map(str::to_owned), "{}", reply.body);
+        };
+        let called = |arguments: Value| json!([{ "type": "function", "function": { "name": "n", "arguments": arguments } }]);
+        let text = r#"{"a":1}"#;
+        let calls = called(text.into());
+        check(json!({ "message": { "content": text, "refusal": "" } }), Ok(text));
+        check(json!({ "message": { "content": null, "tool_calls": calls } }), Ok(text));
+        check(json!({ "message": { "content": "Done.", "tool_calls": calls } }), Ok(text));
+        check(json!({ "message": { "tool_calls": called(json!({ "a": 1 })) } }), Ok(text));
+        check(json!({ "message": { "content": text, "tool_calls": [] } }), Ok(text));
+        let cut = ReplyFault::Truncated { tokens_output: 3 };
+        for message in [json!({ "content": text }), json!({ "tool_calls": calls })] {
+            check(json!({ "message": message, "finish_reason": "length" }), Err(cut.clone()));
+        }
+        let refused = ReplyFault::Refused("no".into());
+        check(json!({ "message": { "content": text, "refusal": "no" } }), Err(refused));
     }
 }

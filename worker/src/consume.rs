@@ -6,13 +6,14 @@ use shared::{
     document::{Failure, FailureCode, Stage},
     fault,
     job::{Claim, Verdict, retry_pause},
-    message::JobMessage,
+    message::{JobMessage, Traceparent},
     queue::{Consumer, Delivery},
     store::StoreError,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{Instrument, Span};
 
 /// How long to hold when the queue or the database does not answer.
 const OUTAGE_PAUSE: Duration = Duration::from_secs(1);
@@ -95,6 +96,28 @@ async fn work(worker: Worker, delivery: Delivery, hard: CancellationToken) {
             return ack(delivery).await;
         }
     };
+    let span = span(&message);
+    document(worker, delivery, message, hard).instrument(span).await;
+}
+
+/// What every log line about this document carries: the trace that began with its upload.
+fn span(message: &JobMessage) -> Span {
+    let trace = message.traceparent.as_ref().map_or_else(Traceparent::random, Traceparent::child);
+    tracing::info_span!(
+        "document",
+        document = %message.subject,
+        trace_id = trace.trace_id(),
+        span_id = trace.span_id(),
+    )
+}
+
+/// One document that was rung for.
+async fn document(
+    worker: Worker,
+    delivery: Delivery,
+    message: JobMessage,
+    hard: CancellationToken,
+) {
     let settings = &worker.settings;
     let claim = match claim(&worker, &message).await {
         Some(Some(claim)) => claim,

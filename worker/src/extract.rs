@@ -5,6 +5,7 @@
 
 pub mod node;
 pub mod budget;
+pub mod sizes;
 pub mod prompt;
 pub mod validate;
 pub mod repair;

@@ -5,32 +5,50 @@
 //! waits for quota and gives a [`Slot`]; [`Slot::send`] makes the one call that it stands for. The
 //! pool never repeats a call. It must know nothing of documents, jobs or configuration files.
 
+#[allow(dead_code, reason = "the book only compares deployments that may send")]
+mod pick;
+mod mode;
 mod config;
 mod headers;
 mod classify;
-mod window;
-mod level;
-mod share;
-mod limiter;
+mod calendar;
+#[allow(dead_code, reason = "the book has its own lines; the place of a ticket will be told by it")]
+mod order;
+mod book;
+mod exchange;
 mod health;
-mod pick;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "a second call needs a place in the ledger first")
+)]
+mod hedge;
 mod deployment;
 mod lane;
+mod form;
 mod transport;
 mod slot;
 #[cfg(test)]
+mod overhead_tests;
+#[cfg(test)]
+mod scenario_tests;
+#[cfg(test)]
 mod tests;
 
-pub use config::{ApiKey, DeploymentConfig, LimiterKind, PoolConfig, PoolError, Provider};
+pub use book::Book;
+pub use calendar::Kind;
+pub use config::{
+    ApiKey, ChargeConfig, DeploymentConfig, LimiterKind, PoolConfig, PoolError, Provider,
+};
 pub use deployment::{DeploymentState, DeploymentStatus};
+pub use exchange::{Exchange, Given};
 pub use lane::AcquireError;
-pub use share::{Demand, Lease, News, Share};
+pub use mode::Mode;
+pub use pick::Strategy;
 pub use slot::Slot;
 pub(crate) use slot::chance;
 
 use crate::chat::Request;
 use lane::Lane;
-use limiter::Cost;
 use slot::{Seat, Seats, Step, Waiting};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -49,7 +67,7 @@ const WAIT_AGAIN: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct Pool {
     seats: Arc<Seats>,
-    waits: Arc<Notify>,
+    news: Arc<Notify>,
 }
 
 impl std::fmt::Debug for Pool {
@@ -59,7 +77,7 @@ impl std::fmt::Debug for Pool {
 }
 
 /// What a call needs before it may be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Need {
     /// The model.
     pub model: String,
@@ -71,10 +89,20 @@ pub struct Need {
     pub interactive: bool,
     /// The longest wait that makes sense.
     pub wait_max: Duration,
+    /// The schema that the answer follows: what its questions are like is learned.
+    pub schema: String,
+    /// Whether it was sent before and found no room: it goes before its equals.
+    pub returned: bool,
+    /// For whom it is: bulk is shared out among tenants.
+    pub tenant: Arc<str>,
+    /// How much the tenant should get, beside the weights of the others.
+    pub weight: f64,
+    /// When an answer is of no use any more.
+    pub deadline: Option<Instant>,
 }
 
 impl Need {
-    /// What this request needs.
+    /// What this request needs, for a tenant like any other.
     pub fn of(request: &Request, interactive: bool, wait_max: Duration) -> Self {
         Self {
             model: request.model.clone(),
@@ -82,11 +110,12 @@ impl Need {
             tokens_output_max: request.tokens_output_max,
             interactive,
             wait_max,
+            schema: request.schema_name.clone(),
+            returned: false,
+            tenant: Arc::from(""),
+            weight: 1.0,
+            deadline: None,
         }
-    }
-
-    fn cost(&self) -> Cost {
-        Cost { tokens_input: self.tokens_input, tokens_output_max: self.tokens_output_max.into() }
     }
 }
 
@@ -111,16 +140,27 @@ impl Pool {
         let mut models: BTreeMap<String, (Lane, Vec<Transport>)> = BTreeMap::new();
         for one in config.deployments {
             let transport = Transport::new(&client, &one)?;
-            let (lane, transports) = models.entry(one.model.clone()).or_default();
+            let strategy = config.strategies.get(&one.model).copied().unwrap_or_default();
+            let (lane, transports) = models
+                .entry(one.model.clone())
+                .or_insert_with(|| (Lane::new(strategy, now), Vec::new()));
             lane.add(one, now);
             transports.push(transport);
         }
-        let call_timeout = config.call_timeout;
+        let (call_timeout, news) = (config.call_timeout, Arc::new(Notify::new()));
         let seat = |(model, (lane, transports))| {
-            (model, Arc::new(Seat { lane: Mutex::new(lane), transports, call_timeout }))
+            (
+                model,
+                Arc::new(Seat {
+                    lane: Mutex::new(lane),
+                    transports,
+                    call_timeout,
+                    news: Arc::clone(&news),
+                }),
+            )
         };
         let seats = Arc::new(models.into_iter().map(seat).collect());
-        Ok(Self { seats, waits: Arc::new(Notify::new()) })
+        Ok(Self { seats, news })
     }
 
     /// The models that some deployment serves, sorted.
@@ -131,6 +171,12 @@ impl Pool {
     /// Whether some deployment serves the model.
     pub fn serves(&self, model: &str) -> bool {
         self.seats.contains_key(model)
+    }
+
+    /// For how long no deployment of the model could be used, because all of them fail or refuse;
+    /// none while one can, or may be tried.
+    pub fn outage(&self, model: &str) -> Option<Duration> {
+        self.seats.get(model)?.lock().outage(Instant::now())
     }
 
     /// The largest context among the model's deployments, where one is configured.
@@ -147,11 +193,10 @@ impl Pool {
     /// When such a call could start, were it asked for now. Changes nothing.
     ///
     /// # Errors
-    /// [`AcquireError::NoDeployment`], [`AcquireError::TooLong`] and [`AcquireError::Denied`].
+    /// [`AcquireError::NoDeployment`], [`AcquireError::TooLong`], [`AcquireError::TooLate`] and
+    /// [`AcquireError::Denied`].
     pub fn forecast(&self, need: &Need) -> Result<Forecast, AcquireError> {
-        let cost = need.cost();
-        let (deployment, wait) =
-            self.seat(&need.model)?.lock().forecast(&cost, need.interactive, Instant::now())?;
+        let (deployment, wait) = self.seat(&need.model)?.lock().forecast(need, Instant::now())?;
         Ok(Forecast { deployment, wait })
     }
 
@@ -164,14 +209,9 @@ impl Pool {
         let seat = self.seat(&need.model)?;
         let asked = Instant::now();
         let deadline = asked + need.wait_max.min(WAIT_MAX);
-        let Forecast { deployment, wait } = self.forecast(need)?;
-        if wait > need.wait_max {
-            return Err(AcquireError::Later { deployment, wait });
-        }
-        let waiting = Waiting::enter(seat, need.cost(), need.interactive, asked);
-        if waiting.is_alone() {
-            self.waits.notify_one();
-        }
+        let waiting = Waiting::enter(seat, need, asked);
+        self.news.notify_one();
+        let mut is_told = false;
         loop {
             let now = Instant::now();
             let alarm = match waiting.poll(now)? {
@@ -182,6 +222,10 @@ impl Pool {
                 }
                 Step::Wait(alarm) => alarm,
             };
+            if !is_told {
+                is_told = true;
+                self.is_worth_it(need)?;
+            }
             if now >= deadline {
                 drop(waiting);
                 return Err(self.later(need));
@@ -193,43 +237,81 @@ impl Pool {
     }
 
     /// Lets this process use only this part of every quota, from above 0 to 1: N workers that do
-    /// not talk to each other use 1/N each.
+    /// not talk to each other use 1/N each. Where the book was shared, it cannot be asked now: this
+    /// process goes on with what it knows, and with what it has sent itself.
     pub fn set_share(&self, share: f64) {
         for seat in self.seats.values() {
-            seat.lock().set_share(share, Instant::now());
+            seat.lock().set_share(share, slot::chance(), Instant::now());
         }
     }
 
-    /// Lets this process use only what is leased of the deployment of this name, and tells it what
-    /// others have learned of it.
-    pub fn set_lease(&self, deployment: &str, lease: Lease, news: &News) {
-        for seat in self.seats.values() {
-            seat.lock().set_lease(deployment, lease, news, Instant::now());
+    /// From now on slots come from books that are shared with other workers: by [`Self::prepare`],
+    /// [`Exchange::run`] and [`Self::take`], model by model.
+    pub fn lease(&self) {
+        self.seats.values().for_each(|seat| seat.lock().lease());
+    }
+
+    /// What is to be said to the book of this model. Whatever becomes of it, it is for
+    /// [`Self::take`] or [`Self::keep`]; one at a time for each model.
+    pub fn prepare(&self, model: &str) -> Option<Exchange> {
+        Some(self.seats.get(model)?.lock().prepare(Instant::now()))
+    }
+
+    /// Takes what the shared book gave. Gives the time at which to ask again, unless something
+    /// happens before; none where nobody waits, or only for calls that end.
+    pub fn take(&self, model: &str, given: Given) -> Option<Instant> {
+        self.seats.get(model)?.lock().take(given, Instant::now())
+    }
+
+    /// The book could not be asked: what was to be said is said next time.
+    pub fn keep(&self, model: &str, exchange: Exchange) {
+        if let Some(seat) = self.seats.get(model) {
+            seat.lock().keep(exchange);
         }
     }
 
-    /// Gives back what can be given back of a lease, and says what this process has and wants of
-    /// the deployment of this name.
-    pub fn demand(&self, deployment: &str) -> Option<Demand> {
-        self.seats.values().find_map(|seat| seat.lock().demand(deployment, Instant::now()))
+    /// How many calls wait for this model.
+    pub fn waiting(&self, model: &str) -> usize {
+        self.seats.get(model).map_or(0, |seat| seat.lock().waiting())
     }
 
-    /// Ends when a call has begun to wait where none did.
-    pub async fn waits(&self) {
-        self.waits.notified().await;
+    /// Whether the book of this model does not know yet how some calls ended.
+    pub fn has_news(&self, model: &str) -> bool {
+        self.seats.get(model).is_some_and(|seat| seat.lock().has_news())
+    }
+
+    /// Ends when a call has asked for a slot, or has ended, since this last ended.
+    pub async fn news(&self) {
+        self.news.notified().await;
     }
 
     /// How each deployment fares now, by model and in the order of the configuration. Also brings
     /// their gauges up to date, so call it before metrics are read.
     pub fn snapshot(&self) -> Vec<DeploymentStatus> {
         let now = Instant::now();
-        let all = self.seats.values().flat_map(|seat| seat.lock().snapshot(now));
-        all.inspect(slot::gauge).collect()
+        let all = self.seats.values().flat_map(|seat| {
+            let statuses = seat.lock().snapshot(now);
+            statuses.into_iter().zip(&seat.transports)
+        });
+        let status = |(status, transport): (_, &Transport)| DeploymentStatus {
+            mode: transport.show_mode(),
+            ..status
+        };
+        all.map(status).inspect(slot::gauge).collect()
     }
 
     fn seat(&self, model: &str) -> Result<&Arc<Seat>, AcquireError> {
         let missing = || AcquireError::NoDeployment { model: model.to_owned() };
         self.seats.get(model).ok_or_else(missing)
+    }
+
+    /// Whether the call can start within the wait that makes sense.
+    fn is_worth_it(&self, need: &Need) -> Result<(), AcquireError> {
+        let Forecast { deployment, wait } = self.forecast(need)?;
+        if wait > need.wait_max {
+            return Err(AcquireError::Later { deployment, wait });
+        }
+        Ok(())
     }
 
     /// The time is over; the forecast says when to come again.

@@ -29,6 +29,7 @@ const PARTS_AT_ONCE: usize = 4;
 /// Works on a claimed document until there is something to say about it.
 pub async fn process(worker: &Worker, claim: &Claim) -> Verdict {
     let started = Instant::now();
+    let deadline = started + worker.settings.job_time_max;
     let done = async {
         let schema = schema(worker, claim).await?;
         let pages = read(worker, claim).await?;
@@ -42,7 +43,8 @@ pub async fn process(worker: &Worker, claim: &Claim) -> Verdict {
             if !goes_on.load(Ordering::Relaxed) {
                 return None;
             }
-            let part = answer::answer(worker, claim, &schema, request, index, total).await;
+            let part =
+                answer::answer(worker, claim, &schema, request, index, total, deadline).await;
             goes_on.fetch_and(part.is_ok(), Ordering::Relaxed);
             Some(part)
         };
@@ -107,7 +109,9 @@ fn requests(
     let shape = if is_part { strict::relax(&shape) } else { shape };
     let output = settings.tokens_output_max;
     let request = |part: Vec<budget::Piece<'_>>| {
-        prompt::request(schema, &shape, model, &part, total, is_part, output)
+        let request = prompt::request(schema, &shape, model, &part, total, is_part, output);
+        let tokens_output_max = worker.learned.room(&schema.reference, request.length(), output);
+        Request { tokens_output_max, ..request }
     };
     Ok(parts.into_iter().map(request).collect())
 }
@@ -133,6 +137,12 @@ async fn extraction(
             .map(|cost| cost + usage.cost.unwrap_or_default())
             .or(usage.cost),
     });
+    let mut warnings = warnings(pages);
+    for warning in parts.iter().flat_map(|part| &part.warnings) {
+        if !warnings.contains(warning) {
+            warnings.push(warning.clone());
+        }
+    }
     let model = parts.last().map(|part| part.model.clone()).unwrap_or_default();
     let data = merge::merge(schema, parts.into_iter().map(|part| part.data).collect());
     validate::check(&schema.body, &data).map_err(|faults| {
@@ -155,7 +165,7 @@ async fn extraction(
         model,
         text: text_used(pages),
         timings_ms,
-        warnings: warnings(pages),
+        warnings,
     })
 }
 
@@ -189,6 +199,7 @@ async fn finish(
     };
     fault::point("result-saved");
     if store.finish(claim, state).await.map_err(outage)? {
+        tracing::info!(document = %claim.document, %state, "the document has ended");
         observe(claim, state, &extraction.timings_ms);
     }
     Ok(Verdict::Done)

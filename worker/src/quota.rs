@@ -1,34 +1,38 @@
-//! Agrees with all other workers on shares of the deployments' quotas: one script in Redis, twice a
-//! second and when work begins, never on the way of a call.
+//! How much of the deployments' quotas this worker uses. Without Redis an equal part. With Redis
+//! all workers write into one book for each model, by compare-and-set: never on the way of a call.
 //!
-//! It must know nothing of documents. Why shares, and why they add up: docs/adr/0007.
+//! It must know nothing of documents. Why one book, and what it costs: docs/adr/0010.
 
-mod report;
+mod shelf;
 mod standing;
-#[cfg(test)]
-mod tests;
 
-use crate::pool::{Lease, News, Pool, Share, chance};
-use deadpool_redis::redis::Script;
-use report::{Grant, Member, invocation};
+use crate::pool::{Book, Pool, chance};
 use shared::quota::{Quota, QuotaError};
-use standing::{Standing, alone};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout};
+use shelf::{Found, Shelf};
+use standing::Standing;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-/// How often a worker reports.
-const REFRESH: Duration = Duration::from_millis(500);
-/// How soon after a report the next one may follow.
-const REFRESH_MIN: Duration = Duration::from_millis(50);
-/// How long a report may take, with its connection.
-const REPORT_MAX: Duration = Duration::from_millis(1500);
+/// How often a worker says that it lives, and looks whether the book is still the same.
+const BEAT: Duration = Duration::from_secs(1);
+/// The shortest and the longest pause between two exchanges with one book: the more often others
+/// were faster, the longer.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_millis(250);
+/// How often an exchange is tried before it rests.
+const TRIES: usize = 8;
+/// A new book gives no slots for so long: all others write down first what they have sent.
+const OPENS: Duration = Duration::from_millis(1500);
 /// The longest pause between attempts while Redis does not answer.
 const RETRY_MAX: Duration = Duration::from_secs(1);
-/// A time that no process lives to see.
-const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// One worker's side of the agreement. Cheap to clone; one clone runs.
 #[derive(Clone, Debug)]
@@ -36,39 +40,38 @@ pub struct Agreement {
     quota: Quota,
     pool: Pool,
     worker: Arc<str>,
-    members: Vec<Member>,
     /// How many workers live by the count of the database.
     counted: Arc<AtomicU32>,
 }
 
 /// An agreement at work.
 struct Running {
-    agreement: Agreement,
-    redis: deadpool_redis::Pool,
-    script: Script,
+    pool: Pool,
+    counted: Arc<AtomicU32>,
+    shelf: Shelf,
     standing: Standing,
-    /// Of the last report.
-    number: u64,
+    lines: BTreeMap<String, Line>,
+}
+
+/// One model's book, from this worker's side.
+struct Line {
+    /// When there is something to ask, whatever happens.
+    due: Option<Instant>,
+    beat: Instant,
+    last: Instant,
+    pause: Duration,
+    /// The epoch of the book that was seen last.
+    epoch: String,
 }
 
 impl Agreement {
-    /// With these deployments, by their names and addresses. Where the quota is shared, the worker
-    /// has none of it until Redis has given it a share.
-    pub fn new(
-        quota: Quota,
-        pool: Pool,
-        worker: Arc<str>,
-        deployments: impl IntoIterator<Item = (String, String)>,
-    ) -> Self {
-        let member = |(name, address): (String, String)| Member::new(name, &address);
-        let members: Vec<Member> = deployments.into_iter().map(member).collect();
+    /// For the worker of this name. Where the quota is shared, it has none of it until the book is
+    /// found.
+    pub fn new(quota: Quota, pool: Pool, worker: Arc<str>) -> Self {
         if let Quota::Redis(_) = quota {
-            // It may hope: a forecast without hope would send documents away for hours.
-            let until = Instant::now() + FOREVER;
-            let none = lease(Share::NONE, Share::NONE, Share::WHOLE, until);
-            members.iter().for_each(|member| pool.set_lease(&member.name, none, &News::default()));
+            pool.lease();
         }
-        Self { quota, pool, worker, members, counted: Arc::default() }
+        Self { quota, pool, worker, counted: Arc::default() }
     }
 
     /// Tells how many workers the database counts: without Redis they share equally.
@@ -79,13 +82,24 @@ impl Agreement {
         }
     }
 
-    /// Reports and takes what is granted, again and again until `stop`; then gives back all that
-    /// does not count any more. Ends at once where the quota is not shared.
+    /// Exchanges with the books, again and again until `stop`; then says what is left to say. Ends
+    /// at once where the quota is not shared.
     pub async fn run(self, stop: CancellationToken) {
-        let Quota::Redis(redis) = self.quota.clone() else { return };
-        let script = Script::new(include_str!("quota/share.lua"));
-        let standing = Standing::new(Instant::now());
-        Running { agreement: self, redis, script, standing, number: 0 }.run(stop).await;
+        let Quota::Redis(redis) = self.quota else { return };
+        let now = Instant::now();
+        let line = |model| {
+            let (epoch, pause) = (String::new(), PAUSE_MIN);
+            (model, Line { due: Some(now), beat: now, last: now - PAUSE_MAX, pause, epoch })
+        };
+        Running {
+            lines: self.pool.models().into_iter().map(line).collect(),
+            shelf: Shelf::new(redis, self.worker),
+            standing: Standing::new(now),
+            pool: self.pool,
+            counted: self.counted,
+        }
+        .run(stop)
+        .await;
     }
 }
 
@@ -93,14 +107,14 @@ impl Running {
     async fn run(mut self, stop: CancellationToken) {
         let mut failures = 0_u32;
         while !stop.is_cancelled() {
-            match self.report(false).await {
+            match self.round(false).await {
                 Ok(()) => {
                     failures = 0;
                     self.pause(&stop).await;
                 }
                 Err(error) => {
                     self.go_alone(&error, Instant::now());
-                    let pause = (REFRESH / 2 * 2_u32.saturating_pow(failures)).min(RETRY_MAX);
+                    let pause = (BEAT / 4 * 2_u32.saturating_pow(failures)).min(RETRY_MAX);
                     failures = failures.saturating_add(1).min(8);
                     tokio::select! {
                         () = stop.cancelled() => {}
@@ -109,90 +123,135 @@ impl Running {
                 }
             }
         }
-        if let Err(error) = self.report(true).await {
-            tracing::debug!(%error, "the share of the quota was not given back");
+        if let Err(error) = self.round(true).await {
+            tracing::debug!(%error, "the book of the quota does not know how the last calls ended");
         }
     }
 
-    async fn pause(&self, stop: &CancellationToken) {
-        let nudged = async {
-            self.agreement.pool.waits().await;
-            sleep(REFRESH_MIN).await;
-        };
+    /// Until the first line is due, or somebody begins to wait.
+    async fn pause(&mut self, stop: &CancellationToken) {
+        let dues = self.lines.values().map(|line| line.due.unwrap_or(line.beat).min(line.beat));
+        let until = dues.min().unwrap_or_else(|| Instant::now() + BEAT);
         tokio::select! {
             () = stop.cancelled() => {}
-            () = sleep(REFRESH) => {}
-            () = nudged => {}
+            () = sleep_until(until) => {}
+            () = self.pool.news() => {
+                for (model, line) in &mut self.lines {
+                    if self.pool.waiting(model) > 0 {
+                        line.hurry();
+                    }
+                }
+            }
         }
     }
 
-    /// One report, with its answer.
-    async fn report(&mut self, is_last: bool) -> Result<(), QuotaError> {
-        self.number += 1;
-        let sent = Instant::now();
-        let Agreement { pool, members, worker, .. } = &self.agreement;
-        let demands = members.iter().map(|member| {
-            let demand = pool.demand(&member.name).unwrap_or_default();
-            // Whoever leaves keeps only what still counts.
-            if is_last { report::leaving(demand) } else { demand }
-        });
-        let demands: Vec<_> = demands.collect();
-        let ask = async {
-            let mut connection = self.redis.get().await.map_err(QuotaError::new)?;
-            let ask = invocation(&self.script, worker, self.number, members, &demands);
-            let grants: Vec<Grant> =
-                ask.invoke_async(&mut connection).await.map_err(QuotaError::new)?;
-            Ok(grants)
-        };
-        let late = |_| QuotaError::new("no answer in time");
-        let grants = timeout(REPORT_MAX, ask).await.map_err(late)??;
-        if grants.len() != members.len() {
-            return Err(QuotaError::new("it answered something else"));
+    /// Every line that is due, or all of them for the last time.
+    async fn round(&mut self, is_last: bool) -> Result<(), QuotaError> {
+        let Self { pool, shelf, lines, .. } = self;
+        let mut workers = 0;
+        for (model, line) in lines {
+            let now = Instant::now();
+            if is_last || line.due.is_some_and(|due| due <= now) {
+                workers = exchange(pool, shelf, model, line).await?.max(workers);
+            } else if line.beat <= now {
+                let found = shelf.beat(model).await?;
+                workers = found.workers.max(workers);
+                line.beat = found.here + BEAT;
+                // It was lost, or there is something to tell.
+                if found.epoch != line.epoch || pool.has_news(model) {
+                    line.due = Some(found.here);
+                }
+            }
         }
-        self.take(&grants, sent);
+        if workers > 0 {
+            metrics::gauge!("sluice_quota_shared").set(1.0);
+            if self.standing.found(workers, Instant::now()) {
+                tracing::info!(workers, "the workers share the quota through Redis");
+            }
+        }
         Ok(())
-    }
-
-    fn take(&mut self, grants: &[Grant], sent: Instant) {
-        let workers = grants.iter().map(|grant| grant.2).max().unwrap_or(1);
-        if self.standing.found(workers, Instant::now()) {
-            tracing::info!(workers, "the workers share the quota through Redis");
-        }
-        metrics::gauge!("sluice_quota_shared").set(1.0);
-        for (member, grant) in self.agreement.members.iter().zip(grants) {
-            let (lease, news) = report::granted(grant, sent);
-            let labels = [("deployment", member.name.clone())];
-            metrics::gauge!("sluice_quota_share", &labels).set(lease.share.fraction());
-            self.agreement.pool.set_lease(&member.name, lease, &news);
-        }
     }
 
     /// Redis does not answer: an equal part, less a margin for what the others do not know.
     fn go_alone(&mut self, error: &QuotaError, now: Instant) {
-        let Agreement { pool, members, counted, .. } = &self.agreement;
         let (seconds, is_new) = self.standing.lost(now);
-        let (part, workers) = alone(self.standing.workers(), counted.load(Ordering::Relaxed));
-        if is_new {
-            let part = part.fraction();
+        metrics::gauge!("sluice_quota_shared").set(0.0);
+        metrics::counter!("sluice_quota_degraded_seconds_total").increment(seconds);
+        let counted = self.counted.load(Ordering::Relaxed);
+        let Some((part, workers)) = self.standing.part(counted, now) else { return };
+        if is_new || !self.standing.has_told() {
+            self.standing.told();
             tracing::warn!(
                 %error, workers, part,
                 "Redis does not answer: this worker goes on with a fixed part of every quota"
             );
         }
-        metrics::gauge!("sluice_quota_shared").set(0.0);
-        metrics::counter!("sluice_quota_degraded_seconds_total").increment(seconds);
-        if self.standing.may_grow(now) {
-            pool.set_share(part.fraction());
-            return;
-        }
-        for member in members {
-            let has = pool.demand(&member.name).unwrap_or_default().share;
-            let fixed = lease(has, part, part, now + FOREVER);
-            pool.set_lease(&member.name, fixed, &News::default());
-        }
+        self.pool.set_share(part);
+        let due = Some(now);
+        self.lines.values_mut().for_each(|line| line.due = due);
     }
 }
 
-fn lease(share: Share, target: Share, prospect: Share, until: Instant) -> Lease {
-    Lease { share, target, prospect, until }
+impl Line {
+    /// As soon as it may be.
+    fn hurry(&mut self) {
+        let soon = self.last + self.pause;
+        self.due = Some(self.due.map_or(soon, |due| due.min(soon)));
+    }
+}
+
+/// Says to the book what there is to say, and takes what it gives; how many workers there are.
+async fn exchange(
+    pool: &Pool,
+    shelf: &Shelf,
+    model: &str,
+    line: &mut Line,
+) -> Result<u32, QuotaError> {
+    let Some(exchange) = pool.prepare(model) else { return Ok(0) };
+    let mut found = match shelf.read(model).await {
+        Ok(found) => found,
+        Err(error) => {
+            pool.keep(model, exchange);
+            return Err(error);
+        }
+    };
+    metrics::counter!("sluice_quota_exchanges_total").increment(1);
+    for tries in 0..TRIES {
+        let mut book = found.book().unwrap_or_else(|| new(&found));
+        let given = exchange.run(&mut book, found.time_ms, found.here);
+        match shelf.write(model, &found, &book).await {
+            Ok(written) if written.is_written => {
+                (line.last, line.beat) = (written.here, written.here + BEAT);
+                line.epoch = written.epoch;
+                let factor = if tries == 0 { 0.9 } else { 1.5 };
+                line.pause = line.pause.mul_f64(factor).clamp(PAUSE_MIN, PAUSE_MAX);
+                let again = pool.take(model, given);
+                line.due = again.map(|again| again.max(line.last + line.pause));
+                return Ok(written.workers);
+            }
+            Ok(newer) => {
+                metrics::counter!("sluice_quota_conflicts_total").increment(1);
+                found = newer;
+            }
+            Err(error) => {
+                // It may be written: then slots are lost that nobody uses, and nothing is paid.
+                pool.keep(model, exchange);
+                return Err(error);
+            }
+        }
+        if tries > 1 {
+            sleep(PAUSE_MIN.mul_f64(chance())).await;
+        }
+    }
+    pool.keep(model, exchange);
+    (line.last, line.pause) = (Instant::now(), PAUSE_MAX);
+    line.due = Some(line.last + PAUSE_MIN.mul_f64(1.0 + chance()));
+    Ok(found.workers)
+}
+
+/// Nobody has written yet, or all is lost: it opens when all others had time to write.
+fn new(found: &Found) -> Book {
+    // Half of the bits of a random number are as good as any.
+    let (epoch, _) = uuid::Uuid::new_v4().as_u64_pair();
+    Book::new(epoch, found.time_ms + OPENS.as_secs_f64() * 1_000.0)
 }

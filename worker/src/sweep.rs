@@ -1,18 +1,27 @@
 //! What every worker does on the side: ring for documents that were left behind or that the queue
-//! has given up on, remove what was deleted, and tell the pool how many share the quota. A
-//! reconciler: idempotent, on a timer.
+//! has given up on, remove what was deleted, say how the deployments fare, and tell the pool how many
+//! share the quota. A reconciler: idempotent, on a timer.
 
-use crate::worker::Worker;
-use shared::{blob::BlobKey, store::Purge};
+use crate::{report::report, worker::Worker};
+use shared::{
+    blob::{BlobKey, STALE},
+    message::Traceparent,
+    store::Purge,
+};
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// After how long a document is rung for again although its ring was confirmed.
 const SILENCE: Duration = Duration::from_secs(600);
 
+/// How often to look for uploads in parts that nobody will finish.
+const TIDY: Duration = Duration::from_secs(3600);
+
 /// Sweeps until `stop`, then says that this worker is gone.
 pub async fn run(worker: Worker, stop: CancellationToken) {
     let (mut failing, mut deaf) = (false, false);
+    let mut tidy_at = Instant::now();
     while !stop.is_cancelled() {
         match sweep(&worker).await {
             Ok(()) => failing = false,
@@ -38,6 +47,13 @@ pub async fn run(worker: Worker, stop: CancellationToken) {
             tracing::warn!(%error, "the dead letters cannot be read");
         }
         deaf = raised.is_err();
+        if Instant::now() >= tidy_at {
+            tidy_at = Instant::now() + TIDY;
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tidy(&worker) => {}
+            }
+        }
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(worker.settings.sweep) => {}
@@ -50,9 +66,9 @@ pub async fn run(worker: Worker, stop: CancellationToken) {
 
 async fn sweep(worker: &Worker) -> anyhow::Result<()> {
     let services = &worker.services;
-    let alive = services.store.worker_alive(&worker.id, worker.settings.sweep * 4).await?;
-    // Brings the gauges of the deployments up to date.
-    drop(worker.pool.snapshot());
+    let says = report(&worker.pool, &worker.waits, &worker.settings.model);
+    let within = worker.settings.sweep * 4;
+    let alive = services.store.worker_alive(&worker.id, says, within).await?;
     worker.quota.set_counted(alive);
     let rung = services.store.sweep(SILENCE).await?;
     if rung > 0 {
@@ -73,7 +89,9 @@ async fn raise_the_dead(worker: &Worker) -> anyhow::Result<()> {
         match &letter.message {
             Ok(message) => {
                 if services.store.ring(&message.subject).await? {
-                    tracing::warn!(document = %message.subject, "a dead letter is rung for again");
+                    let trace_id = message.traceparent.as_ref().map(Traceparent::trace_id);
+                    let document = &message.subject;
+                    tracing::warn!(%document, trace_id, "a dead letter is rung for again");
                     services.outbox.nudge();
                 }
             }
@@ -82,6 +100,17 @@ async fn raise_the_dead(worker: &Worker) -> anyhow::Result<()> {
         letter.ack().await?;
     }
     Ok(())
+}
+
+/// Removes what uploads left behind that were cut off with their uploader. Storage keeps, and
+/// bills, the parts of an upload until somebody says that it is over.
+async fn tidy(worker: &Worker) {
+    match worker.services.blobs.abort_stale_uploads(STALE).await {
+        Ok(0) => {}
+        Ok(removed) => tracing::info!(removed, "unfinished uploads are removed"),
+        // It is no part of the work, and a role may lack the right to it.
+        Err(error) => tracing::debug!(%error, "unfinished uploads were not looked for"),
+    }
 }
 
 async fn remove(worker: &Worker, purge: Purge) -> anyhow::Result<()> {

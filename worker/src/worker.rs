@@ -1,14 +1,21 @@
 //! What a worker works with: the services, the pool, the reader of text, and its settings.
 
-use crate::{pool::Pool, quota::Agreement, text::reader::TextReader};
+use crate::{
+    extract::sizes::Sizes, pool::Pool, quota::Agreement, report::Waits, text::reader::TextReader,
+};
 use shared::{
     blob::BlobError,
     document::{WaitReason, Waiting},
     job::Verdict,
+    schema::SchemaRef,
     services::Services,
     store::StoreError,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 use tokio_util::sync::CancellationToken;
 
 /// How long a document rests when a service that it needs does not answer.
@@ -35,6 +42,8 @@ pub struct Settings {
     pub context_tokens_max: u32,
     /// The model of schemas that name none.
     pub model: String,
+    /// The models to ask, in order, in place of one that cannot answer.
+    pub fallback: BTreeMap<String, Vec<String>>,
 }
 
 /// A worker. Cheap to clone.
@@ -48,12 +57,44 @@ pub struct Worker {
     pub pool: Pool,
     /// Its side of the agreement on the deployments' quotas.
     pub quota: Agreement,
+    /// Its calls that wait for room.
+    pub waits: Waits,
     /// The child processes that read files.
     pub text: Arc<TextReader>,
+    /// What it has learned of the sizes of answers.
+    pub learned: Learned,
     /// Its limits.
     pub settings: Arc<Settings>,
     /// Set when the worker is asked to stop: what waits goes back, what is being paid ends.
     pub draining: CancellationToken,
+}
+
+/// The schemas of which sizes are remembered; beyond so many it begins anew.
+const SCHEMAS_MAX: usize = 1000;
+
+/// The sizes of answers, by schema. Cheap to clone: clones learn together.
+#[derive(Clone, Debug, Default)]
+pub struct Learned(Arc<Mutex<BTreeMap<SchemaRef, Sizes>>>);
+
+impl Learned {
+    /// The room for the answer to a question of so many characters, at most `tokens_max`.
+    pub fn room(&self, schema: &SchemaRef, characters: u64, tokens_max: u32) -> u32 {
+        self.lock().get(schema).map_or(tokens_max, |sizes| sizes.room(characters, tokens_max))
+    }
+
+    /// Learns from an answer, see [`Sizes::learn`].
+    pub fn learn(&self, schema: &SchemaRef, characters: u64, tokens_output: u64, was_cut: bool) {
+        let mut all = self.lock();
+        if all.len() >= SCHEMAS_MAX && !all.contains_key(schema) {
+            all.clear();
+        }
+        all.entry(schema.clone()).or_default().learn(characters, tokens_output, was_cut);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SchemaRef, Sizes>> {
+        // Nothing panics while it is held, and counts are whole at any time.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The verdict when a service does not answer: wait, at no cost.

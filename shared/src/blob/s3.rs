@@ -12,7 +12,7 @@ mod probe;
 pub use writer::S3Writer;
 
 use super::{BlobError, BlobKey};
-use crate::config;
+use crate::{config, trust};
 use aws_sdk_s3::{
     Client,
     config::http::HttpResponse,
@@ -42,6 +42,8 @@ struct Bucket {
     place: config::S3,
     keys: Option<Keys>,
     client: OnceCell<Client>,
+    /// Signs links for those who reach the server elsewhere.
+    public: OnceCell<Client>,
     /// Set once the probe has seen that the server honours `If-None-Match`; asked only where the
     /// configuration says that it may not.
     honoured: AtomicBool,
@@ -75,13 +77,25 @@ impl S3Blobs {
     }
 
     fn open(place: config::S3, keys: Option<Keys>) -> Self {
-        let (client, honoured) = (OnceCell::new(), AtomicBool::new(false));
-        Self(Arc::new(Bucket { place, keys, client, honoured }))
+        let (client, public) = (OnceCell::new(), OnceCell::new());
+        let honoured = AtomicBool::new(false);
+        Self(Arc::new(Bucket { place, keys, client, public, honoured }))
     }
 
     async fn client(&self) -> Result<&Client, BlobError> {
         let build = || client::build(&self.0.place, self.0.keys.as_ref());
         self.0.client.get_or_try_init(build).await.map_err(|source| self.bucket_error(source))
+    }
+
+    /// The client that signs links; it sends nothing.
+    async fn public(&self) -> Result<&Client, BlobError> {
+        let client = self.client().await?;
+        let Some(endpoint) = &self.0.place.public_endpoint else { return Ok(client) };
+        let elsewhere = async || {
+            let config = client.config().to_builder().endpoint_url(endpoint);
+            Client::from_conf(config.build())
+        };
+        Ok(self.0.public.get_or_init(elsewhere).await)
     }
 
     pub(super) async fn get(&self, key: &BlobKey) -> Result<Option<Bytes>, BlobError> {
@@ -168,7 +182,7 @@ impl S3Blobs {
         let error = failed("sign a link to", key);
         let expires = PresigningConfig::expires_in(expires);
         let expires = expires.map_err(|error_| error(innermost(&error_)))?;
-        let request = self.client().await?.get_object().bucket(self.bucket()).key(self.name(key));
+        let request = self.public().await?.get_object().bucket(self.bucket()).key(self.name(key));
         let request = request
             .response_content_disposition(disposition)
             .response_content_type(content_type)
@@ -220,7 +234,12 @@ where
         _ => "refused",
     });
     let message = said.message().map(|message| format!(": {message}")).unwrap_or_default();
-    io::Error::other(format!("the server answered {status} {code}{message}"))
+    let kind = match status {
+        401 | 403 => io::ErrorKind::PermissionDenied,
+        404 => io::ErrorKind::NotFound,
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, format!("the server answered {status} {code}{message}"))
 }
 
 /// The causes of an error in one line: the outer ones of this library only say which step failed.
@@ -233,7 +252,7 @@ fn innermost(error: &dyn Error) -> io::Error {
         }
         cause = error.source();
     }
-    io::Error::other(text)
+    io::Error::other(trust::explained(text))
 }
 
 /// The status of the answer, 0 when there was none.

@@ -43,6 +43,8 @@ pub struct S3 {
     pub prefix: String,
     /// `endpoint`: where the server is, when it is not AWS.
     pub endpoint: Option<String>,
+    /// `public_endpoint`: where those reach it who are given a link, when that is elsewhere.
+    pub public_endpoint: Option<String>,
     /// `region`: AWS's own way to find it when it is not given.
     pub region: Option<String>,
     /// `path_style`: the bucket in the path instead of in the host's name.
@@ -89,17 +91,21 @@ fn s3(url: &str) -> Result<S3, String> {
             _ => Err(format!("{name} must be true or false")),
         };
         match name {
-            "endpoint" if value.starts_with("http://") || value.starts_with("https://") => {
-                s3.endpoint = Some(value.trim_end_matches('/').to_owned());
+            "endpoint" | "public_endpoint" => {
+                if !value.starts_with("http://") && !value.starts_with("https://") {
+                    return Err(format!("{name} must start with http:// or https://"));
+                }
+                let value = Some(value.trim_end_matches('/').to_owned());
+                if name == "endpoint" { s3.endpoint = value } else { s3.public_endpoint = value }
             }
-            "endpoint" => return Err("endpoint must start with http:// or https://".to_owned()),
             "region" => s3.region = Some(value.to_owned()),
             "path_style" => s3.path_style = yes()?,
             "checksums" => s3.checksums = yes()?,
             "unconditional" => s3.unconditional = yes()?,
             _ => {
                 return Err(format!(
-                    "{name} is not an option: use endpoint, region, path_style, checksums or unconditional"
+                    "{name} is not an option: use endpoint, public_endpoint, region, path_style, \
+                     checksums or unconditional"
                 ));
             }
         }
@@ -112,10 +118,13 @@ fn show_storage(storage: &Storage) -> String {
         Storage::Dir(path) => format!("dir:{}", path.display()),
         Storage::S3(s3) => {
             let endpoint = s3.endpoint.as_ref().map(|endpoint| format!("endpoint={endpoint}"));
+            let public = s3.public_endpoint.as_ref();
+            let public = public.map(|endpoint| format!("public_endpoint={endpoint}"));
             let region = s3.region.as_ref().map(|region| format!("region={region}"));
             let flag = |is_on: bool, text: &str| is_on.then(|| text.to_owned());
             let options = [
                 endpoint,
+                public,
                 region,
                 flag(s3.path_style, "path_style=true"),
                 flag(!s3.checksums, "checksums=false"),

@@ -3,7 +3,7 @@
 //! It must know nothing of where the values came from; so it says the value apart from the rule,
 //! and who prints both decides whether the value may be shown.
 
-use super::{AuthMode, Config, Deployment, Provider};
+use super::{AuthMode, Config, Deployment, Provider, explain::nearest, model};
 use std::net::ToSocketAddrs;
 
 /// A value that makes no sense.
@@ -29,7 +29,38 @@ pub(super) fn faults(config: &Config) -> Vec<Fault> {
             rules.map(|(key, _, rule)| fault(&format!("deployments[{index}].{key}"), rule)),
         );
     }
+    models(config, &mut faults);
     faults
+}
+
+/// A model must be there, and a chain of models must end.
+fn models(config: &Config, faults: &mut Vec<Fault>) {
+    let served: Vec<&str> = config.deployments.iter().map(|one| one.model.as_str()).collect();
+    // An uploader may know of no deployments.
+    let missing = |name: &str| {
+        let near = nearest(name, &served).filter(|_| !served.contains(&name))?;
+        Some(format!("is served by no deployment; did you mean {near:?}?"))
+    };
+    for (index, model) in config.models.iter().enumerate() {
+        let earlier = config.models.get(..index).unwrap_or_default();
+        let name = format!("models[{index}].name");
+        if model.name.is_empty() {
+            faults.push(fault(&name, "is empty"));
+        } else if earlier.iter().any(|other| other.name == model.name) {
+            faults.push(fault(&name, "is the name of another model, too"));
+        } else if let Some(rule) = missing(&model.name) {
+            faults.push(fault(&name, &rule));
+        }
+        for (at, next) in model.fallback.iter().enumerate() {
+            let rule = match model::cycle(&config.models, &model.name, next) {
+                _ if *next == model.name => Some("is the model itself".to_owned()),
+                Some(way) => Some(format!("leads back to the model: {}", way.join(" -> "))),
+                None => missing(next),
+            };
+            let path = format!("models[{index}].fallback[{at}]");
+            faults.extend(rule.map(|rule| fault(&path, &rule)));
+        }
+    }
 }
 
 fn fault(path: &str, rule: &str) -> Fault {
@@ -53,6 +84,7 @@ fn address(config: &Config, faults: &mut Vec<Fault>) {
 fn ranges(config: &Config, faults: &mut Vec<Fault>) {
     let (limits, worker) = (&config.limits, &config.worker);
     let ranges = [
+        ("start_seconds_max", config.start_seconds_max, 0, 3600),
         ("limits.size_bytes_max", limits.size_bytes_max, 1, u64::MAX),
         ("limits.pages_max", limits.pages_max.into(), 1, 1_000_000),
         ("limits.files_max", limits.files_max.into(), 1, 10_000),
@@ -84,11 +116,12 @@ fn ranges(config: &Config, faults: &mut Vec<Fault>) {
 }
 
 /// The rules of a deployment: the key, whether it is broken, and how that reads.
-fn rules(deployment: &Deployment, twice: bool) -> [(&'static str, bool, &'static str); 12] {
+fn rules(deployment: &Deployment, twice: bool) -> [(&'static str, bool, &'static str); 14] {
     let azure = deployment.provider == Provider::Azure;
     let negative =
         |price: Option<f64>| price.is_some_and(|price| !price.is_finite() || price < 0.0);
     let keyless = deployment.api_key.as_ref().is_none_or(|key| key.expose().is_empty());
+    let characters = deployment.charge_characters_per_token;
     let (zero, price) = ("must be at least 1", "must be a number that is not negative");
     [
         ("name", deployment.name.is_empty(), "is empty"),
@@ -112,6 +145,16 @@ fn rules(deployment: &Deployment, twice: bool) -> [(&'static str, bool, &'static
         ("tokens_per_minute", deployment.tokens_per_minute == 0, zero),
         ("requests_per_minute", deployment.requests_per_minute == Some(0), zero),
         ("concurrency_max", deployment.concurrency_max == 0, zero),
+        (
+            "charge_characters_per_token",
+            characters.is_some_and(|characters| !(0.1..=100.0).contains(&characters)),
+            "must be a number from 0.1 to 100",
+        ),
+        (
+            "weight",
+            !deployment.weight.is_finite() || deployment.weight <= 0.0,
+            "must be a number above 0",
+        ),
         ("input_price_per_million", negative(deployment.input_price_per_million), price),
         ("output_price_per_million", negative(deployment.output_price_per_million), price),
         ("context_tokens_max", deployment.context_tokens_max == Some(0), zero),

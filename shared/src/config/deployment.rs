@@ -40,9 +40,26 @@ pub struct Deployment {
     /// Calls at once; at least 1.
     #[serde(default = "concurrency_max")]
     pub concurrency_max: u32,
+    /// How much it gets beside the model's others, where their strategy is `weighted`; above 0.
+    #[serde(default = "weight")]
+    pub weight: f64,
     /// How its limits behave.
     #[serde(default)]
     pub limiter: Limiter,
+    /// Whether the room for the answer (`max_tokens`) is charged at admission; `sluice deployments
+    /// probe` finds out. By default as the limiter's kind is known to do.
+    #[serde(default)]
+    pub charge_output: Option<bool>,
+    /// How many characters of a question are charged as one token, above 0; by default 4.
+    #[serde(default)]
+    pub charge_characters_per_token: Option<f64>,
+    /// Whether the real use replaces the charge when an answer is complete. By default as the
+    /// limiter's kind is known to do.
+    #[serde(default)]
+    pub charge_settled: Option<bool>,
+    /// How it is asked for JSON of a schema.
+    #[serde(default)]
+    pub mode: Mode,
     /// Money for a million tokens of questions; not negative.
     #[serde(default)]
     pub input_price_per_million: Option<f64>,
@@ -56,6 +73,10 @@ pub struct Deployment {
 
 fn concurrency_max() -> u32 {
     64
+}
+
+fn weight() -> f64 {
+    1.0
 }
 
 impl Default for Deployment {
@@ -72,7 +93,12 @@ impl Default for Deployment {
             requests_per_minute: None,
             tier: 0,
             concurrency_max: concurrency_max(),
+            weight: weight(),
             limiter: Limiter::Auto,
+            charge_output: None,
+            charge_characters_per_token: None,
+            charge_settled: None,
+            mode: Mode::Auto,
             input_price_per_million: None,
             output_price_per_million: None,
             context_tokens_max: None,
@@ -140,6 +166,23 @@ pub enum Limiter {
     Bucket,
     /// Provisioned throughput.
     Ptu,
+}
+
+/// How a deployment is asked for JSON of a schema.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// In the first of these ways that it turns out to know.
+    #[default]
+    Auto,
+    /// `response_format` of type `json_schema`, strict.
+    JsonSchema,
+    /// A tool that must be called.
+    Tool,
+    /// `response_format` of type `json_object`, with the schema in its key `schema`.
+    JsonObjectSchema,
+    /// `response_format` of type `json_object`, with the schema in the prompt.
+    JsonObject,
 }
 
 /// The deployment that the environment names, as the providers' own tools read it, and the

@@ -7,7 +7,11 @@
 /// as it is: then the message may say what kind of value it is.
 pub(super) fn explain(message: &str, literal: bool) -> String {
     if let Some((_, wanted)) = message.strip_prefix("unknown variant ").and_then(expected) {
-        return format!("must be {}", either(&names(wanted)));
+        let names = names(wanted);
+        let given = message.split('`').nth(1).filter(|_| literal).unwrap_or_default();
+        let near = nearest(given, &names).filter(|near| strsim::jaro_winkler(given, near) > 0.7);
+        let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        return format!("must be {}{hint}", either(&names));
     }
     let wrong = ["invalid type: ", "invalid value: ", "invalid length "];
     let Some(rest) = wrong.iter().find_map(|start| message.strip_prefix(start)) else {

@@ -269,7 +269,7 @@ impl Source<'_> {
         for (key, value) in entries {
             let wrong = match (key.as_str(), value) {
                 ("limits" | "worker" | "text" | "auth" | "log", Value::Array(_)) => key.clone(),
-                ("deployments" | "schemas", Value::Array(items)) => {
+                ("deployments" | "models" | "schemas", Value::Array(items)) => {
                     match items.iter().position(Value::is_array) {
                         Some(index) => format!("{key}[{index}]"),
                         None => continue,

@@ -89,6 +89,15 @@ fn a_wrong_type_is_named_without_the_value() {
     for (line, expected) in [
         ("limiter = 'x'", "8: deployments[0].limiter must be auto, window, bucket or ptu"),
         (
+            "limiter = 'windows'",
+            "8: deployments[0].limiter must be auto, window, bucket or ptu; did you mean window?",
+        ),
+        ("weight = 'x'", "8: deployments[0].weight must be a number, not text"),
+        (
+            "mode = 'json'",
+            "8: deployments[0].mode must be auto, json_schema, tool, json_object_schema or json_object",
+        ),
+        (
             "input_price_per_million = 'x'",
             "8: deployments[0].input_price_per_million must be a number, not text",
         ),
@@ -134,7 +143,7 @@ fn backends_are_named_by_their_addresses() {
         ("storage = 's3://b/p?path_style=yes'", "storage: path_style must be true or false"),
         (
             "storage = 's3://b/p?secret=canary'",
-            "storage: secret is not an option: use endpoint, region, path_style, checksums or unconditional",
+            "storage: secret is not an option: use endpoint, public_endpoint, region, path_style, checksums or unconditional",
         ),
         (
             "database = 'postgres:canary'",
@@ -177,13 +186,13 @@ fn backends_are_named_by_their_addresses() {
 
 #[test]
 fn addresses_are_shown_without_their_passwords() {
-    let text = "storage = 's3://b/a/b/?endpoint=http://h:9/&region=eu&path_style&checksums=false'\n\
+    let text = "storage = 's3://b/a/b/?endpoint=http://h:9/&public_endpoint=https://p/&region=eu&path_style&checksums=false'\n\
                 database = 'postgres://u:canary@h/d?sslmode=require&password=canary'\n\
                 queue = 'amqps://u:canary@a:1,b:2/v'\nquota = 'redis://:canary@h'";
     let shown = serde_json::to_value(parse(text, &[]).unwrap()).unwrap();
     assert_eq!(
         shown["storage"],
-        "s3://b/a/b?endpoint=http://h:9&region=eu&path_style=true&checksums=false"
+        "s3://b/a/b?endpoint=http://h:9&public_endpoint=https://p&region=eu&path_style=true&checksums=false"
     );
     assert_eq!(shown["database"], "postgres://u:***@h/d");
     assert_eq!(shown["queue"], "amqps://u:***@a:1,b:2/v");
@@ -232,6 +241,8 @@ fn impossible_values_are_named_with_the_remedy() {
             "8: deployments[0].requests_per_minute must be at least 1",
         ),
         ("\n\n", "\nconcurrency_max = 0", "8: deployments[0].concurrency_max must be at least 1"),
+        ("\n\n", "\nweight = 0", "8: deployments[0].weight must be a number above 0"),
+        ("\n\n", "\nweight = -1.5", "8: deployments[0].weight must be a number above 0"),
         (
             "\n\n",
             "\noutput_price_per_million = -1.0",
@@ -443,4 +454,61 @@ proptest! {
     ) {
         let _ = parse(&format!("{key} = {value}"), &[("A", "1")]);
     }
+}
+
+#[test]
+fn models_are_there_and_their_chains_end() {
+    let strategies = "balanced, least-busy, cheapest, lowest-latency, round-robin or weighted";
+    for (lines, expected) in [
+        (
+            "[[models]]\nname = 'm'\nstrategy = 'least-bussy'",
+            format!("10: models[0].strategy must be {strategies}; did you mean least-busy?"),
+        ),
+        (
+            "[[models]]\nname = 'm'\nstrategy = 'x'",
+            format!("10: models[0].strategy must be {strategies}"),
+        ),
+        (
+            "[[models]]\nname = 'm'\nfalback = []",
+            "10: models[0].falback is not a setting; did you mean models[0].fallback?".to_owned(),
+        ),
+        (
+            "models = 3",
+            "8: deployments[0].models is not a setting; did you mean \
+            deployments[0].model?"
+                .to_owned(),
+        ),
+        ("[[models]]", "8: models[0].name is missing".to_owned()),
+        ("[[models]]\nname = ''", "9: models[0].name is empty".to_owned()),
+        (
+            "[[models]]\nname = 'n'",
+            "9: models[0].name is served by no deployment; did you mean \"m\"?".to_owned(),
+        ),
+        (
+            "[[models]]\nname = 'm'\n[[models]]\nname = 'm'",
+            "11: models[1].name is the name of another model, too".to_owned(),
+        ),
+        (
+            "[[models]]\nname = 'm'\nfallback = ['m']",
+            "10: models[0].fallback[0] is the model itself".to_owned(),
+        ),
+        (
+            "[[models]]\nname = 'm'\nfallback = ['mm']",
+            "10: models[0].fallback[0] is served by no deployment; did you mean \"m\"?".to_owned(),
+        ),
+    ] {
+        check(&azure(lines), &expected);
+    }
+    let other = azure("").replace("\"a\"", "\"b\"").replace("\"m\"", "\"n\"");
+    let models = "[[models]]\nname = 'm'\nfallback = ['n']\n[[models]]\nname = 'n'\n";
+    let text = format!("{}{other}{models}", azure(""));
+    check(
+        &format!("{text}fallback = ['m']"),
+        "19: models[0].fallback[0] leads back to the model: m -> n -> m\n\
+         sluice.toml:22: models[1].fallback[0] leads back to the model: n -> m -> n",
+    );
+    let config = parse(&text, &[]).unwrap();
+    assert_eq!(config.fallback("m"), ["n"]);
+    assert!(config.fallback("n").is_empty());
+    assert_eq!(config.models[0].strategy, model::Strategy::Balanced);
 }

@@ -45,7 +45,7 @@ impl EmbeddedQueue {
         let mut rows = Vec::with_capacity(messages.len());
         for (message, priority) in messages {
             let body = serde_json::to_string(message);
-            let body = body.map_err(|error| QueueError(error.to_string()))?;
+            let body = body.map_err(|error| QueueError::new(error.to_string()))?;
             rows.push((body, *priority as u8));
         }
         let insert = move |db: &Transaction<'_>| {
@@ -103,7 +103,7 @@ impl EmbeddedConsumer {
 
     /// Waits for room for one delivery, and takes room for `most` where it is free.
     async fn room(&self, most: u32) -> Result<OwnedSemaphorePermit, QueueError> {
-        let closed = |error: tokio::sync::AcquireError| QueueError(error.to_string());
+        let closed = |error: tokio::sync::AcquireError| QueueError::new(error.to_string());
         let mut room = self.unanswered.clone().acquire_owned().await.map_err(closed)?;
         let free = u32::try_from(self.unanswered.available_permits()).unwrap_or(u32::MAX);
         let more = free.min(most.saturating_sub(1));
@@ -194,6 +194,6 @@ impl EmbeddedReceipt {
 
 impl From<StoreError> for QueueError {
     fn from(error: StoreError) -> Self {
-        Self(error.to_string())
+        Self::new(error.to_string())
     }
 }

@@ -5,8 +5,8 @@
 //! reading from the one that publishes; acknowledgements must go on, because they are what frees
 //! its memory.
 
-mod address;
 mod topology;
+mod address;
 mod link;
 mod publisher;
 mod consumer;

@@ -12,9 +12,10 @@ mod intake;
 mod schemas;
 mod work;
 mod upkeep;
+mod fleet;
 
 use super::StoreError;
-use crate::config::Secret;
+use crate::{config::Secret, trust};
 use deadpool_postgres::{GenericClient, Pool, PoolError, TimeoutType, Transaction};
 use std::{error::Error, time::Duration};
 use tokio_postgres::{Row, error::SqlState, types::ToSql};
@@ -90,8 +91,12 @@ macro_rules! attempt {
 use attempt;
 
 /// What brings a database from version n to n + 1.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("postgres/schema.sql"), include_str!("postgres/events.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("postgres/schema.sql"),
+    include_str!("postgres/events.sql"),
+    include_str!("postgres/trace.sql"),
+    include_str!("postgres/fleet.sql"),
+];
 
 /// Held by the one process that migrates. The number means nothing, but must stay the same.
 const MIGRATION_LOCK: i64 = 0x51_1c_e0_01;
@@ -105,6 +110,9 @@ const VERB_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a migration may take, the migrations of other processes before it included.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
+/// The classes of what a server answers while it starts, stops, is full or follows another one.
+const PASSING: [&str; 7] = ["08", "25", "40", "53", "55", "57", "58"];
 
 /// The values of a statement.
 type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -134,6 +142,22 @@ enum Trouble {
     Silence(Duration),
 }
 
+impl Trouble {
+    /// Whether the server is there and will say the same again.
+    fn is_lasting(&self) -> bool {
+        let Self::Server(error) = self else { return false };
+        match error.code() {
+            Some(code) => !PASSING.iter().any(|class| code.code().starts_with(class)),
+            // A password that the address does not have, or a setting that cannot be.
+            None => {
+                let text = error.to_string();
+                text.starts_with("authentication error")
+                    || text.starts_with("invalid configuration")
+            }
+        }
+    }
+}
+
 impl From<PoolError> for Trouble {
     fn from(error: PoolError) -> Self {
         match error {
@@ -149,7 +173,9 @@ impl From<PoolError> for Trouble {
 
 impl From<Trouble> for StoreError {
     fn from(trouble: Trouble) -> Self {
-        Self(trouble.to_string())
+        let text = trust::explained(&trouble);
+        let is_lasting = trust::is_refused(&text) || trouble.is_lasting();
+        Self { text, is_lasting }
     }
 }
 
@@ -176,7 +202,7 @@ impl PostgresStore {
     /// When the address cannot be understood, or a file that it names cannot be read. The message
     /// never contains the address.
     pub fn open(address: &Secret) -> Result<Self, StoreError> {
-        Ok(Self { pool: connect::pool(address.expose()).map_err(StoreError)? })
+        Ok(Self { pool: connect::pool(address.expose()).map_err(StoreError::lasting)? })
     }
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {

@@ -9,6 +9,7 @@ mod intake;
 mod schemas;
 mod work;
 mod upkeep;
+mod fleet;
 
 use super::StoreError;
 use deadpool_sqlite::{Config, Hook, HookError, Pool, Runtime};
@@ -25,8 +26,12 @@ macro_rules! now {
 pub(crate) use now;
 
 /// What brings a database from version n to n + 1.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("sqlite/schema.sql"), include_str!("sqlite/events.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("sqlite/schema.sql"),
+    include_str!("sqlite/events.sql"),
+    include_str!("sqlite/trace.sql"),
+    include_str!("sqlite/fleet.sql"),
+];
 
 /// How long a statement waits for another process's transaction.
 const BUSY_MS: u32 = 15_000;
@@ -51,7 +56,7 @@ impl SqliteFile {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|error| {
-                StoreError(format!("cannot make {}: {error}", folder.display()))
+                StoreError::lasting(format!("cannot make {}: {error}", folder.display()))
             })?;
         }
         let prepare = Hook::async_fn(|connection, _| {
@@ -62,9 +67,9 @@ impl SqliteFile {
             })
         });
         let builder = Config::new(path).builder(Runtime::Tokio1);
-        let builder = builder.map_err(|error| StoreError(error.to_string()))?;
+        let builder = builder.map_err(|error| StoreError::lasting(error.to_string()))?;
         let pool = builder.max_size(6).post_create(prepare).build();
-        Ok(Self { pool: pool.map_err(|error| StoreError(error.to_string()))? })
+        Ok(Self { pool: pool.map_err(|error| StoreError::lasting(error.to_string()))? })
     }
 
     /// Runs statements that only read.
@@ -72,9 +77,10 @@ impl SqliteFile {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let connection = self.pool.get().await.map_err(|error| StoreError(error.to_string()))?;
+        let connection =
+            self.pool.get().await.map_err(|error| StoreError::lasting(error.to_string()))?;
         let done = connection.interact(move |connection| work(connection)).await;
-        done.map_err(|error| StoreError(error.to_string()))?.map_err(StoreError::from)
+        done.map_err(|error| StoreError::lasting(error.to_string()))?.map_err(StoreError::from)
     }
 
     /// Runs statements in one transaction that holds the write lock from its start, so that what
@@ -83,7 +89,8 @@ impl SqliteFile {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let connection = self.pool.get().await.map_err(|error| StoreError(error.to_string()))?;
+        let connection =
+            self.pool.get().await.map_err(|error| StoreError::lasting(error.to_string()))?;
         let transact = move |connection: &mut Connection| {
             let behavior = TransactionBehavior::Immediate;
             let transaction = connection.transaction_with_behavior(behavior)?;
@@ -92,7 +99,7 @@ impl SqliteFile {
             Ok::<T, rusqlite::Error>(done)
         };
         let done = connection.interact(transact).await;
-        done.map_err(|error| StoreError(error.to_string()))?.map_err(StoreError::from)
+        done.map_err(|error| StoreError::lasting(error.to_string()))?.map_err(StoreError::from)
     }
 }
 
@@ -121,7 +128,7 @@ fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        Self(error.to_string())
+        Self::lasting(error.to_string())
     }
 }
 

@@ -57,7 +57,7 @@ impl Ordeal {
         let (mut documents, mut early) = (Vec::new(), BTreeMap::new());
         while crew.kills < self.kills {
             // There is work all the time, and some of it is new.
-            let share = self.documents * (crew.kills + 1) / self.kills;
+            let share = self.documents.min(self.documents * (crew.kills + 1) / self.kills);
             while documents.len() < share {
                 let document = front.upload(documents.len() + 1).await;
                 if documents.len() % 5 == 0 {
@@ -69,6 +69,9 @@ impl Ordeal {
             if crew.kills >= self.kills / 2 && early.is_empty() {
                 early = visible(&fleet, &documents).await;
             }
+        }
+        while documents.len() < self.documents {
+            documents.push(front.upload(documents.len() + 1).await);
         }
         while !crew.frozen.is_empty() {
             crew.thaw().await;
@@ -116,12 +119,7 @@ impl Ordeal {
     /// The simulator counts what is paid. What a death within a call is comes from the ledger: a
     /// call of which nobody knows the outcome, or one that a frozen worker held. No such call, no
     /// second payment.
-    async fn nothing_was_paid_in_vain(
-        &self,
-        fleet: &Fleet,
-        crew: Crew<'_>,
-        deaths: &str,
-    ) {
+    async fn nothing_was_paid_in_vain(&self, fleet: &Fleet, crew: Crew<'_>, deaths: &str) {
         let (mut held, killed) = (crew.held, crew.kills + crew.freezes);
         let lost = ids(fleet, LOST).await;
         held.extend(&lost);
@@ -144,7 +142,7 @@ impl Ordeal {
 
 /// Puts a message for the document into the queue once more.
 async fn ring(vhost: &Vhost, document: &Value) {
-    let message = JobMessage::new(id(document).parse().unwrap(), 1, clock::now());
+    let message = JobMessage::new(id(document).parse().unwrap(), 1, clock::now(), None);
     vhost.queue().publish(&[(message, Priority::Bulk)]).await.unwrap();
 }
 

@@ -58,8 +58,7 @@ async fn resumed(lease: u64, sweep: u64) -> Option<Duration> {
 
 /// A worker that can hold so many documents and holds these, which it alone had room for.
 async fn busy(fleet: &Fleet, room: usize, letters: std::ops::Range<usize>) -> Process {
-    let worker =
-        fleet.place.spawn("worker", &[("SLUICE_WORKER__CONCURRENCY", &room.to_string())]);
+    let worker = fleet.place.spawn("worker", &[("SLUICE_WORKER__CONCURRENCY", &room.to_string())]);
     let all = letters.end;
     fleet.upload(letters).await;
     let db = fleet.database().await;

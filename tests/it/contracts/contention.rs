@@ -5,6 +5,7 @@ use super::database::{Engine, LEASE, NOW, answered, document, failure};
 use futures::future::{join, join_all};
 use shared::{
     document::{DocumentId, DocumentState},
+    fleet::WorkerReport,
     store::{Accepted, CallEnd, Changed, IdempotencyKey, Intent, Store},
 };
 use std::collections::HashSet;
@@ -188,7 +189,7 @@ async fn workers_that_come_back_together_are_all_counted(engine: Engine) {
     let stores = stores(&engine, 8);
     let alive = |n: usize| {
         let (store, name) = (&stores[n], n.to_string());
-        async move { store.worker_alive(&name, LEASE).await.unwrap() }
+        async move { store.worker_alive(&name, WorkerReport::default(), LEASE).await.unwrap() }
     };
     for _ in 0..5 {
         join_all((0..8).map(alive)).await;

@@ -130,6 +130,7 @@ pub(super) fn document(content: &str) -> NewDocument {
         size_bytes: 1,
         sha256: content.to_owned(),
         metadata: Map::from_iter([("order".to_owned(), json!("17"))]),
+        traceparent: None,
     }
 }
 

@@ -21,7 +21,7 @@ async fn a_message_is_delivered_until_it_is_acknowledged() {
     Store::Sqlite(SqliteStore::new(file.clone())).migrate().await.unwrap();
     let queue = &Queue::Embedded(EmbeddedQueue::new(file));
     let message =
-        |number: i64| JobMessage::new(DocumentId::new(clock::now()), number, clock::now());
+        |number: i64| JobMessage::new(DocumentId::new(clock::now()), number, clock::now(), None);
     let (bulk, urgent) = (message(1), message(2));
     let both = [(bulk.clone(), Priority::Bulk), (urgent.clone(), Priority::Interactive)];
     queue.publish(&both).await.unwrap();

@@ -4,7 +4,11 @@ use super::database::{Engine, LEASE, NOW, answered, document, failure};
 use serde_json::{Map, json};
 use shared::{
     document::{DocumentId, DocumentState, Failure, Priority},
-    store::{Accepted, CallEnd, Changed, Filter, Found, IdempotencyKey, Intent, Place},
+    fleet::WorkerReport,
+    message::Traceparent,
+    store::{
+        Accepted, CallEnd, Changed, Filter, Found, IdempotencyKey, Intent, NewDocument, Place,
+    },
 };
 use std::time::Duration;
 
@@ -29,7 +33,8 @@ on_every_database! {
     a_document_is_rung_for_once_until_that_is_confirmed
     a_reply_goes_with_the_last_document_that_asks_for_it
     a_document_is_put_back_once
-    every_end_is_told_once
+    every_change_is_told_once_and_in_order
+    the_trace_of_an_upload_stays_with_its_document
     a_reply_that_is_gone_may_be_paid_for_again
 }
 
@@ -231,10 +236,10 @@ async fn schemas_have_versions(engine: Engine) {
 
 async fn workers_are_counted_while_they_live(engine: Engine) {
     let store = &engine.store;
-    assert_eq!(store.worker_alive("a", LEASE).await.unwrap(), 1);
-    assert_eq!(store.worker_alive("b", LEASE).await.unwrap(), 2);
+    assert_eq!(store.worker_alive("a", WorkerReport::default(), LEASE).await.unwrap(), 1);
+    assert_eq!(store.worker_alive("b", WorkerReport::default(), LEASE).await.unwrap(), 2);
     store.worker_gone("a").await.unwrap();
-    assert_eq!(store.worker_alive("b", LEASE).await.unwrap(), 1);
+    assert_eq!(store.worker_alive("b", WorkerReport::default(), LEASE).await.unwrap(), 1);
 }
 
 async fn plain_values_of_the_metadata_are_found_as_they_are_written(engine: Engine) {
@@ -417,28 +422,60 @@ async fn a_document_is_put_back_once(engine: Engine) {
     assert_eq!(store.schema(&"x".parse().unwrap(), None).await.unwrap(), Some(later));
 }
 
-async fn every_end_is_told_once(engine: Engine) {
+async fn every_change_is_told_once_and_in_order(engine: Engine) {
+    use DocumentState::{Cancelled, Failed, Partial, Processing, Queued};
     let store = &engine.store;
     let mut ids = Vec::new();
-    for content in ["finished", "failed", "cancelled"] {
+    for content in ["finished", "failed", "cancelled", "deleted"] {
         ids.push(engine.accept(content).await);
     }
     let claim = engine.claim(&ids[0]).await;
-    assert!(store.finish(&claim, DocumentState::Partial).await.unwrap());
+    assert!(store.release(&claim, NOW, None, true).await.unwrap());
+    let claim = engine.claim(&ids[0]).await;
+    assert!(store.finish(&claim, Partial).await.unwrap());
     assert!(!store.finish(&claim, DocumentState::Succeeded).await.unwrap());
     let claim = engine.claim(&ids[1]).await;
     assert!(store.fail(&claim, failure()).await.unwrap());
     store.cancel(&ids[2]).await.unwrap();
     store.cancel(&ids[2]).await.unwrap();
-    let ends = store.ends(10, LEASE).await.unwrap();
-    let states = [DocumentState::Partial, DocumentState::Failed, DocumentState::Cancelled];
-    let told: Vec<_> = ends.iter().map(|end| (end.document.clone(), end.state)).collect();
-    assert_eq!(told, ids.into_iter().zip(states).collect::<Vec<_>>());
-    assert_eq!(ends[0].schema.to_string(), "invoice@1");
-    assert_eq!(store.ends(10, LEASE).await.unwrap(), []);
-    store.told(ends.iter().map(|end| end.id).collect()).await.unwrap();
+    store.delete(&ids[3]).await.unwrap();
+    let changes = store.changes(100, LEASE).await.unwrap();
+    let of = |id| changes.iter().filter(|c| &c.document == id).map(|c| c.state).collect::<Vec<_>>();
+    assert_eq!(of(&ids[0]), [Queued, Processing, Queued, Processing, Partial]);
+    assert_eq!(of(&ids[1]), [Queued, Processing, Failed]);
+    assert_eq!(of(&ids[2]), [Queued, Cancelled]);
+    assert_eq!(of(&ids[3]), [Queued, Cancelled]);
+    assert_eq!(changes[0].schema.to_string(), "invoice@1");
+    assert_eq!(store.changes(100, LEASE).await.unwrap(), [], "somebody is telling them");
+    // What comes later waits for them, and nothing else does.
+    store.reprocess(&ids[0], None).await.unwrap();
+    let other = engine.accept("other").await;
+    let more = store.changes(100, LEASE).await.unwrap();
+    assert_eq!(more.iter().map(|change| &change.document).collect::<Vec<_>>(), [&other]);
+    // Nobody has confirmed them: all come again, the later one behind the earlier ones.
     engine.sql("UPDATE events SET due_ms = 0").await;
-    assert_eq!(store.ends(10, NOW).await.unwrap(), []);
+    let again = store.changes(100, LEASE).await.unwrap();
+    assert_eq!(again[..changes.len()], changes);
+    assert_eq!(again.len(), changes.len() + 2);
+    store.told(again.iter().map(|change| change.id).collect()).await.unwrap();
+    engine.sql("UPDATE events SET due_ms = 0").await;
+    assert_eq!(store.changes(100, NOW).await.unwrap(), []);
+}
+
+async fn the_trace_of_an_upload_stays_with_its_document(engine: Engine) {
+    let store = &engine.store;
+    let trace = Some(Traceparent::random());
+    let new = NewDocument { traceparent: trace.clone(), ..document("a") };
+    let id = new.id.clone();
+    store.accept(vec![new], None).await.unwrap();
+    let rings = store.rings(10, LEASE).await.unwrap();
+    assert_eq!(rings[0].traceparent, trace);
+    store.rung(vec![rings[0].id]).await.unwrap();
+    let claim = engine.claim(&id).await;
+    store.release(&claim, NOW, None, true).await.unwrap();
+    assert_eq!(store.rings(10, LEASE).await.unwrap()[0].traceparent, trace);
+    let changes = store.changes(10, LEASE).await.unwrap();
+    assert!(changes.iter().all(|change| change.traceparent == trace), "{changes:?}");
 }
 
 async fn a_reply_that_is_gone_may_be_paid_for_again(engine: Engine) {

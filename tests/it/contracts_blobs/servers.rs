@@ -1,6 +1,6 @@
 //! The engines under contract, and an S3 server within this process that can misbehave.
 
-use crate::harness::until;
+use crate::{harness::until, servers::server};
 use aws_sdk_s3::{
     Client,
     config::{BehaviorVersion, Credentials, Region},
@@ -52,21 +52,11 @@ pub(super) fn dir() -> Engine {
 
 /// A bucket of its own on the server that the environment names.
 pub(super) async fn ministack() -> Option<Engine> {
-    let endpoint = service()?;
+    let endpoint = server("SLUICE_TEST_S3")?;
     let bucket = bucket(&endpoint).await;
     let place = place(&bucket, endpoint);
     let client = Some(client(place.endpoint.as_deref().unwrap()));
     Some(Engine { blobs: with_keys(place.clone()), place: Some(place), folder: None, client })
-}
-
-/// The server that the environment names.
-pub(crate) fn service() -> Option<String> {
-    let endpoint = std::env::var("SLUICE_TEST_S3").ok();
-    if endpoint.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "SLUICE_TEST_S3 is not set");
-        eprintln!("SKIPPED: SLUICE_TEST_S3 is not set: see tests/services");
-    }
-    endpoint
 }
 
 /// A new bucket.
@@ -84,6 +74,17 @@ pub(crate) async fn objects(endpoint: &str, bucket: &str) -> Vec<String> {
     let listed = client(endpoint).list_objects_v2().bucket(bucket).send().await.unwrap();
     let contents = listed.contents.unwrap_or_default();
     contents.into_iter().filter_map(|object| object.key).collect()
+}
+
+/// Removes an object, behind the program's back.
+pub(crate) async fn remove(endpoint: &str, bucket: &str, key: &str) {
+    client(endpoint).delete_object().bucket(bucket).key(key).send().await.unwrap();
+}
+
+/// The bytes of an object.
+pub(crate) async fn bytes(endpoint: &str, bucket: &str, key: &str) -> Vec<u8> {
+    let object = client(endpoint).get_object().bucket(bucket).key(key).send().await.unwrap();
+    object.body.collect().await.unwrap().to_vec()
 }
 
 fn place(bucket: &str, endpoint: String) -> config::S3 {
@@ -149,7 +150,7 @@ pub(super) enum Fault {
 }
 
 /// A server within this process, with one bucket.
-pub(super) async fn server(fault: Fault) -> Engine {
+pub(super) async fn misbehaving(fault: Fault) -> Engine {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join(BUCKET)).unwrap();
     let inner = FileSystem::new(folder.path()).unwrap();

@@ -7,7 +7,7 @@ use crate::{
 use axum::{extract::FromRequestParts, http::request::Parts};
 use metrics_exporter_prometheus::PrometheusHandle;
 use shared::{
-    document::{Document, DocumentId, DocumentState},
+    document::{Document, DocumentId, DocumentState, WaitReason, Waiting},
     schema::{SchemaName, SchemaRef},
     services::Services,
     store::{Found, Store, StoreError},
@@ -22,6 +22,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long a count of the queue is believed.
 const COUNT_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// How far the place of a document in the queue is counted, for each priority.
+const POSITION_MAX: u32 = 10_000;
 
 /// How soon to come again when the queue is full, in seconds.
 const BACKLOG_RETRY_SECONDS: u32 = 30;
@@ -53,6 +56,15 @@ impl App {
             Found::Deleted => Err(deleted(id)),
             Found::Nothing => Err(unknown(id.as_str())),
         }
+    }
+
+    /// The document, with its place in the queue while it is queued.
+    pub(super) async fn placed(&self, mut document: Document) -> Result<Document, ApiError> {
+        if document.state == DocumentState::Queued {
+            let ahead = self.services.store.ahead(&document.id, POSITION_MAX).await?;
+            queued(&mut document).position = ahead;
+        }
+        Ok(document)
     }
 
     /// Refuses an upload when too many documents wait already.
@@ -127,6 +139,13 @@ impl App {
             None => error.hint("PUT /v1/schemas/{name} makes one"),
         })
     }
+}
+
+/// Why a queued document waits: it was put back with a reason, or others are before it.
+pub(super) fn queued(document: &mut Document) -> &mut Waiting {
+    let behind =
+        Waiting { reason: WaitReason::Backlog, deployment: None, until: None, position: None };
+    document.waiting.get_or_insert(behind)
 }
 
 /// How many documents are in this state.

@@ -1,7 +1,7 @@
 //! Documents as rows: list, look up, wait, cancel, run again, delete.
 
 use super::{
-    app::{App, Serving, deleted, unknown},
+    app::{App, Serving, deleted, queued, unknown},
     content::not_finished,
     request::{Id, Parameters, json, small_body},
     wait,
@@ -126,6 +126,12 @@ pub(super) async fn list(
     let has_more = data.len() > limit as usize;
     data.truncate(limit as usize);
     let next = data.last().filter(|_| has_more).map(|last| last.id.to_string());
+    // Without its place, which is counted for one document at a time.
+    data.iter_mut().filter(|document| document.state == DocumentState::Queued).for_each(
+        |document| {
+            queued(document);
+        },
+    );
     Ok(Json(DocumentList { data, has_more, next }))
 }
 
@@ -159,11 +165,12 @@ pub(super) async fn show(
     let patience = Parameters::read(&uri, &["wait"])?.wait()?;
     let document = app.document(&id).await?;
     if document.state.is_end() || patience.is_zero() {
-        return Ok(Json(document));
+        return Ok(Json(app.placed(document).await?));
     }
     let before = document.state;
     let changed = |document: &Document| document.state != before;
-    Ok(Json(wait::until(&app, &serving, &id, patience, changed).await?))
+    let document = wait::until(&app, &serving, &id, patience, changed).await?;
+    Ok(Json(app.placed(document).await?))
 }
 
 /// The calls of models that were made for a document

@@ -3,17 +3,23 @@
 use crate::error::{ApiError, Code};
 use axum::{
     extract::{MatchedPath, Request},
-    http::{HeaderName, StatusCode, header},
+    http::{HeaderMap, HeaderName, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use shared::message::Traceparent;
 use tokio::time::Instant;
 use tracing::Instrument;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Around every request.
-pub(super) async fn request(request: Request, next: Next) -> Response {
+/// The W3C trace context of a caller.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Around every request. Handlers find its step of the trace, a [`Traceparent`], among the
+/// extensions.
+pub(super) async fn request(mut request: Request, next: Next) -> Response {
+    let trace = trace(request.headers());
     let matched = request.extensions().get::<MatchedPath>();
     let route = matched.map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
     let id = request.headers().get(X_REQUEST_ID).and_then(|id| id.to_str().ok());
@@ -22,7 +28,10 @@ pub(super) async fn request(request: Request, next: Next) -> Response {
         id = id.unwrap_or_default(),
         method = %request.method(),
         path = request.uri().path(),
+        trace_id = trace.trace_id(),
+        span_id = trace.span_id(),
     );
+    request.extensions_mut().insert(trace);
     let work = async move {
         let begun = Instant::now();
         let response = next.run(request).await;
@@ -39,6 +48,14 @@ pub(super) async fn request(request: Request, next: Next) -> Response {
         response
     };
     work.instrument(span).await
+}
+
+/// The caller's trace, when it sends exactly one that can be read, or a new one.
+fn trace(headers: &HeaderMap) -> Traceparent {
+    let mut sent = headers.get_all(TRACEPARENT).iter();
+    let only = sent.next().filter(|_| sent.next().is_none());
+    let received = only.and_then(|header| Traceparent::received(header.to_str().ok()?));
+    received.map_or_else(Traceparent::random, |received| received.child())
 }
 
 /// Turns an error that is not ours (without a body, or with plain text) into a problem.

@@ -15,7 +15,9 @@ use answer::Documents;
 use asked::Asked;
 use axum::{
     body::Body,
-    extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State, multipart::Field},
+    extract::{
+        DefaultBodyLimit, Extension, FromRequest, Multipart, Request, State, multipart::Field,
+    },
     http::{HeaderMap, Uri, header},
     response::Response,
 };
@@ -25,6 +27,7 @@ use shared::{
     document::{Document, DocumentId},
     fault,
     job::TENANT_DEFAULT,
+    message::Traceparent,
     schema::SchemaRef,
     store::{Accepted, NewDocument},
 };
@@ -69,6 +72,7 @@ pub(super) struct UploadForm {
         ("filename" = Option<String>, Query, description = "The name of a raw body"),
         ("metadata" = Option<String>, Query, description = "A JSON object of plain values"),
         ("Idempotency-Key" = Option<String>, Header, description = "The same call with the same key gives the same documents"),
+        ("traceparent" = Option<String>, Header, description = "The W3C trace that the documents belong to. Default: a new one"),
         ("Prefer" = Option<String>, Header, description = "`wait=30` waits for the end, at most 60 seconds", example = "wait=30"),
     ),
     request_body(content(
@@ -89,12 +93,14 @@ pub(super) struct UploadForm {
 pub(super) async fn upload(
     State(app): State<Arc<App>>,
     serving: Serving,
+    trace: Option<Extension<Traceparent>>,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     let pieces = Pieces::new(body);
-    let taken = take(&app, &serving, &uri, &headers, &pieces).await;
+    let trace = trace.map(|Extension(trace)| trace);
+    let taken = take(&app, &serving, &uri, &headers, &pieces, trace).await;
     let documents = match taken {
         Ok(documents) => documents,
         Err(error) => {
@@ -112,9 +118,10 @@ async fn take(
     uri: &Uri,
     headers: &HeaderMap,
     pieces: &Pieces,
+    trace: Option<Traceparent>,
 ) -> Result<Documents, ApiError> {
     let key = asked::idempotency_key(headers)?;
-    let mut asked = Asked::default();
+    let mut asked = Asked::within(trace);
     let legal = ["schema", "priority", "metadata", "filename"];
     let parameters = Parameters::read(uri, &legal)?;
     for name in legal {
@@ -325,6 +332,7 @@ async fn accept(
         size_bytes: file.size_bytes,
         sha256: file.sha256.clone(),
         metadata: asked.metadata.clone().unwrap_or_default(),
+        traceparent: asked.trace.clone(),
     };
     let documents: Vec<NewDocument> = files.iter().map(new).collect();
     for document in &documents {
@@ -339,7 +347,9 @@ async fn accept(
             fault::point("accepted");
             services.outbox.nudge();
             app.accepted(documents.len());
-            tracing::debug!(documents = documents.len(), "accepted");
+            for document in &documents {
+                tracing::info!(document = %document.id, "accepted");
+            }
             Ok(Documents { documents, replayed: false })
         }
         Ok(Accepted::Replayed(documents)) => {

@@ -15,3 +15,4 @@ mod documents;
 mod content;
 mod schemas;
 mod operation;
+mod deployments;

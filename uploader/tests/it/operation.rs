@@ -40,6 +40,7 @@ async fn the_description_lists_every_route() {
         "GET /metrics",
         "GET /problems/{code}",
         "GET /readyz",
+        "GET /v1/deployments",
         "GET /v1/documents",
         "GET /v1/documents/{id}",
         "GET /v1/documents/{id}/attempts",

@@ -3,6 +3,7 @@
 //! It must know nothing of how a reply came about.
 
 use super::node::Node;
+use crate::chat::json;
 use serde_json::{Map, Value};
 use shared::schema::ExtractionSchema;
 
@@ -61,12 +62,8 @@ pub fn check(body: &Value, data: &Value) -> Result<(), Vec<String>> {
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
-/// Some servers put their JSON between fences of Markdown.
 fn read(content: &str) -> Result<Value, Vec<String>> {
-    let text = content.trim();
-    let inner = text.strip_prefix("```").and_then(|rest| rest.strip_suffix("```"));
-    let text = inner.map_or(text, |inner| inner.strip_prefix("json").unwrap_or(inner));
-    serde_json::from_str(text).map_err(|error| vec![format!("it is not JSON: {error}")])
+    json::read(content).map_err(|error| vec![format!("it is not JSON: {error}")])
 }
 
 /// In the strict subset every property must be there; here a null that stands for nothing goes.

@@ -2,6 +2,9 @@
 //!
 //! It must know nothing of configuration files: the caller fills these structs.
 
+use super::mode::Mode;
+use super::pick::Strategy;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -10,6 +13,8 @@ use std::time::Duration;
 pub struct PoolConfig {
     /// The deployments; their names are unique.
     pub deployments: Vec<DeploymentConfig>,
+    /// What is preferred among the deployments of a model, where it is not the default.
+    pub strategies: BTreeMap<String, Strategy>,
     /// The longest that one call may take from its first byte to its last.
     pub call_timeout: Duration,
 }
@@ -35,8 +40,14 @@ pub struct DeploymentConfig {
     pub tier: u32,
     /// The most calls at the same time.
     pub concurrency_max: u32,
+    /// How much it should get beside the model's others, where they are used by weight.
+    pub weight: f64,
     /// How the provider enforces the quota.
     pub limiter: LimiterKind,
+    /// What the limiter charges, where that is known better than by its kind.
+    pub charge: ChargeConfig,
+    /// How it is asked for JSON; none lets the pool find out.
+    pub mode: Option<Mode>,
     /// The model's context, input and output together.
     pub context_tokens_max: Option<u32>,
     /// The price of a million tokens of input, in the caller's currency.
@@ -73,6 +84,17 @@ pub enum LimiterKind {
     Bucket,
     /// Provisioned throughput: a leaky bucket; `tokens_per_minute` are input-token equivalents.
     Ptu,
+}
+
+/// What a limiter charges for a call; what is not known is as its kind is known to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ChargeConfig {
+    /// Whether the room for the answer is charged at admission.
+    pub output: Option<bool>,
+    /// How many characters of a question are charged as one token; above 0.
+    pub characters_per_token: Option<f64>,
+    /// Whether the real use replaces the charge when an answer is complete.
+    pub settled: Option<bool>,
 }
 
 /// A provider's key: shown nowhere.
@@ -166,6 +188,8 @@ impl DeploymentConfig {
             () if self.tokens_per_minute == 0 => wrong("tokens_per_minute", "0"),
             () if self.requests_per_minute == 0 => wrong("requests_per_minute", "0"),
             () if self.concurrency_max == 0 => wrong("concurrency_max", "0"),
+            () if !self.weight.is_finite() => wrong("weight", "infinite"),
+            () if self.weight < 0.0 => wrong("weight", "negative"),
             () => Ok(()),
         }
     }

@@ -1,19 +1,17 @@
-//! One deployment as the pool sees it: its limiter's model, its health, and what is under way.
+//! One deployment as this worker sees it: its health, and what is under way. What all workers know
+//! of it is in the book.
 //!
 //! It must know nothing of the network, the clock or who waits: every change carries its time.
 
-use super::config::DeploymentConfig;
-use super::headers::Limits;
+use super::book::Door;
+use super::calendar::{Calendar, Charge, Heard, Kind, Outcome, Terms};
+use super::config::{DeploymentConfig, LimiterKind, Provider};
 use super::health::{Fitness, Health};
-use super::limiter::{Cost, Earliest, Limiter, Refund, Reservation, output_weight};
-use super::pick::{Candidate, Ready};
-use super::share::{Demand, Lease, News};
-use crate::chat::CallError;
+use super::mode::Mode;
+use crate::chat::{CallError, Shortage};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// How long a call is taken to last before one has been seen.
-const LATENCY_GUESS: Duration = Duration::from_secs(2);
 
 /// How a deployment fares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +47,12 @@ pub struct DeploymentStatus {
     pub model: String,
     /// Its tier.
     pub tier: u32,
+    /// How its quota is enforced, as far as is known.
+    pub kind: Kind,
+    /// Whether all workers write into one book.
+    pub shared: bool,
+    /// How it is asked for JSON; filled in by [`super::Pool::snapshot`].
+    pub mode: Mode,
     /// How it fares.
     pub state: DeploymentState,
     /// Until when nothing is sent, unless that is now.
@@ -67,6 +71,12 @@ pub struct DeploymentStatus {
     pub tokens_per_minute: u64,
     /// The quota in force: requests a minute.
     pub requests_per_minute: u64,
+    /// The part of the last minute's quota that was used.
+    pub utilisation: f64,
+    /// What the provider counts for a token that we count.
+    pub ratio: f64,
+    /// The part of the quota that is used since the last rejections.
+    pub trim: f64,
     /// The mean time of an answer.
     pub latency: Option<Duration>,
     /// The calls sent since the start.
@@ -80,11 +90,11 @@ pub struct DeploymentStatus {
 }
 
 /// How a call ended.
-pub(super) struct Outcome<'a> {
+pub(super) struct End<'a> {
     /// Tokens of input and of output, or what went wrong.
     pub(super) result: Result<(u64, u64), &'a CallError>,
-    /// The limits that the response named.
-    pub(super) limits: Limits,
+    /// What the response said of the limiter.
+    pub(super) heard: Heard,
     /// When it was sent.
     pub(super) started: Instant,
     /// From 0 to 1, by chance.
@@ -99,150 +109,144 @@ struct Counts {
     failed: u64,
 }
 
-/// A deployment and all that is known of it.
+/// A deployment and all that only this worker knows of it.
 pub(super) struct Deployment {
     pub(super) config: DeploymentConfig,
-    limiter: Limiter,
+    /// What tells it from all others: two fleets that use it may name it differently.
+    pub(super) address: Arc<str>,
+    /// Where its turn stands among the others of its model.
+    pub(super) turn: f64,
     health: Health,
     in_flight: u32,
     counts: Counts,
 }
 
 impl Deployment {
-    pub(super) fn new(config: DeploymentConfig, now: Instant) -> Self {
-        let limiter = Limiter::new(
-            config.limiter,
-            config.tokens_per_minute,
-            config.requests_per_minute,
-            output_weight(&config.model),
-            now,
-        );
-        let (health, counts) = (Health::default(), Counts::default());
-        Self { config, limiter, health, in_flight: 0, counts }
-    }
-
-    /// What it could do for such a call.
-    pub(super) fn candidate(&self, index: usize, cost: &Cost, now: Instant) -> Candidate {
-        let ready = match (self.limiter.earliest(now, cost), self.health.fitness(now)) {
-            (Earliest::Never, _) => Ready::Never,
-            (_, Fitness::DeniedUntil(until)) => Ready::Denied(until),
-            (Earliest::At(at), Fitness::CoolingUntil(until)) => self.ready(at.max(until), now),
-            (Earliest::At(at), Fitness::Well) => self.ready(at, now),
+    pub(super) fn new(config: DeploymentConfig) -> Self {
+        let endpoint = config.endpoint.trim().trim_end_matches('/').to_ascii_lowercase();
+        let name = match &config.provider {
+            Provider::Azure { deployment, .. } => deployment,
+            Provider::OpenAi | Provider::Compatible => &config.model,
         };
-        Candidate { index, tier: self.config.tier, ready, load: self.load(now) }
+        let address = format!("{endpoint} {name}").into();
+        let (health, counts) = (Health::default(), Counts::default());
+        Self { config, address, turn: 0.0, health, in_flight: 0, counts }
     }
 
-    fn ready(&self, at: Instant, now: Instant) -> Ready {
-        if self.in_flight >= self.config.concurrency_max {
-            let latency = self.health.latency().unwrap_or(LATENCY_GUESS);
-            // Of n calls under way, the first ends after about an n-th of their time.
-            Ready::Full(at.max(now + latency / self.in_flight.max(1)))
-        } else if at <= now {
-            Ready::Now
-        } else {
-            Ready::At(at)
+    /// Itself as the book wants to know it.
+    pub(super) fn door(&self, now: Instant) -> Door {
+        let config = &self.config;
+        let kind = match config.limiter {
+            LimiterKind::Auto => Kind::Unknown,
+            LimiterKind::Window => Kind::Window,
+            LimiterKind::Bucket => Kind::Bucket,
+            LimiterKind::Ptu => Kind::Ptu,
+        };
+        let terms = Terms {
+            kind,
+            tokens_per_minute: config.tokens_per_minute as f64,
+            requests_per_minute: config.requests_per_minute as f64,
+            output_weight: output_weight(&config.model),
+            charge: Charge {
+                output: config.charge.output,
+                input: 4.0 / config.charge.characters_per_token.unwrap_or(4.0),
+                settled: config.charge.settled,
+            },
+        };
+        let price = |per_million: Option<f64>| Some(per_million? / 1e6);
+        let prices =
+            price(config.input_price_per_million).zip(price(config.output_price_per_million));
+        let answer = self.health.latency_p95().or(self.health.latency()).unwrap_or_default();
+        Door {
+            address: Arc::clone(&self.address),
+            terms,
+            room: config.concurrency_max.saturating_sub(self.in_flight),
+            in_flight: self.in_flight,
+            // Failures are the calendar's: there they are known to all workers.
+            shut: matches!(self.health.fitness(now), Fitness::DeniedUntil(_)),
+            tier: config.tier,
+            provisioned: config.limiter == LimiterKind::Ptu,
+            prices,
+            latency: self.health.latency_peak(now),
+            health: self.health.score(),
+            weight: config.weight,
+            turn: self.turn,
+            answer_ms: answer.as_secs_f64() * 1_000.0,
         }
     }
 
-    fn load(&self, now: Instant) -> f64 {
-        let ((tokens, requests), (tokens_max, requests_max)) =
-            (self.limiter.available(now), self.limiter.per_minute());
-        let used = |left: u64, whole: u64| 1.0 - left as f64 / whole.max(1) as f64;
-        let quota = used(tokens, tokens_max).max(used(requests, requests_max));
-        quota + f64::from(self.in_flight) / f64::from(self.config.concurrency_max)
+    /// What these tokens cost here, where both prices are configured.
+    pub(super) fn price(&self, tokens_input: u64, tokens_output: u64) -> Option<f64> {
+        let (input, output) =
+            (self.config.input_price_per_million?, self.config.output_price_per_million?);
+        Some((tokens_input as f64 * input + tokens_output as f64 * output) / 1e6)
     }
 
-    /// Gives a call its place.
-    pub(super) fn reserve(&mut self, cost: &Cost, now: Instant) -> Reservation {
-        self.limiter.expire(now);
+    /// A call has its place.
+    pub(super) fn enter(&mut self, now: Instant) {
         self.in_flight += 1;
         self.health.started(now);
-        self.limiter.reserve(now, cost)
     }
 
-    /// The call is sent.
-    pub(super) fn sent(&mut self, reservation: &mut Reservation, now: Instant) {
+    /// A call is sent.
+    pub(super) fn sent(&mut self) {
         self.counts.calls += 1;
-        self.limiter.sent(reservation, now);
     }
 
-    /// The call is over, or was never made; nothing is given back by this.
+    /// A call is over, or was never made.
     pub(super) fn release(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// The call was never made.
-    pub(super) fn refund(&mut self, reservation: &Reservation, now: Instant) {
-        self.limiter.refund(reservation, Refund::All, now);
+    /// A call was never made.
+    pub(super) fn withdrawn(&mut self, now: Instant) {
+        self.health.withdrawn(now);
+        self.release();
     }
 
-    /// Learns from how a call ended.
-    pub(super) fn settle(
-        &mut self,
-        reservation: &Reservation,
-        outcome: &Outcome<'_>,
-        now: Instant,
-    ) {
-        self.limiter.observe(outcome.limits, now);
-        let error = match outcome.result {
+    /// Learns from how a call ended, and says what the book learns from it.
+    pub(super) fn settle(&mut self, end: &End<'_>, now: Instant) -> Outcome {
+        let took = now.saturating_duration_since(end.started);
+        let heard = end.heard;
+        let error = match end.result {
             Ok((tokens_input, tokens_output)) => {
                 self.counts.answered += 1;
-                self.health.succeeded(now.saturating_duration_since(outcome.started));
-                self.limiter.settle(reservation, tokens_input, tokens_output, now);
-                return;
+                self.health.succeeded(took, now);
+                let (tokens_input, tokens_output) = (tokens_input as f64, tokens_output as f64);
+                return Outcome::Answered { tokens_input, tokens_output, heard };
             }
             Err(error) => error,
         };
-        match error {
-            CallError::Throttled { retry_after, .. } => {
-                self.counts.throttled += 1;
-                self.limiter.refund(reservation, Refund::Tokens, now);
-                self.limiter.block_until(now + *retry_after);
-                return;
-            }
-            CallError::Unreachable { .. } | CallError::Unavailable { .. } => {
-                self.limiter.refund(reservation, Refund::All, now);
-                self.health.failed(outcome.started, now, outcome.jitter);
-            }
-            CallError::Denied { .. } => {
-                self.limiter.refund(reservation, Refund::All, now);
-                self.health.denied(now, error.to_string());
-            }
-            // The question is at fault, not the deployment.
-            CallError::Refused { .. } => {}
-            CallError::Unknown { .. } => {
-                self.health.failed(outcome.started, now, outcome.jitter);
-            }
+        if let CallError::Throttled { retry_after, why, .. } = error {
+            self.counts.throttled += 1;
+            let no_capacity = *why == Shortage::Capacity;
+            let wait_ms = retry_after.as_secs_f64() * 1_000.0;
+            return Outcome::Throttled { wait_ms, no_capacity, heard };
         }
         self.counts.failed += 1;
+        let took_ms = took.as_secs_f64() * 1_000.0;
+        let failed = |charged| Outcome::Failed { charged, took_ms, jitter: end.jitter };
+        match error {
+            CallError::Denied { .. } => {
+                self.health.denied(now, error.to_string());
+                Outcome::Returned
+            }
+            // The question is at fault, not the deployment.
+            CallError::Refused { .. } => Outcome::Refused { heard },
+            CallError::Unreachable { .. } | CallError::Unavailable { .. } => {
+                self.health.failed(end.started, now, end.jitter);
+                failed(false)
+            }
+            CallError::Unknown { .. } | CallError::Throttled { .. } => {
+                self.health.failed(end.started, now, end.jitter);
+                failed(true)
+            }
+        }
     }
 
-    /// Uses only this part of the quota.
-    pub(super) fn set_share(&mut self, share: f64, now: Instant) {
-        self.limiter.set_share(share, now);
-    }
-
-    /// Uses only what is leased, and knows what others have learned.
-    pub(super) fn set_lease(&mut self, lease: Lease, news: &News, now: Instant) {
-        self.limiter.set_lease(lease, news, now);
-    }
-
-    /// Gives back what it can, and says what it has and wants when these calls wait.
-    pub(super) fn demand(&mut self, waiting: &[Cost], now: Instant) -> Demand {
-        self.limiter.demand(waiting, now)
-    }
-
-    /// What the limiter charges for such a call, and the most that it may hold of it.
-    pub(super) fn charge(&self, cost: &Cost) -> (u64, u64) {
-        (self.limiter.charge(cost), self.config.tokens_per_minute)
-    }
-
-    /// Tokens and requests available now, and those that a second brings.
-    pub(super) fn supply(&self, now: Instant) -> ((f64, f64), (f64, f64)) {
-        let (tokens, requests) = self.limiter.available(now);
-        let (tokens_minute, requests_minute) = self.limiter.prospect();
-        let per_second = (tokens_minute / 60.0, requests_minute / 60.0);
-        ((tokens as f64, requests as f64), per_second)
+    /// Since when it cannot be used, unless it can.
+    pub(super) fn out_since(&self, now: Instant) -> Option<Instant> {
+        self.health.out_since(now)
     }
 
     /// What it said when it refused.
@@ -250,31 +254,42 @@ impl Deployment {
         self.health.denial()
     }
 
-    /// Itself at this moment.
-    pub(super) fn status(&self, now: Instant) -> DeploymentStatus {
-        let blocked = self.limiter.blocked(now);
-        let (state, until) = match (self.health.denial(), self.health.fitness(now), blocked) {
-            (Some(_), Fitness::DeniedUntil(until), _) => (DeploymentState::Denied, Some(until)),
-            (Some(_), _, _) => (DeploymentState::Denied, None),
-            (None, Fitness::CoolingUntil(until), _) => (DeploymentState::Cooling, Some(until)),
-            (None, _, Some(until)) => (DeploymentState::Throttled, Some(until)),
-            (None, _, None) => (DeploymentState::Ok, None),
+    /// Itself at this moment; `at` is the same time on the clock of its calendar.
+    pub(super) fn status(&self, calendar: &Calendar, now: Instant, at: f64) -> DeploymentStatus {
+        let blocked = calendar.blocked(at).map(|until| milliseconds(until - at));
+        let state = match (self.health.denial(), blocked) {
+            (Some(_), _) => DeploymentState::Denied,
+            (None, Some(_)) if calendar.is_open() => DeploymentState::Cooling,
+            (None, Some(_)) => DeploymentState::Throttled,
+            (None, None) => DeploymentState::Ok,
         };
-        let (tokens_available, requests_available) = self.limiter.available(now);
-        let (tokens_per_minute, requests_per_minute) = self.limiter.per_minute();
+        let denied = match self.health.fitness(now) {
+            Fitness::DeniedUntil(until) => Some(until.saturating_duration_since(now)),
+            _ => None,
+        };
+        let (tokens_available, requests_available) = calendar.available(at);
+        let (tokens_per_minute, requests_per_minute) = calendar.per_minute();
+        let (ratio, trim) = calendar.feedback();
+        // Casting saturates: below zero is zero.
         DeploymentStatus {
             name: self.config.name.clone(),
             model: self.config.model.clone(),
             tier: self.config.tier,
+            kind: calendar.kind(),
+            shared: false,
+            mode: self.config.mode.unwrap_or_default(),
             state,
-            resumes_in: until.map(|until| until.saturating_duration_since(now)),
+            resumes_in: denied.or(blocked),
             message: self.health.denial().map(str::to_owned),
             in_flight: self.in_flight,
             concurrency_max: self.config.concurrency_max,
-            tokens_available,
-            requests_available,
-            tokens_per_minute,
-            requests_per_minute,
+            tokens_available: tokens_available as u64,
+            requests_available: requests_available as u64,
+            tokens_per_minute: tokens_per_minute as u64,
+            requests_per_minute: requests_per_minute as u64,
+            utilisation: calendar.utilisation(at),
+            ratio,
+            trim,
             latency: self.health.latency(),
             calls: self.counts.calls,
             answered: self.counts.answered,
@@ -282,4 +297,14 @@ impl Deployment {
             failed: self.counts.failed,
         }
     }
+}
+
+/// So many milliseconds; none where they are below zero.
+pub(super) fn milliseconds(milliseconds: f64) -> Duration {
+    Duration::from_secs_f64((milliseconds / 1_000.0).clamp(0.0, 86_400.0))
+}
+
+/// How many input tokens one output token of this model weighs on provisioned throughput.
+fn output_weight(model: &str) -> f64 {
+    if model.starts_with("gpt-4") || model.starts_with("gpt-3") { 4.0 } else { 8.0 }
 }

@@ -13,6 +13,15 @@ pub(super) const WAIT_MAX: Duration = Duration::from_secs(60);
 /// What is waited when nothing usable is said.
 pub(super) const WAIT_DEFAULT: Duration = Duration::from_secs(1);
 
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meter {
+    /// Tokens.
+    Tokens,
+    /// Requests.
+    Requests,
+}
+
 /// The limits that a response names; none where it names none or nonsense (`-1`, `0`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Limits {
@@ -22,13 +31,66 @@ pub(super) struct Limits {
     pub(super) requests: Option<u64>,
 }
 
+/// What else a response says of its deployment's limiter; none where it says nothing or nonsense.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Standing {
+    /// `x-ratelimit-remaining-tokens`; an account that is overdrawn says -1, which is not told.
+    pub(super) tokens_left: Option<u64>,
+    /// `x-ratelimit-remaining-requests`, likewise.
+    pub(super) requests_left: Option<u64>,
+    /// Whether it is a bucket that refills all the time: only those name a renewal period.
+    pub(super) renews: bool,
+    /// `x-ratelimit-type`: which limit a rejection is about.
+    pub(super) rejected_by: Option<Meter>,
+    /// `azure-openai-deployment-utilization`, of provisioned throughput: 1 is all of it.
+    pub(super) utilisation: Option<f64>,
+    /// Whether it said to the millisecond when to come back.
+    pub(super) waits_exactly: bool,
+}
+
 /// Reads the limits.
 pub(super) fn limits(headers: &HeaderMap) -> Limits {
-    let limit = |name| text(headers, name)?.parse::<u64>().ok().filter(|&limit| limit > 0);
+    let limit = |name| count(headers, name).filter(|&limit| limit > 0);
     Limits {
         tokens: limit("x-ratelimit-limit-tokens"),
         requests: limit("x-ratelimit-limit-requests"),
     }
+}
+
+/// Reads what else is said of the limiter.
+pub(super) fn standing(headers: &HeaderMap) -> Standing {
+    // A response with `-1` for its limit knows nothing of what remains either.
+    let left = |limit: &str, name| match text(headers, limit) {
+        Some(limit) if limit.parse::<u64>().is_err() => None,
+        _ => count(headers, name),
+    };
+    let renewals = ["x-ratelimit-renewalperiod-tokens", "x-ratelimit-renewalperiod-requests"];
+    Standing {
+        tokens_left: left("x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens"),
+        requests_left: left("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests"),
+        renews: renewals.into_iter().any(|name| count(headers, name).is_some()),
+        rejected_by: text(headers, "x-ratelimit-type").and_then(meter),
+        utilisation: text(headers, "azure-openai-deployment-utilization").and_then(percentage),
+        waits_exactly: count(headers, "retry-after-ms").is_some(),
+    }
+}
+
+fn count(headers: &HeaderMap, name: &str) -> Option<u64> {
+    text(headers, name)?.parse().ok()
+}
+
+fn meter(value: &str) -> Option<Meter> {
+    match value.to_ascii_lowercase().as_str() {
+        "tokens" => Some(Meter::Tokens),
+        "requests" => Some(Meter::Requests),
+        _ => None,
+    }
+}
+
+/// `12.3%` as 0.123.
+fn percentage(value: &str) -> Option<f64> {
+    let percent = value.trim_end_matches('%').trim().parse::<f64>().ok()?;
+    (percent.is_finite() && percent >= 0.0).then_some(percent / 100.0)
 }
 
 /// How long a rejected call should wait: between [`WAIT_MIN`] and [`WAIT_MAX`].
@@ -96,6 +158,9 @@ mod tests {
             (&[("retry-after", "0")], 1000),
             (&[("retry-after", "-1")], 1000),
             (&[("retry-after", "86400")], 60_000),
+            (&[("retry-after-ms", "-1"), ("retry-after", "-1")], 1000),
+            (&[("retry-after-ms", "86400000")], 60_000),
+            (&[("retry-after", "-1"), ("x-ratelimit-reset-tokens", "4")], 4000),
             (&[("retry-after", "1e300")], 60_000),
             (&[("retry-after", "nan")], 1000),
             (&[("retry-after", "soon")], 1000),
@@ -120,15 +185,77 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_no_limit() {
-        let both = headers(&[
-            ("x-ratelimit-limit-tokens", "250000"),
-            ("x-ratelimit-limit-requests", "2500"),
-        ]);
-        assert_eq!(limits(&both), Limits { tokens: Some(250_000), requests: Some(2500) });
-        let broken =
-            headers(&[("x-ratelimit-limit-tokens", "-1"), ("x-ratelimit-limit-requests", "0")]);
-        assert_eq!(limits(&broken), Limits::default());
+    fn what_a_response_says_of_limits() {
+        type Row<'a> = (&'a [(&'static str, &'a str)], Limits, Standing);
+        let (none, nothing) = (Limits::default(), Standing::default());
+        let table: &[Row<'_>] = &[
+            (&[], none, nothing),
+            // The older limiter names only what remains.
+            (
+                &[("x-ratelimit-remaining-requests", "9"), ("x-ratelimit-remaining-tokens", "352")],
+                none,
+                Standing { tokens_left: Some(352), requests_left: Some(9), ..nothing },
+            ),
+            // The newer one names everything.
+            (
+                &[
+                    ("x-ratelimit-limit-tokens", "250000"),
+                    ("x-ratelimit-limit-requests", "2500"),
+                    ("x-ratelimit-remaining-tokens", "249993"),
+                    ("x-ratelimit-remaining-requests", "0"),
+                    ("x-ratelimit-renewalperiod-tokens", "60"),
+                    ("x-ratelimit-type", "Requests"),
+                ],
+                Limits { tokens: Some(250_000), requests: Some(2500) },
+                Standing {
+                    tokens_left: Some(249_993),
+                    requests_left: Some(0),
+                    renews: true,
+                    rejected_by: Some(Meter::Requests),
+                    utilisation: None,
+                    waits_exactly: false,
+                },
+            ),
+            // Seen in 2025: -1 of -1.
+            (
+                &[
+                    ("x-ratelimit-limit-tokens", "-1"),
+                    ("x-ratelimit-remaining-tokens", "-1"),
+                    ("x-ratelimit-reset-tokens", "0"),
+                ],
+                none,
+                nothing,
+            ),
+            (
+                &[("x-ratelimit-limit-tokens", "-1"), ("x-ratelimit-remaining-tokens", "5")],
+                none,
+                nothing,
+            ),
+            // Overdrawn: the limit is still to be believed.
+            (
+                &[("x-ratelimit-limit-requests", "1"), ("x-ratelimit-remaining-requests", "-1")],
+                Limits { requests: Some(1), ..none },
+                nothing,
+            ),
+            (&[("x-ratelimit-limit-requests", "0")], none, nothing),
+            (
+                &[("x-ratelimit-type", "tokens")],
+                none,
+                Standing { rejected_by: Some(Meter::Tokens), ..nothing },
+            ),
+            (&[("x-ratelimit-type", "-1")], none, nothing),
+            (
+                &[("azure-openai-deployment-utilization", "12.5%")],
+                none,
+                Standing { utilisation: Some(0.125), ..nothing },
+            ),
+            (&[("azure-openai-deployment-utilization", "-1")], none, nothing),
+            (&[("retry-after-ms", "43")], none, Standing { waits_exactly: true, ..nothing }),
+        ];
+        for (pairs, named, stood) in table {
+            let headers = headers(pairs);
+            assert_eq!((limits(&headers), standing(&headers)), (*named, *stood), "{pairs:?}");
+        }
     }
 
     proptest! {

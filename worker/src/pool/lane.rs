@@ -1,72 +1,45 @@
 //! The deployments of one model and those who wait for them.
 //!
-//! Tickets are served in the order of asking, interactive ones first. One that cannot be served now
-//! claims the deployment that it waits for, so that no later ticket delays it; later tickets may
-//! use the others. It must know nothing of the network or the clock: every question carries its
-//! time.
+//! Whose turn it is and when which deployment takes a call, the book decides; here it is asked, and
+//! its slots find their way to those who wait. Where the book is shared with other workers, this is
+//! one worker's side of it. It must know nothing of the network or the clock: every question
+//! carries its time.
 
+mod refusal;
+mod questions;
+
+pub use refusal::AcquireError;
+
+use super::Need;
+use super::book::{Ask, Book, Door, Event, Grant as Slot, NoSlot};
+use super::calendar::{Booking, Calendar, Outcome, Size};
 use super::config::DeploymentConfig;
-use super::deployment::{Deployment, DeploymentStatus, Outcome};
-use super::limiter::{Cost, Reservation};
-use super::pick::{Candidate, Choice, alarm, pick};
-use super::share::{Demand, Lease, News};
+use super::deployment::{Deployment, DeploymentStatus, End, milliseconds};
+use super::exchange::{Exchange, Given, Log};
+use super::pick::Strategy;
+use questions::Questions;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Why a call gets no slot.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AcquireError {
-    /// No deployment serves the model.
-    #[error("no deployment serves the model {model:?}")]
-    NoDeployment {
-        /// The model.
-        model: String,
-    },
-    /// The call is larger than a whole minute's quota of every deployment: it never starts.
-    #[error("the call counts {tokens} tokens; no deployment takes more than {tokens_max}")]
-    TooLong {
-        /// What it counts as at admission.
-        tokens: u64,
-        /// The largest minute's quota.
-        tokens_max: u64,
-    },
-    /// Every deployment of the model refuses calls for now (401, 403, 404).
-    #[error("every deployment refuses calls: {message}")]
-    Denied {
-        /// What the first of them said.
-        message: String,
-    },
-    /// It cannot start within the wait that makes sense.
-    #[error("{deployment} has no room for another {} s", wait.as_secs())]
-    Later {
-        /// The deployment that would take it first.
-        deployment: String,
-        /// How long until then.
-        wait: Duration,
-    },
-}
-
+/// Timers are no finer, and rounding is finer.
+const HAIR: Duration = Duration::from_micros(500);
 /// A place at a deployment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Grant {
     pub(super) index: usize,
     pub(super) deployment: String,
-    pub(super) reservation: Reservation,
+    pub(super) booking: Booking,
 }
 
-/// Who waits: bulk after interactive, then by number.
+/// Who waits, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct TicketId {
-    bulk: bool,
-    number: u64,
-}
+pub(super) struct TicketId(u64);
 
 struct Ticket {
-    cost: Cost,
-    alarm: Option<Instant>,
+    ask: Ask,
     nudge: Arc<Notify>,
 }
 
@@ -80,70 +53,100 @@ pub(super) enum Verdict {
 }
 
 /// The deployments of one model and those who wait.
-#[derive(Default)]
 pub(super) struct Lane {
+    strategy: Strategy,
     deployments: Vec<Deployment>,
     waiting: BTreeMap<TicketId, Ticket>,
-    decided: HashMap<TicketId, Result<Grant, AcquireError>>,
+    decided: HashMap<TicketId, Result<(Ticket, Grant), AcquireError>>,
     next_number: u64,
+    /// Where the clock of the book begins.
+    born: Instant,
+    /// The book itself, or what was last seen of the one that is shared.
+    book: Book,
+    events: Vec<Event>,
+    /// When the first of those who wait should ask again.
+    alarm: Option<Instant>,
+    /// What only this worker sent, while the book is shared.
+    log: Option<Log>,
+    questions: Questions,
 }
 
 impl Lane {
+    /// No deployment yet, and what will be preferred among them.
+    pub(super) fn new(strategy: Strategy, now: Instant) -> Self {
+        Self {
+            strategy,
+            deployments: Vec::new(),
+            waiting: BTreeMap::new(),
+            decided: HashMap::new(),
+            next_number: 0,
+            born: now,
+            book: Book::default(),
+            events: Vec::new(),
+            alarm: None,
+            log: None,
+            questions: Questions::default(),
+        }
+    }
+
     /// Adds a deployment.
     pub(super) fn add(&mut self, config: DeploymentConfig, now: Instant) {
-        self.deployments.push(Deployment::new(config, now));
+        let deployment = Deployment::new(config);
+        self.book.merge(&deployment.door(now), &[], self.at(now));
+        self.deployments.push(deployment);
     }
 
     /// Queues up, and serves whoever can be served.
-    pub(super) fn enter(
-        &mut self,
-        cost: Cost,
-        interactive: bool,
-        nudge: Arc<Notify>,
-        now: Instant,
-    ) -> TicketId {
+    pub(super) fn enter(&mut self, need: &Need, nudge: Arc<Notify>, now: Instant) -> TicketId {
         self.next_number += 1;
-        let id = TicketId { bulk: !interactive, number: self.next_number };
-        self.waiting.insert(id, Ticket { cost, alarm: None, nudge });
+        let id = TicketId(self.next_number);
+        let ask = Ask { id: id.0, ..self.ask(need) };
+        self.waiting.insert(id, Ticket { ask, nudge });
         self.dispatch(now);
         id
     }
 
     /// What has become of a ticket.
     pub(super) fn poll(&mut self, id: TicketId, now: Instant) -> Result<Verdict, AcquireError> {
-        let due = |ticket: &Ticket| ticket.alarm.is_some_and(|alarm| alarm <= now);
-        if self.waiting.get(&id).is_some_and(due) {
+        if self.alarm.is_some_and(|alarm| alarm <= now) {
             self.dispatch(now);
         }
+        if let Some(Ok((_, grant))) = self.decided.get(&id) {
+            let at = self.instant(grant.booking.at);
+            if self.is_void(grant) {
+                self.take_back(id, now);
+            } else if at > now + HAIR {
+                return Ok(Verdict::Wait(Some(at)));
+            }
+        }
         match self.decided.remove(&id) {
-            Some(decision) => decision.map(Verdict::Granted),
-            None => Ok(Verdict::Wait(self.waiting.get(&id).and_then(|ticket| ticket.alarm))),
+            Some(decision) => decision.map(|(_, grant)| Verdict::Granted(grant)),
+            None => {
+                Ok(Verdict::Wait(self.alarm.filter(|_| self.is_first(id) && !self.is_leased())))
+            }
         }
     }
 
     /// A ticket is given up; what it had is given back.
     pub(super) fn leave(&mut self, id: TicketId, now: Instant) {
         let waited = self.waiting.remove(&id).is_some();
-        if let Some(Ok(grant)) = self.decided.remove(&id) {
-            self.cancel(grant.index, &grant.reservation, now);
+        if let Some(Ok((_, grant))) = self.decided.remove(&id) {
+            self.cancel(grant.index, &grant.booking, now);
         } else if waited {
             self.dispatch(now);
         }
     }
 
     /// A slot is sent.
-    pub(super) fn sent(&mut self, index: usize, reservation: &mut Reservation, now: Instant) {
+    pub(super) fn sent(&mut self, index: usize) {
         if let Some(deployment) = self.deployments.get_mut(index) {
-            deployment.sent(reservation, now);
+            deployment.sent();
         }
     }
 
     /// A slot is given back unsent.
-    pub(super) fn cancel(&mut self, index: usize, reservation: &Reservation, now: Instant) {
-        if let Some(deployment) = self.deployments.get_mut(index) {
-            deployment.refund(reservation, now);
-            deployment.release();
-        }
+    pub(super) fn cancel(&mut self, index: usize, booking: &Booking, now: Instant) {
+        self.give_back(index, booking, now);
         self.dispatch(now);
     }
 
@@ -155,64 +158,111 @@ impl Lane {
         self.dispatch(now);
     }
 
+    /// Learns what the questions of a schema are like.
+    pub(super) fn learn(&mut self, schema: &str, booking: &Booking, tokens_input: u64) {
+        self.questions.learn(schema, booking.size.input, tokens_input as f64);
+    }
+
     /// A call is over.
     pub(super) fn settle(
         &mut self,
         index: usize,
-        reservation: &Reservation,
-        outcome: &Outcome<'_>,
+        booking: &Booking,
+        end: &End<'_>,
         now: Instant,
     ) -> Option<DeploymentStatus> {
+        let (sent, at) = (self.at(end.started), self.at(now));
         let deployment = self.deployments.get_mut(index)?;
-        deployment.settle(reservation, outcome, now);
+        let outcome = deployment.settle(end, now);
         deployment.release();
+        let (address, booking) = (Arc::clone(&deployment.address), booking.clone());
+        self.events.push(Event { address, booking, sent, at, outcome });
         self.dispatch(now);
-        self.deployments.get(index).map(|deployment| deployment.status(now))
+        self.deployments.get(index).map(|deployment| self.status(deployment, now))
     }
 
     /// Which deployment would take such a call, and after how long at least.
     pub(super) fn forecast(
         &self,
-        cost: &Cost,
-        interactive: bool,
+        need: &Need,
         now: Instant,
     ) -> Result<(String, Duration), AcquireError> {
-        let (index, wait) = match pick(&self.candidates(cost, now)) {
-            Choice::Now(index) => (index, Duration::ZERO),
-            Choice::Later(index, at) => (index, at.saturating_duration_since(now)),
-            choice => return Err(self.fatal(choice, cost)),
-        };
-        let name = self.deployments.get(index).map(|deployment| deployment.config.name.clone());
-        Ok((name.unwrap_or_default(), wait.max(self.backlog(cost, interactive, now))))
+        let at = self.at(now);
+        let (ahead, doors) = (self.asks(), self.doors(now));
+        let ask = self.ask(need);
+        let forecast = self.book.forecast(&ask, &ahead, &doors, self.strategy, at);
+        let (index, start) = forecast.map_err(|why| self.error(&ask, why, now))?;
+        let late = ask.deadline.is_some_and(|deadline| {
+            start + doors.get(index).map_or(0.0, |door| door.answer_ms) > deadline
+        });
+        if late {
+            return Err(self.error(&ask, NoSlot::TooLate { door: index, at: start }, now));
+        }
+        Ok((self.name(index), milliseconds(start - at)))
     }
 
-    /// Uses only this part of every quota.
-    pub(super) fn set_share(&mut self, share: f64, now: Instant) {
-        for deployment in &mut self.deployments {
-            deployment.set_share(share, now);
+    /// Uses only this part of every quota; the book is this worker's own from now on.
+    pub(super) fn set_share(&mut self, share: f64, phase: f64, now: Instant) {
+        let at = self.at(now);
+        if let Some(log) = self.log.as_mut().filter(|log| !log.is_alone()) {
+            // It goes on from what it has learned, and from what it has sent itself.
+            log.go_alone();
+            self.book.isolate(share, phase, at);
+            for deployment in &self.deployments {
+                let door = deployment.door(now);
+                self.book.merge(&door, &log.of(&deployment.address), at);
+            }
+        } else {
+            self.book.set_share(share);
         }
         self.dispatch(now);
     }
 
-    /// Uses only what is leased of the deployment of this name.
-    pub(super) fn set_lease(&mut self, name: &str, lease: Lease, news: &News, now: Instant) {
-        let named = |deployment: &&mut Deployment| deployment.config.name == name;
-        if let Some(deployment) = self.deployments.iter_mut().find(named) {
-            deployment.set_lease(lease, news, now);
-            self.dispatch(now);
+    /// The book is shared from now on: slots come by [`Self::take`].
+    pub(super) fn lease(&mut self) {
+        self.log.get_or_insert_default();
+    }
+
+    /// What is to be said to the book, and what is wanted of it.
+    pub(super) fn prepare(&mut self, now: Instant) -> Exchange {
+        Exchange {
+            events: std::mem::take(&mut self.events),
+            asks: self.asks(),
+            doors: self.doors(now),
+            strategy: self.strategy,
+            log: self.log.clone().unwrap_or_default(),
+            born: self.born,
         }
     }
 
-    /// What is held and wanted of the deployment of this name: whoever waits may go to any.
-    pub(super) fn demand(&mut self, name: &str, now: Instant) -> Option<Demand> {
-        let waiting: Vec<Cost> = self.waiting.values().map(|ticket| ticket.cost).collect();
-        let named = |deployment: &&mut Deployment| deployment.config.name == name;
-        Some(self.deployments.iter_mut().find(named)?.demand(&waiting, now))
+    /// The book did not hear what was to be said.
+    pub(super) fn keep(&mut self, exchange: Exchange) {
+        self.events.splice(0..0, exchange.events);
     }
 
-    /// Whether nobody else waits.
-    pub(super) fn is_alone(&self, id: TicketId) -> bool {
-        self.waiting.len() == 1 && self.waiting.contains_key(&id)
+    /// The book as it is now, and what it gave, on the clock of this lane; says when to ask again.
+    pub(super) fn take(&mut self, given: Given, now: Instant) -> Option<Instant> {
+        self.log.get_or_insert_default().heard(given.book.epoch());
+        self.book = given.book;
+        self.apply(given.answer, now);
+        self.alarm
+    }
+
+    /// Whether the book has not heard yet how some calls ended.
+    pub(super) fn has_news(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// How many wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// For how long no deployment could be used; none while one can.
+    pub(super) fn outage(&self, now: Instant) -> Option<Duration> {
+        let since = self.deployments.iter().map(|deployment| deployment.out_since(now));
+        let last = since.collect::<Option<Vec<_>>>()?.into_iter().max()?;
+        Some(now.saturating_duration_since(last))
     }
 
     /// The largest context, where one is configured.
@@ -222,108 +272,182 @@ impl Lane {
 
     /// What these tokens cost at the deployment of this name.
     pub(super) fn price(&self, name: &str, tokens_input: u64, tokens_output: u64) -> Option<f64> {
-        let config = |deployment: &&Deployment| deployment.config.name == name;
-        let config = &self.deployments.iter().find(config)?.config;
-        let (input, output) = (config.input_price_per_million?, config.output_price_per_million?);
-        Some((tokens_input as f64 * input + tokens_output as f64 * output) / 1e6)
+        let named = |deployment: &&Deployment| deployment.config.name == name;
+        self.deployments.iter().find(named)?.price(tokens_input, tokens_output)
     }
 
     /// Every deployment at this moment.
     pub(super) fn snapshot(&self, now: Instant) -> Vec<DeploymentStatus> {
-        self.deployments.iter().map(|deployment| deployment.status(now)).collect()
+        let deployments = self.deployments.iter();
+        deployments.map(|deployment| self.status(deployment, now)).collect()
     }
 
-    /// Serves whoever can be served, and says to the others when to ask again.
+    /// Serves whoever can be served, and finds out when to ask again. Where the book is shared,
+    /// that is for others to do.
     fn dispatch(&mut self, now: Instant) {
-        let ids: Vec<TicketId> = self.waiting.keys().copied().collect();
-        let mut free = vec![true; self.deployments.len()];
-        for id in ids {
-            let Some(cost) = self.waiting.get(&id).map(|ticket| ticket.cost) else { continue };
-            if !free.contains(&true) {
-                self.set_alarm(id, None);
-                continue;
-            }
-            let mut candidates = self.candidates(&cost, now);
-            if let choice @ (Choice::Denied | Choice::TooLong | Choice::Nobody) = pick(&candidates)
-            {
-                let error = self.fatal(choice, &cost);
-                self.decide(id, Err(error));
-                continue;
-            }
-            candidates.retain(|candidate| free.get(candidate.index).copied().unwrap_or(false));
-            match pick(&candidates) {
-                Choice::Now(index) => {
-                    let Some(deployment) = self.deployments.get_mut(index) else { continue };
-                    let reservation = deployment.reserve(&cost, now);
-                    let deployment = deployment.config.name.clone();
-                    self.decide(id, Ok(Grant { index, deployment, reservation }));
-                }
-                choice => {
-                    if let Choice::Later(index, _) = choice
-                        && let Some(free) = free.get_mut(index)
-                    {
-                        *free = false;
-                    }
-                    self.set_alarm(id, alarm(&candidates));
-                }
-            }
+        if self.is_leased() {
+            return;
         }
+        let at = self.at(now);
+        let events = std::mem::take(&mut self.events);
+        let (asks, doors) = (self.asks(), self.doors(now));
+        let answer = self.book.exchange(&events, &asks, &doors, self.strategy, at);
+        self.apply(answer, now);
     }
 
-    fn set_alarm(&mut self, id: TicketId, alarm: Option<Instant>) {
-        if let Some(ticket) = self.waiting.get_mut(&id)
-            && ticket.alarm != alarm
+    /// Whether slots come from a book that is shared: then whoever asks it keeps the time.
+    fn is_leased(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| !log.is_alone())
+    }
+
+    fn apply(&mut self, answer: super::book::Answer, now: Instant) {
+        for (deployment, turn) in self.deployments.iter_mut().zip(&answer.turns) {
+            deployment.turn = *turn;
+        }
+        for grant in answer.grants {
+            self.give(grant, now);
+        }
+        for (id, why) in answer.refused {
+            if let Some(ticket) = self.waiting.remove(&TicketId(id)) {
+                let error = self.error(&ticket.ask, why, now);
+                ticket.nudge.notify_one();
+                self.decided.insert(TicketId(id), Err(error));
+            }
+        }
+        self.alarm = answer.again.map(|again| self.instant(again).max(now));
+        // Only the first asks again for all.
+        if let Some((_, ticket)) = self.waiting.first_key_value()
+            && self.alarm.is_some()
         {
-            ticket.alarm = alarm;
             ticket.nudge.notify_one();
         }
     }
 
-    fn decide(&mut self, id: TicketId, decision: Result<Grant, AcquireError>) {
-        if let Some(ticket) = self.waiting.remove(&id) {
-            self.decided.insert(id, decision);
-            ticket.nudge.notify_one();
+    fn give(&mut self, slot: Slot, now: Instant) {
+        let Slot { ask, door: index, booking } = slot;
+        let (id, deployment) = (TicketId(ask), self.name(index));
+        if let Some(deployment) = self.deployments.get_mut(index) {
+            deployment.enter(now);
+            if let Some(log) = &mut self.log {
+                log.add(&deployment.address, &booking);
+            }
+        }
+        match self.waiting.remove(&id) {
+            Some(ticket) => {
+                ticket.nudge.notify_one();
+                let grant = Grant { index, deployment, booking };
+                self.decided.insert(id, Ok((ticket, grant)));
+            }
+            // Whoever asked has left in the meantime.
+            None => self.give_back(index, &booking, now),
         }
     }
 
-    fn candidates(&self, cost: &Cost, now: Instant) -> Vec<Candidate> {
-        let deployments = self.deployments.iter().enumerate();
-        deployments.map(|(index, deployment)| deployment.candidate(index, cost, now)).collect()
+    fn give_back(&mut self, index: usize, booking: &Booking, now: Instant) {
+        let at = self.at(now);
+        let Some(deployment) = self.deployments.get_mut(index) else { return };
+        deployment.withdrawn(now);
+        let address = Arc::clone(&deployment.address);
+        if let Some(log) = &mut self.log {
+            log.remove(&address, booking);
+        }
+        let (booking, outcome) = (booking.clone(), Outcome::Returned);
+        self.events.push(Event { address, booking, sent: at, at, outcome });
     }
 
-    /// How long the quota takes to make room for all who go first and for this call.
-    fn backlog(&self, cost: &Cost, interactive: bool, now: Instant) -> Duration {
-        let ahead: Vec<Cost> = self
-            .waiting
-            .iter()
-            .filter(|(id, _)| !interactive || !id.bulk)
-            .map(|(_, ticket)| ticket.cost)
-            .collect();
-        // What is charged differs little between deployments: the first stands for all.
-        let Some(first) = self.deployments.first().filter(|_| !ahead.is_empty()) else {
-            return Duration::ZERO;
+    /// Whether the deployment wants nothing any more at the time of the slot.
+    fn is_void(&self, grant: &Grant) -> bool {
+        let Some(deployment) = self.deployments.get(grant.index) else { return true };
+        let calendar = self.book.calendar(&deployment.address);
+        let blocked = calendar.and_then(|calendar| calendar.blocked(grant.booking.at));
+        blocked.is_some()
+    }
+
+    /// A slot that is of no use any more: whoever had it waits again, before all others.
+    fn take_back(&mut self, id: TicketId, now: Instant) {
+        let Some(Ok((mut ticket, grant))) = self.decided.remove(&id) else { return };
+        ticket.ask.returned = true;
+        self.waiting.insert(id, ticket);
+        self.cancel(grant.index, &grant.booking, now);
+    }
+
+    fn asks(&self) -> Vec<Ask> {
+        self.waiting.values().map(|ticket| ticket.ask.clone()).collect()
+    }
+
+    fn doors(&self, now: Instant) -> Vec<Door> {
+        self.deployments.iter().map(|deployment| deployment.door(now)).collect()
+    }
+
+    fn is_first(&self, id: TicketId) -> bool {
+        self.waiting.first_key_value().is_some_and(|(first, _)| *first == id)
+    }
+
+    fn ask(&self, need: &Need) -> Ask {
+        let input = need.tokens_input as f64;
+        let input_real = input * self.questions.real(&need.schema);
+        let output_max = f64::from(need.tokens_output_max);
+        Ask {
+            id: 0,
+            size: Size { input, input_real, output_max },
+            urgent: need.interactive,
+            returned: need.returned,
+            tenant: Arc::clone(&need.tenant),
+            weight: need.weight,
+            deadline: need.deadline.map(|deadline| self.at(deadline)),
+        }
+    }
+
+    fn status(&self, deployment: &Deployment, now: Instant) -> DeploymentStatus {
+        let at = self.at(now);
+        let status = match self.book.calendar(&deployment.address) {
+            Some(calendar) => deployment.status(calendar, now, at),
+            // Nobody has asked anything of it yet.
+            None => deployment.status(&Calendar::new(deployment.door(now).terms, at), now, at),
         };
-        let tokens: u64 = ahead.iter().chain([cost]).map(|cost| first.charge(cost).0).sum();
-        let (mut left, mut rate) = ((0.0, 0.0), (0.0, 0.0));
-        for deployment in &self.deployments {
-            let ((tokens, requests), (tokens_second, requests_second)) = deployment.supply(now);
-            left = (left.0 + tokens, left.1 + requests);
-            rate = (rate.0 + tokens_second, rate.1 + requests_second);
-        }
-        let missing_tokens = (tokens as f64 - left.0) / f64::max(rate.0, 0.001);
-        let missing_requests = (ahead.len() as f64 + 1.0 - left.1) / f64::max(rate.1, 0.001);
-        Duration::from_secs_f64(missing_tokens.max(missing_requests).clamp(0.0, 86_400.0))
+        DeploymentStatus { shared: self.is_leased(), ..status }
     }
 
-    fn fatal(&self, choice: Choice, cost: &Cost) -> AcquireError {
-        if choice == Choice::TooLong {
-            let largest = self.deployments.iter().map(|deployment| deployment.charge(cost));
-            let (tokens, tokens_max) = largest.max_by_key(|(_, max)| *max).unwrap_or_default();
-            return AcquireError::TooLong { tokens, tokens_max };
+    fn error(&self, ask: &Ask, why: NoSlot, now: Instant) -> AcquireError {
+        match why {
+            NoSlot::TooLarge => {
+                let calendars = self.deployments.iter().filter_map(|deployment| {
+                    let calendar: &Calendar = self.book.calendar(&deployment.address)?;
+                    Some((deployment.config.tokens_per_minute, calendar.cost(&ask.size)))
+                });
+                let (tokens_max, tokens) =
+                    calendars.max_by_key(|(tokens_max, _)| *tokens_max).unwrap_or_default();
+                AcquireError::TooLong { tokens: tokens.ceil() as u64, tokens_max }
+            }
+            NoSlot::Shut => {
+                let said = self.deployments.iter().find_map(Deployment::denial);
+                let message = said.unwrap_or("it is not said why").to_owned();
+                AcquireError::Denied { message }
+            }
+            NoSlot::TooLate { door, at } => {
+                let wait = milliseconds(at - self.at(now));
+                AcquireError::TooLate { deployment: self.name(door), wait }
+            }
         }
-        let said = self.deployments.iter().find_map(Deployment::denial);
-        AcquireError::Denied { message: said.unwrap_or("it is not said why").to_owned() }
     }
+
+    fn name(&self, index: usize) -> String {
+        self.deployments.get(index).map(|one| one.config.name.clone()).unwrap_or_default()
+    }
+
+    /// A time on the clock of the book.
+    fn at(&self, time: Instant) -> f64 {
+        time.saturating_duration_since(self.born).as_secs_f64() * 1_000.0
+    }
+
+    pub(super) fn instant(&self, at: f64) -> Instant {
+        self.born + milliseconds_of_life(at)
+    }
+}
+
+/// Like [`milliseconds`], but for times, which may be long after the start.
+fn milliseconds_of_life(at: f64) -> Duration {
+    Duration::from_secs_f64((at / 1_000.0).clamp(0.0, 1e10))
 }
 
 #[cfg(test)]

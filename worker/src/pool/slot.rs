@@ -3,10 +3,10 @@
 //! Both give back what they hold when they are dropped. It must know nothing of how a choice is
 //! made.
 
-use super::deployment::{DeploymentState, DeploymentStatus, Outcome};
-use super::headers::Limits;
+use super::Need;
+use super::calendar::Booking;
+use super::deployment::{DeploymentState, DeploymentStatus, End};
 use super::lane::{AcquireError, Grant, Lane, TicketId, Verdict};
-use super::limiter::{Cost, Reservation};
 use super::transport::{Answered, Transport};
 use crate::chat::{CallError, Reply, Request};
 use std::collections::BTreeMap;
@@ -21,6 +21,8 @@ pub(super) struct Seat {
     pub(super) lane: Mutex<Lane>,
     pub(super) transports: Vec<Transport>,
     pub(super) call_timeout: Duration,
+    /// Told when a call asks for a slot, and when one ends.
+    pub(super) news: Arc<Notify>,
 }
 
 impl Seat {
@@ -50,9 +52,9 @@ pub(super) enum Step {
 
 impl Waiting {
     /// Queues up.
-    pub(super) fn enter(seat: &Arc<Seat>, cost: Cost, interactive: bool, now: Instant) -> Self {
+    pub(super) fn enter(seat: &Arc<Seat>, need: &Need, now: Instant) -> Self {
         let nudge = Arc::new(Notify::new());
-        let id = seat.lock().enter(cost, interactive, Arc::clone(&nudge), now);
+        let id = seat.lock().enter(need, Arc::clone(&nudge), now);
         Self { seat: Arc::clone(seat), id, nudge }
     }
 
@@ -63,11 +65,6 @@ impl Waiting {
             Verdict::Granted(grant) => Step::Go(Slot::new(&self.seat, grant)),
             Verdict::Wait(alarm) => Step::Wait(alarm),
         })
-    }
-
-    /// Whether nobody else waits.
-    pub(super) fn is_alone(&self) -> bool {
-        self.seat.lock().is_alone(self.id)
     }
 
     /// Ends when there may be news.
@@ -87,7 +84,9 @@ pub struct Slot {
     seat: Arc<Seat>,
     index: usize,
     deployment: String,
-    reservation: Option<Reservation>,
+    booking: Option<Booking>,
+    /// When it is to be sent.
+    at: Instant,
     sent: bool,
 }
 
@@ -99,9 +98,10 @@ impl std::fmt::Debug for Slot {
 
 impl Slot {
     fn new(seat: &Arc<Seat>, grant: Grant) -> Self {
-        let Grant { index, deployment, reservation } = grant;
-        let (seat, reservation) = (Arc::clone(seat), Some(reservation));
-        Self { seat, index, deployment, reservation, sent: false }
+        let Grant { index, deployment, booking } = grant;
+        let at = seat.lock().instant(booking.at);
+        let (seat, booking) = (Arc::clone(seat), Some(booking));
+        Self { seat, index, deployment, booking, at, sent: false }
     }
 
     /// The deployment that the call goes to.
@@ -116,26 +116,29 @@ impl Slot {
     /// When no reply came; the error says whether it may have been paid.
     pub async fn send(mut self, request: &Request) -> Result<Reply, CallError> {
         let started = Instant::now();
-        if let Some(reservation) = &mut self.reservation {
-            self.seat.lock().sent(self.index, reservation, started);
-        }
+        self.seat.lock().sent(self.index);
         self.sent = true;
+        let late = started.saturating_duration_since(self.at).as_secs_f64();
+        metrics::histogram!("sluice_pool_lateness_seconds").record(late);
         let answered = self.call(request).await;
         let now = Instant::now();
         let duration = now.saturating_duration_since(started);
+        let heard = answered.heard();
         let result = answered.result.map(|body| Reply {
             deployment: self.deployment.clone(),
             body,
             duration_ms: duration.as_millis().try_into().unwrap_or(u64::MAX),
         });
-        let outcome = Outcome {
-            result: result.as_ref().map(Reply::tokens),
-            limits: answered.limits,
-            started,
-            jitter: chance(),
-        };
-        if let Some(reservation) = self.reservation.take() {
-            let status = self.seat.lock().settle(self.index, &reservation, &outcome, now);
+        let end =
+            End { result: result.as_ref().map(Reply::tokens), heard, started, jitter: chance() };
+        if let Some(booking) = self.booking.take() {
+            let mut lane = self.seat.lock();
+            if let Ok((tokens_input, _)) = end.result {
+                lane.learn(&request.schema_name, &booking, tokens_input);
+            }
+            let status = lane.settle(self.index, &booking, &end, now);
+            drop(lane);
+            self.seat.news.notify_one();
             status.iter().for_each(gauge);
         }
         count(&self.deployment, outcome_name(&result), duration, result.as_ref().ok());
@@ -143,38 +146,32 @@ impl Slot {
     }
 
     async fn call(&self, request: &Request) -> Answered {
-        let limits = Limits::default();
         let deployment = self.deployment.clone();
         let Some(transport) = self.seat.transports.get(self.index) else {
             let message = "it has no address".to_owned();
-            return Answered {
-                limits,
-                result: Err(CallError::Unreachable { deployment, message }),
-            };
+            return Answered::unheard(Err(CallError::Unreachable { deployment, message }));
         };
         let call_timeout = self.seat.call_timeout;
         timeout(call_timeout, transport.call(request)).await.unwrap_or_else(|_| {
             let message = format!("no answer within {} s", call_timeout.as_secs_f64());
-            Answered {
-                limits,
-                result: Err(CallError::Unknown { deployment, status: None, message }),
-            }
+            Answered::unheard(Err(CallError::Unknown { deployment, status: None, message }))
         })
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        // A settled slot has no reservation left.
-        let Some(reservation) = self.reservation.take() else { return };
+        // A settled slot has no booking left.
+        let Some(booking) = self.booking.take() else { return };
         let now = Instant::now();
         if self.sent {
             self.seat.lock().abandon(self.index, now);
             let labels = [("deployment", self.deployment.clone()), ("outcome", "dropped".into())];
             metrics::counter!("sluice_calls_total", &labels).increment(1);
         } else {
-            self.seat.lock().cancel(self.index, &reservation, now);
+            self.seat.lock().cancel(self.index, &booking, now);
         }
+        self.seat.news.notify_one();
     }
 }
 
@@ -220,4 +217,7 @@ pub(super) fn gauge(status: &DeploymentStatus) {
     metrics::gauge!("sluice_deployment_state", &labels).set(state);
     let tokens = status.tokens_available as f64;
     metrics::gauge!("sluice_quota_tokens_available", &labels).set(tokens);
+    metrics::gauge!("sluice_pool_quota_utilisation", &labels).set(status.utilisation);
+    metrics::gauge!("sluice_pool_ratio", &labels).set(status.ratio);
+    metrics::gauge!("sluice_pool_trim", &labels).set(status.trim);
 }

@@ -107,7 +107,10 @@ fn deployment(name: &str, url: &str) -> DeploymentConfig {
         requests_per_minute: 600,
         tier: 0,
         concurrency_max: 8,
+        weight: 1.0,
         limiter: LimiterKind::Auto,
+        charge: Default::default(),
+        mode: None,
         context_tokens_max: Some(128_000),
         input_price_per_million: None,
         output_price_per_million: None,
@@ -115,7 +118,12 @@ fn deployment(name: &str, url: &str) -> DeploymentConfig {
 }
 
 fn pool(deployments: Vec<DeploymentConfig>) -> Pool {
-    Pool::new(PoolConfig { deployments, call_timeout: Duration::from_millis(400) }).unwrap()
+    Pool::new(PoolConfig {
+        deployments,
+        strategies: BTreeMap::new(),
+        call_timeout: Duration::from_millis(400),
+    })
+    .unwrap()
 }
 
 fn request() -> Request {
@@ -236,11 +244,11 @@ async fn a_rejection_is_one_request_and_blocks_until_its_time() {
 async fn each_failure_is_classified_once_and_never_repeated() {
     let html = "<html><body>Bad Gateway</body></html>";
     let table = [
-        (answer(503, "", html), "Unavailable", DeploymentState::Cooling),
-        (answer(200, "", html), "Unknown { status: Some(200) }", DeploymentState::Cooling),
-        (answer(200, "", ""), "Unknown { status: Some(200) }", DeploymentState::Cooling),
-        (Deed::Hang, "Unknown { status: None }", DeploymentState::Cooling),
-        (Deed::Reset, "Unknown { status: None }", DeploymentState::Cooling),
+        (answer(503, "", html), "Unavailable", DeploymentState::Ok),
+        (answer(200, "", html), "Unknown { status: Some(200) }", DeploymentState::Ok),
+        (answer(200, "", ""), "Unknown { status: Some(200) }", DeploymentState::Ok),
+        (Deed::Hang, "Unknown { status: None }", DeploymentState::Ok),
+        (Deed::Reset, "Unknown { status: None }", DeploymentState::Ok),
         (answer(401, "", ""), "Denied { status: 401 }", DeploymentState::Denied),
         (answer(404, "", html), "Denied { status: 404 }", DeploymentState::Denied),
         (answer(302, "location: /x\r\n", ""), "Denied { status: 302 }", DeploymentState::Denied),
@@ -279,7 +287,7 @@ async fn nobody_listening_is_unreachable_and_free() {
     assert!(matches!(error, CallError::Unreachable { .. }), "{error:?}");
     assert!(!error.to_string().contains("chat/completions"), "{error}");
     let status = pool.snapshot().remove(0);
-    assert_eq!((status.state, status.tokens_available), (DeploymentState::Cooling, 100_000));
+    assert_eq!((status.state, status.tokens_available), (DeploymentState::Ok, 99_600));
 }
 
 #[tokio::test]
@@ -300,14 +308,14 @@ async fn a_dropped_slot_gives_back_and_a_dropped_call_does_not() {
     let slot = pool.acquire(&need(LONG)).await.unwrap();
     assert_eq!((slot.deployment(), pool.snapshot()[0].in_flight), ("d", 1));
     drop(slot);
-    assert_eq!((pool.snapshot()[0].tokens_available, pool.snapshot()[0].in_flight), (100_000, 0));
+    assert_eq!((pool.snapshot()[0].tokens_available, pool.snapshot()[0].in_flight), (99_600, 0));
     let slot = pool.acquire(&need(LONG)).await.unwrap();
     let request = request();
     let dropped = tokio::time::timeout(Duration::from_millis(50), slot.send(&request)).await;
     assert!(dropped.is_err());
     let status = pool.snapshot().remove(0);
     // 5 tokens of question with 8 % on top, and 500 of answer.
-    assert_eq!((status.tokens_available, status.in_flight), (100_000 - 506, 0));
+    assert_eq!((status.tokens_available, status.in_flight), (99_600 - 506, 0));
 }
 
 #[tokio::test]
@@ -326,7 +334,7 @@ async fn waiting_ends_when_a_slot_is_given_back_and_leaves_nothing_when_dropped(
     assert!(given_up.await.is_err());
     drop(slot);
     tokio::time::timeout(LONG, waiting).await.unwrap().unwrap().unwrap();
-    assert_eq!((pool.snapshot()[0].tokens_available, pool.snapshot()[0].in_flight), (100_000, 0));
+    assert_eq!((pool.snapshot()[0].tokens_available, pool.snapshot()[0].in_flight), (99_600, 0));
 }
 
 #[tokio::test]
@@ -347,7 +355,8 @@ fn a_configuration_that_cannot_work_makes_no_pool() {
     let error = |change: fn(&mut DeploymentConfig)| {
         let mut one = deployment("d", "http://x");
         change(&mut one);
-        let config = PoolConfig { deployments: vec![one], call_timeout: LONG };
+        let config =
+            PoolConfig { deployments: vec![one], strategies: BTreeMap::new(), call_timeout: LONG };
         Pool::new(config).err().map(|error| error.to_string()).unwrap_or_default()
     };
     let messages = [
@@ -366,7 +375,41 @@ fn a_configuration_that_cannot_work_makes_no_pool() {
     ];
     assert_eq!(messages, expected);
     let twice = vec![deployment("d", "http://x"), deployment("d", "http://x")];
-    let twice = Pool::new(PoolConfig { deployments: twice, call_timeout: LONG }).err();
+    let twice = Pool::new(PoolConfig {
+        deployments: twice,
+        strategies: BTreeMap::new(),
+        call_timeout: LONG,
+    })
+    .err();
     assert_eq!(twice, Some(PoolError::DuplicateName("d".into())));
     assert_eq!(format!("{:?}", ApiKey::new("secret")), "ApiKey(redacted)");
+}
+
+#[tokio::test]
+async fn a_wrong_schema_is_no_reason_to_ask_in_another_way() {
+    let wrong = r#"{"error":{"message":"Invalid schema for response_format 'x': ...","param":"response_format"}}"#;
+    let unknown =
+        r#"{"error":{"message":"'response_format' is not supported","param":"response_format"}}"#;
+    let deeds =
+        [answer(400, "", wrong), answer(400, "", unknown), well(), answer(400, "", unknown)];
+    let server = Server::start(deeds).await;
+    let pool = pool(vec![deployment("d", &server.url)]);
+    let mut found = Vec::new();
+    for _ in 0..4 {
+        let ended = match call(&pool).await {
+            Ok(_) => "answered".to_owned(),
+            Err(CallError::Refused { why, .. }) => format!("{why:?}"),
+            Err(error) => format!("{error:?}"),
+        };
+        found.push((ended, pool.snapshot()[0].mode.name()));
+    }
+    // The answer to a call of a tool is no call of one here: it is read, and the prompt is next.
+    let expected = [
+        ("Schema", "json_schema"),
+        ("Mode", "tool"),
+        ("answered", "json_object"),
+        ("Mode", "json_object_schema"),
+    ];
+    assert_eq!(found, expected.map(|(ended, mode)| (ended.to_owned(), mode)));
+    assert_eq!(server.seen().len(), 4);
 }

@@ -4,18 +4,22 @@
 //! itself, because that crate repeats failed calls, drops headers, loses the status of bodies that
 //! it cannot read, and writes such bodies to the log. It must know nothing of quotas.
 
-use super::classify::{classify, shorten};
+use super::calendar::Heard;
+use super::classify::{self, classify, shorten};
 use super::config::{DeploymentConfig, PoolError, Provider};
-use super::headers::{self, Limits};
-use crate::chat::{CallError, Request};
+use super::form::{self, Dialect};
+use super::headers::{self, Limits, Standing};
+use super::mode::{Advice, Attempt, Ending, Mode, Search};
+use crate::chat::{CallError, Refusal, Reply, Request};
 use async_openai::Client;
 use async_openai::config::OpenAIConfig;
 use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::error::Error;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long a connection may take to come about.
@@ -40,23 +44,40 @@ pub(super) struct Transport {
     model: String,
     dialect: Dialect,
     client: Client<OpenAIConfig>,
-}
-
-/// Where requests differ.
-#[derive(Clone, Copy)]
-struct Dialect {
-    /// Versions of 2024 know only `max_tokens` for all models.
-    max_tokens: bool,
-    /// Newer models take no other temperature than their own.
-    temperature: bool,
+    /// How it is asked for JSON: found out once, for all calls.
+    search: Arc<Mutex<Search>>,
 }
 
 /// A response that has been read.
 pub(super) struct Answered {
     /// The limits that it named.
     pub(super) limits: Limits,
+    /// What else it said of the limiter.
+    pub(super) standing: Standing,
     /// Its body, or what went wrong.
     pub(super) result: Result<Value, CallError>,
+}
+
+impl Answered {
+    /// What a calendar learns from it.
+    pub(super) fn heard(&self) -> Heard {
+        let number = |count: Option<u64>| count.map(|count| count as f64);
+        let (limits, standing) = (&self.limits, &self.standing);
+        Heard {
+            tokens_limit: number(limits.tokens),
+            requests_limit: number(limits.requests),
+            tokens_left: number(standing.tokens_left),
+            requests_left: number(standing.requests_left),
+            renews: standing.renews,
+            // Provisioned deployments name no limits, and say in milliseconds when they have room.
+            exact: standing.utilisation.is_some() || standing.waits_exactly,
+        }
+    }
+
+    /// What became of a call whose response said nothing of limits.
+    pub(super) fn unheard(result: Result<Value, CallError>) -> Self {
+        Self { limits: Limits::default(), standing: Standing::default(), result }
+    }
 }
 
 /// A response on its way through async-openai, which lets through only errors unread.
@@ -109,15 +130,86 @@ impl Transport {
             .with_org_id("")
             .with_project_id("");
         let client = Client::build(client.clone(), address).with_http_service(service);
-        Ok(Self { deployment: config.name.clone(), model: model.clone(), dialect, client })
+        Ok(Self {
+            deployment: config.name.clone(),
+            model: model.clone(),
+            dialect,
+            client,
+            search: Arc::new(Mutex::new(Search::new(config.mode))),
+        })
     }
 
-    /// Makes one call. The caller sets the time limit.
+    /// Makes one call, in the mode that is known to work or is to be tried next. The caller sets
+    /// the time limit.
     pub(super) async fn call(&self, request: &Request) -> Answered {
-        let body = body(&self.model, self.dialect, request);
+        let attempt = self.search().attempt(|| request.fingerprint());
+        let mut answered = self.exchange(attempt.mode, request).await;
+        answered.result = self.learn(attempt, request, answered.result);
+        answered
+    }
+
+    /// The mode of the calls that are made now; also brings its gauge up to date.
+    pub(super) fn show_mode(&self) -> Mode {
+        let current = self.search().current();
+        for mode in Mode::ALL {
+            let labels = [("deployment", self.deployment.clone()), ("mode", mode.name().into())];
+            let on = if mode == current { 1.0 } else { 0.0 };
+            metrics::gauge!("sluice_deployment_mode", &labels).set(on);
+        }
+        current
+    }
+
+    fn search(&self) -> MutexGuard<'_, Search> {
+        self.search.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Learns which modes work, and says of a refused one whether asking again makes sense.
+    fn learn(
+        &self,
+        attempt: Attempt,
+        request: &Request,
+        result: Result<Value, CallError>,
+    ) -> Result<Value, CallError> {
+        let (ending, result) = match result {
+            // The search is over: what a reply looks like says nothing new.
+            Ok(body) if self.search().works(attempt.mode) => return Ok(body),
+            Ok(body) => {
+                let reply = Reply { deployment: String::new(), body, duration_ms: 0 };
+                (form::ending(attempt.mode, request, &reply), Ok(reply.body))
+            }
+            Err(error) => {
+                let ending = match &error {
+                    CallError::Refused { why: Refusal::Mode, .. } => Ending::Refused,
+                    CallError::Unknown { status: Some(500 | 501), .. } => Ending::Failed,
+                    _ => Ending::Unrelated,
+                };
+                (ending, Err(error))
+            }
+        };
+        let (before, advice, after) = {
+            let mut search = self.search();
+            let before = search.current();
+            let advice = search.ended(attempt, ending, || request.fingerprint());
+            (before, advice, search.current())
+        };
+        if before != after {
+            self.show_mode();
+            tracing::warn!(
+                deployment = self.deployment,
+                mode = after.name(),
+                before = before.name(),
+                error = result.as_ref().err().map(ToString::to_string),
+                "the deployment is asked for JSON in another way"
+            );
+        }
+        result.map_err(|error| advised(error, advice, attempt.mode))
+    }
+
+    async fn exchange(&self, mode: Mode, request: &Request) -> Answered {
+        let body = form::question(&self.model, self.dialect, mode, request);
         let outcome: Result<Value, OpenAIError> = self.client.chat().create_byot(body).await;
         let error = match outcome {
-            Ok(body) => return Answered { limits: Limits::default(), result: Ok(body) },
+            Ok(body) => return Answered::unheard(Ok(body)),
             Err(error) => error,
         };
         let unread = match error {
@@ -133,7 +225,11 @@ impl Transport {
             }
             error => return self.failed(false, chain(&error)),
         };
-        Answered { limits: headers::limits(&unread.headers), result: self.read(&unread) }
+        Answered {
+            limits: headers::limits(&unread.headers),
+            standing: headers::standing(&unread.headers),
+            result: self.read(&unread),
+        }
     }
 
     fn read(&self, unread: &Unread) -> Result<Value, CallError> {
@@ -141,11 +237,7 @@ impl Transport {
             let text = String::from_utf8_lossy(&unread.body);
             return Err(classify(&self.deployment, unread.status, &unread.headers, &text));
         }
-        serde_json::from_slice(&unread.body).map_err(|error| CallError::Unknown {
-            deployment: self.deployment.clone(),
-            status: Some(200),
-            message: format!("the body is not JSON: {error}"),
-        })
+        classify::read(&self.deployment, &unread.headers, &unread.body)
     }
 
     fn failed(&self, unreachable: bool, message: String) -> Answered {
@@ -155,7 +247,7 @@ impl Transport {
         } else {
             CallError::Unknown { deployment, status: None, message }
         };
-        Answered { limits: Limits::default(), result: Err(error) }
+        Answered::unheard(Err(error))
     }
 }
 
@@ -183,28 +275,20 @@ impl Wire {
     }
 }
 
-/// The request as providers want it. Key order is kept: the schema is part of the cached prefix.
-fn body(model: &str, dialect: Dialect, request: &Request) -> Value {
-    let mut body = json!({
-        "model": model,
-        "messages": request.messages,
-        "response_format": {
-            "type": "json_schema",
-            "json_schema": {
-                "name": request.schema_name,
-                "strict": true,
-                "schema": request.schema,
-            },
-        },
-    });
-    let limit = if dialect.max_tokens { "max_tokens" } else { "max_completion_tokens" };
-    if let Some(fields) = body.as_object_mut() {
-        fields.insert(limit.to_owned(), request.tokens_output_max.into());
-        if dialect.temperature {
-            fields.insert("temperature".to_owned(), 0.into());
-        }
-    }
-    body
+/// A refused mode, as the one who asks should see it.
+fn advised(error: CallError, advice: Advice, mode: Mode) -> CallError {
+    let CallError::Refused { deployment, status, why, message } = error else { return error };
+    let mode = mode.name();
+    let (why, message) = match advice {
+        Advice::Nothing | Advice::AskAgain => (why, message),
+        // Other questions are answered in this mode, so it is known there.
+        Advice::QuestionAtFault => (Refusal::Schema, message),
+        Advice::NoneLeft => (
+            Refusal::Other,
+            format!("it cannot be asked for JSON, at last not by {mode}: {message}"),
+        ),
+    };
+    CallError::Refused { deployment, status, why, message }
 }
 
 fn endpoint(config: &DeploymentConfig) -> Result<String, PoolError> {

@@ -2,23 +2,19 @@
 //!
 //! It must know nothing of the clock: every question carries its time.
 
-use crate::pool::Share;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The part of the quota that all use together when they cannot agree.
+/// The part of the quota that all use together when they cannot agree (POOL: degraded mode).
 const MARGIN: f64 = 0.85;
-/// For so long after the loss of Redis a share does not grow: what others have used before counts
-/// at providers for a minute.
-const GROWTH_PAUSE: Duration = Duration::from_secs(61);
-/// The same for a worker that starts without Redis: long enough to count the others.
+/// A worker that starts without Redis waits so long: time to count the others.
 const START_PAUSE: Duration = Duration::from_secs(3);
 
 /// How a worker stands to the others.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Standing {
-    /// When Redis was lost, and from when on the share may grow.
-    alone: Option<(Instant, Instant)>,
+    is_alone: bool,
+    has_told: bool,
     /// Up to when time without Redis has been counted.
     counted: Instant,
     /// By Redis' count.
@@ -29,23 +25,29 @@ pub(super) struct Standing {
 
 impl Standing {
     pub(super) fn new(now: Instant) -> Self {
-        Self { alone: None, counted: now, workers: 0, begun: now, has_shared: false }
+        Self {
+            is_alone: false,
+            has_told: false,
+            counted: now,
+            workers: 0,
+            begun: now,
+            has_shared: false,
+        }
     }
 
     /// Redis has answered; whether that is new.
     pub(super) fn found(&mut self, workers: u32, now: Instant) -> bool {
-        let is_new = self.alone.take().is_some() || !self.has_shared;
-        (self.workers, self.has_shared, self.counted) = (workers, true, now);
+        let is_new = self.is_alone || !self.has_shared;
+        (self.is_alone, self.has_told, self.has_shared) = (false, false, true);
+        (self.workers, self.counted) = (workers, now);
         is_new
     }
 
     /// Redis has not answered: the whole seconds of that since the last time, and whether it is
     /// new.
     pub(super) fn lost(&mut self, now: Instant) -> (u64, bool) {
-        if self.alone.is_none() {
-            let grows = if self.has_shared { now + GROWTH_PAUSE } else { self.begun + START_PAUSE };
-            self.alone = Some((now, grows));
-            self.counted = now;
+        if !self.is_alone {
+            (self.is_alone, self.counted) = (true, now);
             return (0, true);
         }
         let seconds = now.saturating_duration_since(self.counted).as_secs();
@@ -53,22 +55,26 @@ impl Standing {
         (seconds, false)
     }
 
-    /// Whether what the others have used before the loss has stopped counting.
-    pub(super) fn may_grow(&self, now: Instant) -> bool {
-        self.alone.is_some_and(|(_, grows)| now >= grows)
+    /// The part of a worker that cannot agree with the others, and how many it takes them to be:
+    /// what Redis said last, or the database says now, whichever is more. None while it is too
+    /// early to tell.
+    pub(super) fn part(&self, by_database: u32, now: Instant) -> Option<(f64, u32)> {
+        if !self.has_shared && now < self.begun + START_PAUSE {
+            return None;
+        }
+        let workers = self.workers.max(by_database).max(1);
+        Some((MARGIN / f64::from(workers), workers))
     }
 
-    /// The last known number of workers; 0 when it was never known.
-    pub(super) fn workers(&self) -> u32 {
-        self.workers
+    /// Whether it was said that this worker is alone.
+    pub(super) fn has_told(&self) -> bool {
+        self.has_told
     }
-}
 
-/// The part of a worker that cannot agree with the others, and how many it takes them to be: what
-/// Redis said last, or the database says now, whichever is more.
-pub(super) fn alone(by_redis: u32, by_database: u32) -> (Share, u32) {
-    let workers = by_redis.max(by_database).max(1);
-    (Share::of(MARGIN / f64::from(workers)), workers)
+    /// It is said now.
+    pub(super) fn told(&mut self) {
+        self.has_told = true;
+    }
 }
 
 #[cfg(test)]
@@ -76,35 +82,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_grows_only_when_what_others_used_has_stopped_counting() {
+    fn a_worker_counts_the_others_before_it_goes_on_alone() {
         let begun = Instant::now();
         let at = |seconds: f64| begun + Duration::from_secs_f64(seconds);
         let mut standing = Standing::new(begun);
-        assert!(standing.found(4, at(1.0)));
-        assert!(!standing.found(4, at(2.0)));
-        assert_eq!(standing.lost(at(2.5)), (0, true));
-        assert_eq!(standing.lost(at(4.0)), (1, false));
+        assert_eq!(standing.lost(at(0.5)), (0, true));
+        assert_eq!(standing.part(4, at(2.9)), None);
+        assert_eq!(standing.part(4, at(3.0)), Some((MARGIN / 4.0, 4)));
+        assert_eq!(standing.lost(at(3.7)), (3, false));
+        assert_eq!(standing.lost(at(4.2)), (0, false), "the rest was not a second yet");
         assert_eq!(standing.lost(at(4.6)), (1, false));
-        assert!(!standing.may_grow(at(60.0)));
-        assert!(standing.may_grow(at(63.5)));
-        assert!(standing.found(3, at(64.0)));
-        assert!(!standing.may_grow(at(64.0)));
-        assert_eq!(standing.workers(), 3);
-    }
-
-    #[test]
-    fn a_start_without_redis_waits_until_the_others_are_counted() {
-        let begun = Instant::now();
-        let mut standing = Standing::new(begun);
-        standing.lost(begun);
-        assert!(!standing.may_grow(begun + Duration::from_secs(2)));
-        assert!(standing.may_grow(begun + Duration::from_secs(3)));
-    }
-
-    #[test]
-    fn the_larger_count_is_believed() {
-        assert_eq!(alone(4, 1), (Share::of(0.2125), 4));
-        assert_eq!(alone(1, 5), (Share::of(0.17), 5));
-        assert_eq!(alone(0, 0), (Share::of(0.85), 1));
+        assert!(standing.found(5, at(5.0)), "it is back");
+        assert!(!standing.found(5, at(6.0)));
+        assert_eq!(standing.lost(at(7.0)), (0, true));
+        assert_eq!(standing.part(2, at(7.0)), Some((MARGIN / 5.0, 5)), "the larger number counts");
     }
 }

@@ -1,6 +1,6 @@
 //! Whether the server keeps the promise on which "written once" rests.
 
-use super::{S3Blobs, failed, io_error, put, status};
+use super::{S3Blobs, io_error, put, status};
 use crate::blob::{BlobError, BlobKey};
 use bytes::Bytes;
 use std::{io, sync::atomic::Ordering};
@@ -42,7 +42,7 @@ impl S3Blobs {
                 Err(error) if put::is_taken(&error) => return Ok(true),
                 // Servers that do not know the header may say so.
                 Err(error) if status(&error) == 501 => return Ok(false),
-                Err(error) => return Err(failed("write the probe", key)(io_error(error))),
+                Err(error) => return Err(self.bucket_error(io_error(error))),
             }
         }
         Ok(false)

@@ -1,6 +1,7 @@
 //! Where the brokers are and who we are to them. It tells the password to nobody but lapin.
 
-use crate::{config::Secret, queue::QueueError};
+use super::topology;
+use crate::{config::Secret, queue::QueueError, trust};
 use lapin::{types::Heartbeat, uri::AMQPUri};
 use std::{
     fmt,
@@ -26,7 +27,7 @@ impl Brokers {
     /// Reads `amqp://USER:PASSWORD@HOST:PORT,HOST:PORT/VHOST`. No part of it is in the error.
     pub(super) fn read(address: &Secret) -> Result<Self, QueueError> {
         let hosts = hosts(address.expose()).ok_or_else(|| {
-            QueueError(
+            QueueError::new(
                 "the address cannot be read: use amqp://USER:PASSWORD@HOST:5672/VHOST, hosts \
                  separated by commas, special characters of name and password as %XX"
                     .to_owned(),
@@ -54,7 +55,16 @@ impl Brokers {
 
     /// What went wrong, for people.
     pub(super) fn error(&self, doing: &str, error: impl fmt::Display) -> QueueError {
-        QueueError(self.redacted(&format!("cannot {doing}: {error}")))
+        let text = trust::explained(self.redacted(&format!("cannot {doing}: {error}")));
+        let is_lasting = trust::is_refused(&text);
+        QueueError { text, is_lasting }
+    }
+
+    /// Why a broker did not let us in.
+    pub(super) fn refusal(&self, doing: &str, error: &lapin::Error) -> QueueError {
+        let known = topology::code(error).is_some_and(|code| topology::DOORS.contains(&code));
+        let error = self.error(doing, error);
+        QueueError { is_lasting: known || error.is_lasting, ..error }
     }
 }
 

@@ -208,6 +208,6 @@ fn answered(answer: lapin::Result<bool>) -> Result<(), QueueError> {
             tracing::debug!("an answer came after the channel was lost: the message comes again");
             Ok(())
         }
-        Err(error) => Err(QueueError(format!("cannot answer: {error}"))),
+        Err(error) => Err(QueueError::new(format!("cannot answer: {error}"))),
     }
 }

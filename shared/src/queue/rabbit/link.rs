@@ -80,7 +80,7 @@ impl Link {
         if let Some((until, why)) = &state.rest
             && Instant::now() < *until
         {
-            return Err(QueueError(why.0.clone()));
+            return Err(why.clone());
         }
         match self.establish(alive).await {
             Ok(connection) => {
@@ -90,7 +90,7 @@ impl Link {
             Err(error) => {
                 let until = Instant::now() + pause(state.failures);
                 state.failures = state.failures.saturating_add(1);
-                state.rest = Some((until, QueueError(error.0.clone())));
+                state.rest = Some((until, error.clone()));
                 Err(error)
             }
         }
@@ -124,14 +124,14 @@ impl Link {
             let host = format!("connect to {}:{}", uri.authority.host, uri.authority.port);
             match timeout(CONNECT_MAX, connect(uri, self.name)).await {
                 Ok(Ok(connection)) => return Ok(connection),
-                Ok(Err(refused)) => error = Some(self.brokers.error(&host, refused)),
+                Ok(Err(refused)) => error = Some(self.brokers.refusal(&host, &refused)),
                 Err(_) => {
                     let late = format!("no answer within {} s", CONNECT_MAX.as_secs());
                     error = Some(self.brokers.error(&host, late));
                 }
             }
         }
-        Err(error.unwrap_or_else(|| QueueError("there is no host".to_owned())))
+        Err(error.unwrap_or_else(|| QueueError::new("there is no host".to_owned())))
     }
 }
 

@@ -39,7 +39,7 @@ impl Publisher {
     pub(super) fn new(link: Link) -> Result<Self, QueueError> {
         let link = Arc::new(link);
         let channels = Pool::builder(Channels(Arc::clone(&link))).max_size(CHANNELS_MAX).build();
-        Ok(Self { link, channels: channels.map_err(|error| QueueError(error.to_string()))? })
+        Ok(Self { link, channels: channels.map_err(|error| QueueError::new(error.to_string()))? })
     }
 
     /// Quorum queues know no `x-max-priority` before RabbitMQ 4, so there is one order for all: the
@@ -82,7 +82,7 @@ impl Publisher {
     }
 
     async fn hand_over(&self, parcels: serde_json::Result<Vec<Parcel>>) -> Result<(), QueueError> {
-        let parcels = parcels.map_err(|error| QueueError(error.to_string()))?;
+        let parcels = parcels.map_err(|error| QueueError::new(error.to_string()))?;
         let channel = self.channel().await?;
         match timeout(CONFIRM_MAX, self.send(&channel, parcels)).await {
             // Whatever was refused may be for something that is gone.
@@ -114,13 +114,13 @@ impl Publisher {
         let connection = self.link.connection().await?;
         if connection.status().blocked() {
             // Lapin would keep whatever is written now in memory, without a limit.
-            return Err(QueueError(
+            return Err(QueueError::new(
                 "the broker takes no messages now: it is short of memory or disk".to_owned(),
             ));
         }
         self.channels.get().await.map_err(|error| match error {
             managed::PoolError::Backend(error) => error,
-            other => QueueError(other.to_string()),
+            other => QueueError::new(other.to_string()),
         })
     }
 

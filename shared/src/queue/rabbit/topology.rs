@@ -23,6 +23,9 @@ pub(super) const EVENTS: &str = "sluice.events";
 
 /// Replies of a broker to a declaration, by AMQP 0-9-1.
 const ACCESS_REFUSED: u16 = 403;
+/// What a broker answers to a wrong password, and to a virtual host that is not there or not for
+/// us.
+pub(super) const DOORS: [u16; 2] = [ACCESS_REFUSED, 530];
 /// There is no such thing.
 pub(super) const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;

@@ -30,9 +30,11 @@ const RECYCLE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long data may stay unacknowledged by the other side's system before a connection is dead.
 const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the server holds us to, also when nobody is left here to stop it. (Not in the connection's
+/// What the server holds us to, also when nobody is left here to stop it; and no word of what is
+/// in order, which would stand in the log. (Not in the connection's
 /// start-up options, which connection poolers refuse.)
-const SESSION: &str = "SET statement_timeout = '30s';
+const SESSION: &str = "SET client_min_messages = 'warning';
+    SET statement_timeout = '30s';
     SET lock_timeout = '20s';
     SET idle_in_transaction_session_timeout = '30s'";
 

@@ -2,7 +2,7 @@
 
 use super::{
     PostgresStore, Trouble, all,
-    events::ending,
+    events::{changing, noting},
     execute, maybe, now, one,
     rows::{
         DOCUMENT, document, number, number_or_null, state, time, to_number, to_searchable_json,
@@ -46,6 +46,8 @@ impl PostgresStore {
             let id = document.id.as_str();
             execute(db, sql, &[&id, &i64::from(*run), &state.as_str()]).await?;
             execute(db, "DELETE FROM outbox WHERE document = $1", &[&id]).await?;
+            // It came to this state long ago, and that was told.
+            execute(db, "DELETE FROM events WHERE document = $1", &[&id]).await?;
             Ok(true)
         })
     }
@@ -96,7 +98,7 @@ impl PostgresStore {
     }
 
     pub(in crate::store) async fn cancel(&self, id: &DocumentId) -> Result<Changed, StoreError> {
-        let sql = ending!(
+        let sql = changing!(
             "UPDATE documents SET state = 'cancelled', finished_ms = ",
             now!(),
             ", updated_ms = ",
@@ -173,18 +175,20 @@ async fn accept(
 async fn insert(db: &Transaction<'_>, new: &NewDocument) -> Result<Document, Trouble> {
     let sql = format!(
         concat!(
-            "WITH new AS (
+            "WITH changed AS (
                INSERT INTO documents (id, tenant, state, schema_name, schema_version, priority,
-                 filename, content_type, size_bytes, sha256, metadata,
+                 filename, content_type, size_bytes, sha256, metadata, traceparent,
                  rung_ms, created_ms, queued_ms, updated_ms)
-               SELECT $1, $2, 'queued', $3, $4, $5, $6, $7, $8, $9, $10, now, now, now, now
+               SELECT $1, $2, 'queued', $3, $4, $5, $6, $7, $8, $9, $10, $11, now, now, now, now
                FROM (SELECT ",
             now!(),
             " AS now) AS clock RETURNING *),
              ring AS (
                INSERT INTO outbox (document, priority, due_ms)
-               SELECT id, priority, created_ms FROM new)
-             SELECT {} FROM new"
+               SELECT id, priority, created_ms FROM changed),
+             ",
+            noting!(),
+            " SELECT {} FROM changed"
         ),
         DOCUMENT
     );
@@ -199,6 +203,7 @@ async fn insert(db: &Transaction<'_>, new: &NewDocument) -> Result<Document, Tro
         &to_number(new.size_bytes),
         &new.sha256,
         &to_searchable_json(&new.metadata)?,
+        &new.traceparent.as_ref().map(ToString::to_string),
     ];
     document(&one(db, &sql, values).await?)
 }
@@ -287,6 +292,16 @@ async fn bury(db: &Transaction<'_>, id: &DocumentId) -> Result<u64, Trouble> {
     let keys = "DELETE FROM idempotency WHERE documents @> ARRAY[$1::text]";
     execute(db, keys, &[&id.as_str()]).await?;
     execute(db, "DELETE FROM outbox WHERE document = $1", &[&id.as_str()]).await?;
+    // Whoever follows it is to hear that it goes no further.
+    let cancelled = concat!(
+        "INSERT INTO events (document, schema, state, at_ms, due_ms)
+         SELECT id, schema_name || '@' || schema_version, 'cancelled', ",
+        now!(),
+        ", ",
+        now!(),
+        " FROM documents WHERE id = $1 AND state IN ('queued', 'processing')"
+    );
+    execute(db, cancelled, &[&id.as_str()]).await?;
     let bury = concat!(
         "UPDATE documents SET deleted_ms = ",
         now!(),
@@ -326,7 +341,7 @@ async fn run_again(
         ORDER BY key FOR UPDATE)";
     execute(db, forgive, &[&id.as_str()]).await?;
     let again = concat!(
-        "WITH again AS (
+        "WITH changed AS (
            UPDATE documents SET state = 'queued', run = run + 1, attempts = 0, fence = fence + 1,
              lease_until_ms = NULL, due_ms = 0, waiting = NULL, failure = NULL, finished_ms = NULL,
              queued_ms = ",
@@ -337,9 +352,11 @@ async fn run_again(
         now!(),
         ",
              schema_name = coalesce($2, schema_name), schema_version = coalesce($3, schema_version)
-           WHERE id = $1 RETURNING id, priority, queued_ms)
-         INSERT INTO outbox (document, priority, due_ms)
-         SELECT id, priority, queued_ms FROM again"
+           WHERE id = $1 RETURNING *),
+         ",
+        noting!(),
+        " INSERT INTO outbox (document, priority, due_ms)
+         SELECT id, priority, queued_ms FROM changed"
     );
     let name = schema.map(|schema| schema.name.as_str());
     let version = schema.map(|schema| i64::from(schema.version));

@@ -64,6 +64,14 @@ pub(super) fn parsed<T: FromStr<Err: Error>>(row: &Row, column: usize) -> Result
     text.parse().map_err(bad)
 }
 
+pub(super) fn parsed_or_null<T: FromStr<Err: Error>>(
+    row: &Row,
+    column: usize,
+) -> Result<Option<T>, Trouble> {
+    let text: Option<&str> = row.try_get(column)?;
+    text.map(str::parse).transpose().map_err(bad)
+}
+
 pub(super) fn json<T: DeserializeOwned>(row: &Row, column: usize) -> Result<Option<T>, Trouble> {
     let text: Option<&str> = row.try_get(column)?;
     text.map(serde_json::from_str).transpose().map_err(bad)

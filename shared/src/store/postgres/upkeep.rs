@@ -1,8 +1,8 @@
-//! What keeps the system going: rings, sweeps, purges, and who is alive.
+//! What keeps the system going: rings, sweeps and purges.
 
 use super::{
-    PostgresStore, Trouble, all, execute, now, now_once, one,
-    rows::{ms, number, parsed},
+    PostgresStore, Trouble, all, execute, now, now_once,
+    rows::{ms, parsed, parsed_or_null},
     statement, transaction,
 };
 use crate::{
@@ -28,10 +28,16 @@ impl PostgresStore {
              (SELECT id FROM outbox WHERE due_ms <= ",
             now_once!(),
             " ORDER BY due_ms, id LIMIT $1 FOR UPDATE SKIP LOCKED)
-             RETURNING id, document, priority"
+             RETURNING id, document, priority,
+               (SELECT traceparent FROM documents WHERE documents.id = outbox.document)"
         );
         let ring = |row: &Row| {
-            Ok(Ring { id: row.try_get(0)?, document: parsed(row, 1)?, priority: parsed(row, 2)? })
+            Ok(Ring {
+                id: row.try_get(0)?,
+                document: parsed(row, 1)?,
+                priority: parsed(row, 2)?,
+                traceparent: parsed_or_null(row, 3)?,
+            })
         };
         statement!(self, |db| {
             let rows = all(db, sql, &[&i64::from(limit), &ms(lease)]).await?;
@@ -128,39 +134,6 @@ impl PostgresStore {
             all(db, &lock, &[&id.as_str()]).await?;
             execute(db, &forget, &[&id.as_str()]).await.map(drop)
         })
-    }
-
-    pub(in crate::store) async fn worker_alive(
-        &self,
-        worker: &str,
-        within: Duration,
-    ) -> Result<u32, StoreError> {
-        // Two statements and not one transaction: a worker lets go of its own row before it takes
-        // others', or two that come back after a pause would wait for each other.
-        let here = concat!(
-            "INSERT INTO workers VALUES ($1, ",
-            now!(),
-            ") ON CONFLICT (id) DO UPDATE SET seen_ms = excluded.seen_ms"
-        );
-        let count = concat!(
-            "WITH gone AS (
-               DELETE FROM workers WHERE id IN (
-                 SELECT id FROM workers WHERE seen_ms < ",
-            now_once!(),
-            " - $1::bigint FOR UPDATE SKIP LOCKED))
-             SELECT count(*) FROM workers WHERE seen_ms >= ",
-            now_once!(),
-            " - $1::bigint"
-        );
-        statement!(self, |db| {
-            execute(db, here, &[&worker]).await?;
-            number(&one(db, count, &[&ms(within)]).await?, 0)
-        })
-    }
-
-    pub(in crate::store) async fn worker_gone(&self, worker: &str) -> Result<(), StoreError> {
-        let sql = "DELETE FROM workers WHERE id = $1";
-        statement!(self, |db| execute(db, sql, &[&worker]).await.map(drop))
     }
 }
 

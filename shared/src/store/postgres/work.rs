@@ -2,7 +2,7 @@
 
 use super::{
     PostgresStore, Trouble, all,
-    events::ending,
+    events::{changing, noting},
     execute, maybe, now, one,
     rows::{CLAIM, claim, ms, number, to_json, to_number, to_searchable_json, to_text},
     statement, transaction,
@@ -31,7 +31,8 @@ impl PostgresStore {
         // and find it taken.
         let sql = format!(
             concat!(
-                "UPDATE documents SET state = 'processing', fence = fence + 1,
+                "WITH changed AS (
+                 UPDATE documents SET state = 'processing', fence = fence + 1,
                    attempts = attempts + 1, worker = $2, waiting = NULL,
                    lease_until_ms = ",
                 now!(),
@@ -45,7 +46,10 @@ impl PostgresStore {
                    AND (lease_until_ms IS NULL OR lease_until_ms <= ",
                 now!(),
                 ")
-                 RETURNING {}"
+                 RETURNING *),
+                 ",
+                noting!(),
+                " SELECT {} FROM changed"
             ),
             CLAIM
         );
@@ -166,7 +170,7 @@ impl PostgresStore {
         claim: &Claim,
         state: DocumentState,
     ) -> Result<bool, StoreError> {
-        let sql = ending!(
+        let sql = changing!(
             "UPDATE documents SET state = $3, finished_ms = ",
             now!(),
             ", updated_ms = ",
@@ -187,7 +191,7 @@ impl PostgresStore {
         claim: &Claim,
         failure: Failure,
     ) -> Result<bool, StoreError> {
-        let sql = ending!(
+        let sql = changing!(
             "UPDATE documents SET state = 'failed', failure = $3, finished_ms = ",
             now!(),
             ", updated_ms = ",
@@ -210,7 +214,7 @@ impl PostgresStore {
         attempt_counts: bool,
     ) -> Result<bool, StoreError> {
         let sql = concat!(
-            "WITH free AS (
+            "WITH changed AS (
                UPDATE documents SET state = 'queued', lease_until_ms = NULL, worker = NULL,
                  waiting = $3, due_ms = ",
             now!(),
@@ -220,9 +224,11 @@ impl PostgresStore {
             now!(),
             ", attempts = attempts - $5
                WHERE id = $1 AND fence = $2 AND state = 'processing'
-               RETURNING id, priority, due_ms)
-             INSERT INTO outbox (document, priority, due_ms)
-             SELECT id, priority, due_ms FROM free"
+               RETURNING *),
+             ",
+            noting!(),
+            " INSERT INTO outbox (document, priority, due_ms)
+             SELECT id, priority, due_ms FROM changed"
         );
         statement!(self, |db| {
             let why = why.as_ref().map(to_json).transpose()?;

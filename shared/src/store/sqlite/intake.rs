@@ -2,7 +2,7 @@
 
 use super::{
     SqliteStore,
-    events::ended,
+    events::changed,
     now,
     rows::{DOCUMENT, document, state, time, to_json},
 };
@@ -40,6 +40,8 @@ impl SqliteStore {
             );
             db.execute(sql, params![document.id.as_str(), run, state.as_str()])?;
             db.execute("DELETE FROM outbox WHERE document = ?1", [document.id.as_str()])?;
+            // It came to this state long ago, and that was told.
+            db.execute("DELETE FROM events WHERE document = ?1", [document.id.as_str()])?;
             Ok(true)
         };
         self.file.write(restore).await
@@ -112,9 +114,9 @@ impl SqliteStore {
         let id = id.clone();
         let cancel = move |db: &Transaction<'_>| {
             change(db, &id, allowed, |db| {
-                let changed = db.execute(sql, [id.as_str()])?;
-                ended(db, &id)?;
-                Ok(changed)
+                let count = db.execute(sql, [id.as_str()])?;
+                changed(db, &id)?;
+                Ok(count)
             })
         };
         self.file.write(cancel).await
@@ -152,6 +154,15 @@ impl SqliteStore {
              state = CASE WHEN state IN ('queued', 'processing') THEN 'cancelled' ELSE state END
              WHERE id = ?1"
         );
+        // Whoever follows it is to hear that it goes no further.
+        let cancelled = concat!(
+            "INSERT INTO events (document, schema, state, at_ms, due_ms)
+             SELECT id, schema_name || '@' || schema_version, 'cancelled', ",
+            now!(),
+            ", ",
+            now!(),
+            " FROM documents WHERE id = ?1 AND state IN ('queued', 'processing')"
+        );
         let delete = move |db: &Transaction<'_>| {
             change(
                 db,
@@ -162,6 +173,7 @@ impl SqliteStore {
                     (SELECT 1 FROM json_each(documents) WHERE value = ?1)";
                     db.execute(keys, [id.as_str()])?;
                     db.execute("DELETE FROM outbox WHERE document = ?1", [id.as_str()])?;
+                    db.execute(cancelled, [id.as_str()])?;
                     db.execute(bury, [id.as_str()])
                 },
             )
@@ -209,10 +221,10 @@ fn insert(db: &Transaction<'_>, new: &NewDocument) -> rusqlite::Result<Document>
     let sql = format!(
         concat!(
             "INSERT INTO documents (id, tenant, state, schema_name, schema_version, priority,
-               filename, content_type, size_bytes, sha256, metadata,
+               filename, content_type, size_bytes, sha256, metadata, traceparent,
                rung_ms, created_ms, queued_ms, updated_ms)
              VALUES (:id, :tenant, 'queued', :schema, :version, :priority, :filename, :type,
-               :size, :sha256, :metadata, ",
+               :size, :sha256, :metadata, :trace, ",
             now!(),
             ", ",
             now!(),
@@ -230,9 +242,11 @@ fn insert(db: &Transaction<'_>, new: &NewDocument) -> rusqlite::Result<Document>
         ":version": new.schema.version, ":priority": new.priority.as_str(),
         ":filename": new.filename, ":type": new.format.media_type(),
         ":size": new.size_bytes, ":sha256": new.sha256, ":metadata": to_json(&new.metadata)?,
+        ":trace": new.traceparent.as_ref().map(ToString::to_string),
     };
     let row = db.prepare_cached(&sql)?.query_row(values, document)?;
     ring(db, &new.id, 0)?;
+    changed(db, &new.id)?;
     Ok(row)
 }
 
@@ -376,7 +390,8 @@ fn run_again(
     );
     let name = schema.map(|schema| schema.name.as_str());
     let version = schema.map(|schema| schema.version);
-    let changed = db.execute(again, params![id.as_str(), name, version])?;
+    let count = db.execute(again, params![id.as_str(), name, version])?;
     ring(db, id, 0)?;
-    Ok(changed)
+    changed(db, id)?;
+    Ok(count)
 }

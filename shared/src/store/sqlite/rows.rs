@@ -65,6 +65,14 @@ pub(super) fn parsed<T: FromStr<Err: Error + Send + Sync + 'static>>(
     text.parse().map_err(|error| bad(column, error))
 }
 
+pub(super) fn parsed_or_null<T: FromStr<Err: Error + Send + Sync + 'static>>(
+    row: &Row<'_>,
+    column: usize,
+) -> rusqlite::Result<Option<T>> {
+    let text: Option<String> = row.get(column)?;
+    text.map(|text| text.parse()).transpose().map_err(|error| bad(column, error))
+}
+
 pub(super) fn json<T: DeserializeOwned>(
     row: &Row<'_>,
     column: usize,

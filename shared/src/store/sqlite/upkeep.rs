@@ -1,8 +1,8 @@
-//! What keeps the system going: rings, sweeps, purges, and who is alive.
+//! What keeps the system going: rings, sweeps and purges.
 
 use super::{
     SqliteStore, now,
-    rows::{ms, parsed},
+    rows::{ms, parsed, parsed_or_null},
 };
 use crate::{
     document::DocumentId,
@@ -30,12 +30,18 @@ impl SqliteStore {
              (SELECT id FROM outbox WHERE due_ms <= ",
             now!(),
             " ORDER BY due_ms, id LIMIT ?1)
-             RETURNING id, document, priority"
+             RETURNING id, document, priority,
+               (SELECT traceparent FROM documents WHERE documents.id = outbox.document)"
         );
         let take = move |db: &Transaction<'_>| {
             let mut statement = db.prepare_cached(sql)?;
             let ring = |row: &rusqlite::Row<'_>| {
-                Ok(Ring { id: row.get(0)?, document: parsed(row, 1)?, priority: parsed(row, 2)? })
+                Ok(Ring {
+                    id: row.get(0)?,
+                    document: parsed(row, 1)?,
+                    priority: parsed(row, 2)?,
+                    traceparent: parsed_or_null(row, 3)?,
+                })
             };
             let rows = statement.query_map(params![limit, ms(lease)], ring)?;
             let mut rings = rows.collect::<rusqlite::Result<Vec<_>>>()?;
@@ -139,35 +145,6 @@ impl SqliteStore {
             db.execute(later, params![id.as_str(), again.map(ms)]).map(drop)
         };
         self.file.write(write).await
-    }
-
-    pub(in crate::store) async fn worker_alive(
-        &self,
-        worker: &str,
-        within: Duration,
-    ) -> Result<u32, StoreError> {
-        let worker = worker.to_owned();
-        let alive = move |db: &Transaction<'_>| {
-            let here = concat!(
-                "INSERT INTO workers VALUES (?1, ",
-                now!(),
-                ")
-                 ON CONFLICT (id) DO UPDATE SET seen_ms = excluded.seen_ms"
-            );
-            db.execute(here, [worker])?;
-            let gone = concat!("DELETE FROM workers WHERE seen_ms < ", now!(), " - ?1");
-            db.execute(gone, [ms(within)])?;
-            db.query_row("SELECT count(*) FROM workers", [], |row| row.get(0))
-        };
-        self.file.write(alive).await
-    }
-
-    pub(in crate::store) async fn worker_gone(&self, worker: &str) -> Result<(), StoreError> {
-        let worker = worker.to_owned();
-        let gone = |db: &Transaction<'_>| {
-            db.execute("DELETE FROM workers WHERE id = ?1", [worker]).map(drop)
-        };
-        self.file.write(gone).await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     SqliteStore,
-    events::ended,
+    events::changed,
     intake::ring,
     now,
     rows::{CLAIM, claim, ms, to_json},
@@ -60,6 +60,7 @@ impl SqliteStore {
                      WHERE document = ?1 AND outcome = 'open'"
                 );
                 db.prepare_cached(orphans)?.execute([id.as_str()])?;
+                changed(db, &id)?;
             }
             Ok(taken)
         };
@@ -200,7 +201,7 @@ impl SqliteStore {
             let values = params![id.as_str(), run, state.as_str()];
             let has_ended = db.prepare_cached(sql)?.execute(values)? == 1;
             if has_ended {
-                ended(db, &id)?;
+                changed(db, &id)?;
             }
             Ok(has_ended)
         };
@@ -225,7 +226,7 @@ impl SqliteStore {
             let values = params![id.as_str(), fence, to_json(&failure)?];
             let has_ended = db.prepare_cached(sql)?.execute(values)? == 1;
             if has_ended {
-                ended(db, &id)?;
+                changed(db, &id)?;
             }
             Ok(has_ended)
         };
@@ -256,11 +257,12 @@ impl SqliteStore {
             let waiting = why.as_ref().map(to_json).transpose()?;
             let refund = i64::from(!attempt_counts);
             let values = params![id.as_str(), fence, waiting, ms(pause), refund];
-            let changed = db.prepare_cached(sql)?.execute(values)?;
-            if changed == 1 {
+            let is_ours = db.prepare_cached(sql)?.execute(values)? == 1;
+            if is_ours {
                 ring(db, &id, ms(pause))?;
+                changed(db, &id)?;
             }
-            Ok(changed == 1)
+            Ok(is_ours)
         };
         self.file.write(release).await
     }

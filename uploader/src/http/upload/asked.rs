@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use shared::{
     document::Priority,
+    message::Traceparent,
     schema::{SchemaRef, hexadecimal},
     store::IdempotencyKey,
 };
@@ -33,9 +34,16 @@ pub(super) struct Asked {
     pub(super) metadata: Option<Map<String, Value>>,
     pub(super) priority: Option<Priority>,
     pub(super) filename: Option<String>,
+    /// The trace that the upload belongs to.
+    pub(super) trace: Option<Traceparent>,
 }
 
 impl Asked {
+    /// Nothing yet, within this trace.
+    pub(super) fn within(trace: Option<Traceparent>) -> Self {
+        Self { trace, ..Self::default() }
+    }
+
     /// Notes one wish.
     ///
     /// # Errors

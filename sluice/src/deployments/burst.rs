@@ -1,0 +1,141 @@
+//! Several calls at once on purpose, so that some find no room: what provisioned throughput charges,
+//! and how long the window of the requests is, shows only then.
+
+use super::{
+    fit::{Findings, Kind, Seen},
+    plan::small,
+    probe::Probe,
+    remedy::{self, Problem},
+    wire::Answer,
+};
+use serde::Serialize;
+use shared::config::Deployment;
+use std::time::Duration;
+
+/// The most calls of all bursts of one probe.
+pub(super) const CALLS_MAX: u32 = 40;
+
+/// The calls of one burst against provisioned throughput.
+const PTU_CALLS: u32 = 12;
+
+/// How many calls of such a burst are to fill ten seconds of its rate.
+const PTU_FILL: u64 = 4;
+
+/// The room for the answer of a call that is to cost little.
+const ROOM: u32 = 16;
+
+/// What a burst has shown.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Burst {
+    /// How many calls were made at once.
+    pub(super) calls: u32,
+    /// How many of them were let in.
+    pub(super) admitted: u32,
+    /// The wait that the others were told, in milliseconds.
+    pub(super) retry_after_ms: Option<u64>,
+    /// How many seconds of its rate came through at once.
+    pub(super) seconds: Option<f64>,
+    #[serde(skip)]
+    pub(super) note: Option<String>,
+}
+
+/// About how many tokens all bursts use at most: short questions with short answers.
+pub(super) fn tokens() -> u64 {
+    u64::from(CALLS_MAX) * 200
+}
+
+/// The burst that fits the kind of limiter; adds to what was found.
+pub(super) async fn burst(
+    probe: &mut Probe<'_>,
+    first: &Seen,
+    found: &mut Findings,
+) -> Result<Option<Burst>, Problem> {
+    match found.limiter {
+        Some(Kind::Ptu) => provisioned(probe, found).await.map(Some),
+        Some(Kind::Window | Kind::Bucket) => requests(probe, first).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Twice as many calls as fit, with little room and with much: if only the latter find no room, room
+/// is charged.
+async fn provisioned(probe: &mut Probe<'_>, found: &mut Findings) -> Result<Burst, Problem> {
+    let little = at_once(probe, PTU_CALLS, ROOM).await?;
+    if little.admitted < little.calls {
+        let note = "it has no room even for small calls: run the probe again when it is idle";
+        return Ok(Burst { note: Some(note.to_owned()), ..little });
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let rate = probe.deployment.tokens_per_minute as f64 / 60.0;
+    let weight = output_weight(probe.deployment);
+    let room = rate * 10.0 / (PTU_FILL as f64 * weight);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped")]
+    let room = room.clamp(64.0, 4096.0) as u32;
+    let mut much = at_once(probe, PTU_CALLS, room).await?;
+    if much.admitted < much.calls {
+        found.charge_output = Some(true);
+        let charged = f64::from(much.admitted) * (f64::from(room) * weight + 100.0);
+        // The wait is the time until what is above the brim has drained.
+        let above = much.retry_after_ms.unwrap_or_default() as f64 / 1000.0;
+        much.seconds = Some((charged / rate - above).max(0.0));
+    } else {
+        let note = format!(
+            "{PTU_CALLS} calls with a room of {room} tokens each were let in at once: room is not \
+             charged, or the burst is longer than it was taken for"
+        );
+        much.note = Some(note);
+    }
+    Ok(much)
+}
+
+/// More small calls at once than the window of the requests takes, where that is a handful.
+async fn requests(probe: &mut Probe<'_>, first: &Seen) -> Result<Burst, Problem> {
+    let most = first.limits.remaining_requests.unwrap_or(i64::MAX).saturating_add(4);
+    match u32::try_from(most) {
+        Ok(most) if most <= CALLS_MAX => {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            let burst = at_once(probe, most, ROOM).await?;
+            let note = match burst.admitted < burst.calls {
+                true => None,
+                false => Some("every call of the burst was let in".to_owned()),
+            };
+            Ok(Burst { note, ..burst })
+        }
+        _ => {
+            let note = "its requests are too many for a burst to reach the limit";
+            Ok(Burst { note: Some(note.to_owned()), ..Burst::default() })
+        }
+    }
+}
+
+async fn at_once(probe: &mut Probe<'_>, calls: u32, room: u32) -> Result<Burst, Problem> {
+    probe.progress(&format!("{calls} calls at once, with room for {room} tokens each"));
+    probe.calls += calls;
+    let (fields, room) = small(room);
+    let wire = &probe.wire;
+    let all = (0..calls).map(|_| wire.call(&fields, room));
+    let all = futures::future::join_all(all).await;
+    let mut burst = Burst { calls, ..Burst::default() };
+    for answer in all {
+        let answer: Answer = answer.map_err(|silence| remedy::silent(&silence))?;
+        probe.count(&answer);
+        match answer.status {
+            200 => burst.admitted += 1,
+            429 => {
+                let wait = answer.limits.retry_after.map(|wait| wait.as_millis());
+                let wait = wait.and_then(|wait| u64::try_from(wait).ok());
+                burst.retry_after_ms = burst.retry_after_ms.max(wait);
+            }
+            status => {
+                let said = answer.message();
+                return Err(remedy::refused(probe.deployment, status, &said, &probe.key));
+            }
+        }
+    }
+    Ok(burst)
+}
+
+/// How many input tokens an output token weighs, as providers have said for their families.
+fn output_weight(deployment: &Deployment) -> f64 {
+    if deployment.model.starts_with("gpt-5") { 8.0 } else { 4.0 }
+}

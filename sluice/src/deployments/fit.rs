@@ -1,0 +1,352 @@
+//! From what responses said of limits to what kind of limiter that is and what it charges
+//! (the questions that no document answers; only a real deployment does).
+//!
+//! Pure: numbers in, findings out. It must know nothing of calls.
+
+use super::{
+    plan::{OUTPUT, Sizes, Step},
+    wire::Limits,
+};
+use serde::Serialize;
+use shared::config::{Deployment, Provider};
+
+/// How long a sliding window remembers, in seconds.
+const WINDOW: f64 = 60.0;
+
+/// How a deployment's limits behave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Kind {
+    /// Sliding windows.
+    Window,
+    /// Buckets that fill continuously.
+    Bucket,
+    /// Provisioned throughput.
+    Ptu,
+}
+
+impl Kind {
+    /// Its name in the configuration.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Window => "window",
+            Self::Bucket => "bucket",
+            Self::Ptu => "ptu",
+        }
+    }
+}
+
+/// What a quarter of a token is a quarter of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Unit {
+    /// Unicode scalar values.
+    Characters,
+    /// UTF-16 code units.
+    Utf16,
+    /// UTF-8 bytes.
+    Bytes,
+    /// The tokens of the model itself.
+    Tokens,
+}
+
+/// One answered call of the probe.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) step: Step,
+    /// When it was sent, in seconds.
+    pub(super) at: f64,
+    pub(super) limits: Limits,
+    /// Tokens of the question and of the answer.
+    pub(super) used: (u64, u64),
+}
+
+/// What a probe has found; none where it cannot be told.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(super) struct Findings {
+    pub(super) limiter: Option<Kind>,
+    /// Whether the room for the answer is charged at admission.
+    pub(super) charge_output: Option<bool>,
+    /// How many characters of the question are charged as a token.
+    pub(super) charge_characters_per_token: Option<f64>,
+    /// Whether the real use replaces the charge when the answer is complete.
+    pub(super) charge_settled: Option<bool>,
+    /// What is counted as a character.
+    pub(super) counted_in: Option<Unit>,
+    pub(super) schema_is_charged: Option<bool>,
+    pub(super) tools_are_charged: Option<bool>,
+    /// The window of the requests, in seconds.
+    pub(super) requests_window_seconds: Option<u32>,
+    pub(super) tokens_per_minute: Option<u64>,
+    pub(super) requests_per_minute: Option<u64>,
+    /// The same question cost more than once more than the other time: somebody else calls.
+    pub(super) is_disturbed: bool,
+}
+
+/// The kind of limiter that one response shows.
+pub(super) fn recognise(limits: &Limits, deployment: &Deployment) -> Option<Kind> {
+    if limits.has_utilisation {
+        return Some(Kind::Ptu);
+    }
+    if limits.limit_tokens.is_some() || limits.limit_requests.is_some() {
+        return Some(Kind::Bucket);
+    }
+    let left = match (limits.remaining_requests, limits.remaining_tokens) {
+        (Some(left), _) => u64::try_from(left).unwrap_or_default(),
+        (None, Some(_)) => return Some(Kind::Window),
+        // Other servers simply have no limits.
+        (None, None) => return (deployment.provider == Provider::Azure).then_some(Kind::Ptu),
+    };
+    // The older kind counts ten seconds.
+    match left <= deployment.requests().div_ceil(6) {
+        true => Some(Kind::Window),
+        false => Some(Kind::Bucket),
+    }
+}
+
+/// How long a bucket takes, in seconds, to be full again after a call.
+pub(super) fn refill(seen: &Seen, tokens_per_minute: u64) -> f64 {
+    let limit = seen.limits.limit_tokens.unwrap_or(tokens_per_minute) as f64;
+    let missing = seen.limits.remaining_tokens.map_or(0.0, |left| limit - left as f64);
+    let used = (seen.used.0 + seen.used.1) as f64;
+    (missing.max(0.0) + used) / limit.max(1.0) * 60.0
+}
+
+/// What the calls of a probe show together.
+pub(super) fn fit(seen: &[Seen], sizes: &Sizes, deployment: &Deployment) -> Findings {
+    let Some(first) = seen.first() else { return Findings::default() };
+    let mut found = Findings {
+        limiter: recognise(&first.limits, deployment),
+        requests_window_seconds: requests_window(&first.limits, deployment),
+        tokens_per_minute: first.limits.limit_tokens,
+        requests_per_minute: first.limits.limit_requests,
+        ..Findings::default()
+    };
+    let remaining = |seen: &Seen| seen.limits.remaining_tokens.map(|left| left as f64);
+    let left = |step| seen.iter().find(|seen| seen.step == step).and_then(remaining);
+    let (Some(base), Some(again)) = (left(Step::Base), left(Step::Again)) else { return found };
+    // Before every call there was time to refill: what does not, slides.
+    let slides = base - again > 0.5 * f64::from(OUTPUT);
+    found.limiter = Some(if slides { Kind::Window } else { Kind::Bucket });
+    let limit = first.limits.limit_tokens.unwrap_or(deployment.tokens_per_minute) as f64;
+    let charges = if slides { sliding(seen) } else { filling(seen, limit) };
+    let charge = |step| charges.iter().find(|(of, _)| *of == step).map(|(_, charge)| *charge);
+    let (once, twice) = (charge(Step::Base), charge(Step::Again));
+    let Some(base) = once.into_iter().chain(twice).reduce(f64::min) else { return found };
+    if let (Some(once), Some(twice)) = (once, twice) {
+        found.is_disturbed = (once - twice).abs() > 2.0 + 0.2 * base.abs();
+    }
+    let more = |step| charge(step).map(|charge| charge - base);
+    found.charge_output = more(Step::Room).map(|more| more > 0.5 * f64::from(sizes.room));
+    let long = f64::from(sizes.long_chars);
+    let Some(characters) = more(Step::Long).filter(|more| *more > long / 20.0).map(|m| long / m)
+    else {
+        return found;
+    };
+    found.charge_characters_per_token = Some((characters * 100.0).round() / 100.0);
+    found.counted_in =
+        more(Step::Wide).and_then(|more| unit(more * characters / f64::from(sizes.wide_chars)));
+    let expected = f64::from(sizes.schema_chars) / characters;
+    let counts = |step| more(step).map(|more| more > 0.5 * expected);
+    found.schema_is_charged = counts(Step::Schema);
+    found.tools_are_charged = counts(Step::Tool);
+    let costly = seen.iter().find(|seen| seen.step == Step::Costly);
+    if let (Some(costly), Some(charged)) = (costly, charge(Step::Costly)) {
+        let used = (costly.used.0 + costly.used.1) as f64;
+        let refills = if slides { 0.0 } else { limit / 60.0 };
+        found.charge_settled =
+            more(Step::After).and_then(|more| settled(used - charged, more, base, refills));
+    }
+    found
+}
+
+/// Whether an answer that used so much more than was charged shows in the charge of the next call.
+/// In the tenth of a second between them a bucket gets a little back, which may hide it; and a
+/// bucket that is full already cannot show what it got back.
+fn settled(difference: f64, more: f64, base: f64, refills_a_second: f64) -> Option<bool> {
+    let hidden = refills_a_second * 0.1;
+    let is_visible = difference.abs() > 2.0 * hidden + 0.2 * base + 4.0;
+    if !is_visible || (difference < 0.0 && refills_a_second > 0.0) {
+        return None;
+    }
+    Some(more / difference > 0.3)
+}
+
+fn unit(per_character: f64) -> Option<Unit> {
+    match per_character {
+        ..0.7 => None,
+        0.7..1.4 => Some(Unit::Characters),
+        1.7..2.5 => Some(Unit::Utf16),
+        3.5..4.5 => Some(Unit::Bytes),
+        _ => Some(Unit::Tokens),
+    }
+}
+
+/// What each call took of a bucket that was full before it.
+fn filling(seen: &[Seen], limit: f64) -> Vec<(Step, f64)> {
+    let left = |seen: &Seen| Some((seen.step, limit - seen.limits.remaining_tokens? as f64));
+    seen.iter().filter_map(left).collect()
+}
+
+/// What each call but the first added to a window, from which older calls leave meanwhile.
+fn sliding(seen: &[Seen]) -> Vec<(Step, f64)> {
+    let mut charges: Vec<(Step, f64)> = Vec::new();
+    let mut log: Vec<(f64, f64)> = Vec::new();
+    for pair in seen.windows(2) {
+        let [before, now] = pair else { continue };
+        let (Some(was), Some(is)) = (before.limits.remaining_tokens, now.limits.remaining_tokens)
+        else {
+            continue;
+        };
+        let leaves = |at: f64| at + WINDOW > before.at && at + WINDOW <= now.at;
+        let gone: f64 = log.iter().filter(|(at, _)| leaves(*at)).map(|(_, charge)| charge).sum();
+        let charge = (was - is) as f64 + gone;
+        if log.is_empty() && before.step == Step::Base {
+            // What the first call cost cannot be seen; the second was the same.
+            log.push((before.at, charge));
+        }
+        log.push((now.at, charge));
+        charges.push((now.step, charge));
+    }
+    charges
+}
+
+/// What part of a minute's requests there was at first says how long their window is.
+fn requests_window(limits: &Limits, deployment: &Deployment) -> Option<u32> {
+    let most = limits.remaining_requests? as f64 + 1.0;
+    let minute = limits.limit_requests.unwrap_or_else(|| deployment.requests()) as f64;
+    match most / minute.max(1.0) {
+        0.12..0.25 => Some(10),
+        0.75..1.3 => Some(60),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: u64 = 60_000;
+
+    fn deployment() -> Deployment {
+        Deployment {
+            provider: Provider::Azure,
+            tokens_per_minute: LIMIT,
+            requests_per_minute: Some(360),
+            ..Deployment::default()
+        }
+    }
+
+    /// The calls of a probe of a service that charges so for each step.
+    fn calls(slides: bool, charge: impl Fn(Step) -> i64, after: i64) -> Vec<Seen> {
+        let mut left = LIMIT as i64;
+        let all = Step::ALL.into_iter().enumerate();
+        let seen = all.map(|(index, step)| {
+            if !slides {
+                left = LIMIT as i64;
+            }
+            left -= charge(step) + if step == Step::After { after } else { 0 };
+            let limits = Limits {
+                limit_tokens: (!slides).then_some(LIMIT),
+                limit_requests: (!slides).then_some(360),
+                remaining_tokens: Some(left),
+                remaining_requests: Some(if slides { 59 } else { 359 }),
+                ..Limits::default()
+            };
+            let used = if step == Step::Costly { (1700, 300) } else { (160, 2) };
+            Seen { step, at: index as f64, limits, used }
+        });
+        seen.collect()
+    }
+
+    fn characters(step: Step) -> i64 {
+        match step {
+            Step::Long => 1101,
+            Step::Costly => 1020,
+            Step::Wide => 351,
+            _ => 101,
+        }
+    }
+
+    #[test]
+    fn a_bucket_that_charges_the_question_is_found() {
+        let sizes = Sizes::of(LIMIT);
+        let found = fit(&calls(false, characters, 0), &sizes, &deployment());
+        let expected = Findings {
+            limiter: Some(Kind::Bucket),
+            charge_output: Some(false),
+            charge_characters_per_token: Some(4.0),
+            charge_settled: Some(false),
+            counted_in: Some(Unit::Characters),
+            schema_is_charged: Some(false),
+            tools_are_charged: Some(false),
+            requests_window_seconds: Some(60),
+            tokens_per_minute: Some(LIMIT),
+            requests_per_minute: Some(360),
+            is_disturbed: false,
+        };
+        assert_eq!(found, expected);
+        let settles = fit(&calls(false, characters, 950), &sizes, &deployment());
+        assert_eq!(settles.charge_settled, Some(true));
+    }
+
+    #[test]
+    fn a_window_that_charges_the_room_is_found() {
+        let sizes = Sizes::of(LIMIT);
+        let charge = |step| {
+            let room = match step {
+                Step::Room => OUTPUT + sizes.room,
+                Step::Costly => sizes.answer,
+                _ => OUTPUT,
+            };
+            let schema = if step == Step::Schema { 520 } else { 0 };
+            let wide = if step == Step::Wide { 250 } else { 0 };
+            characters(step) + i64::from(room) + schema + wide
+        };
+        let mut seen = calls(true, charge, 0);
+        let found = fit(&seen, &sizes, &deployment());
+        assert_eq!((found.limiter, found.charge_output), (Some(Kind::Window), Some(true)));
+        assert_eq!(found.charge_characters_per_token, Some(4.0));
+        assert_eq!((found.counted_in, found.charge_settled), (Some(Unit::Utf16), Some(false)));
+        assert_eq!((found.schema_is_charged, found.tools_are_charged), (Some(true), Some(false)));
+        assert_eq!(found.requests_window_seconds, Some(10));
+        // The first call leaves the window before the last one.
+        if let Some(last) = seen.last_mut() {
+            last.at = 60.5;
+            last.limits.remaining_tokens = last.limits.remaining_tokens.map(|left| left + 165);
+        }
+        assert_eq!(fit(&seen, &sizes, &deployment()), found);
+    }
+
+    #[test]
+    fn one_response_shows_a_kind() {
+        let check = |limits: Limits, expected| {
+            assert_eq!(recognise(&limits, &deployment()), expected, "{limits:?}");
+        };
+        let left = |left| Limits { remaining_requests: Some(left), ..Limits::default() };
+        check(left(59), Some(Kind::Window));
+        check(left(359), Some(Kind::Bucket));
+        check(Limits { limit_tokens: Some(1), ..left(59) }, Some(Kind::Bucket));
+        check(Limits::default(), Some(Kind::Ptu));
+        let other = Deployment { provider: Provider::Compatible, ..deployment() };
+        assert_eq!(recognise(&Limits::default(), &other), None);
+        assert!(fit(&[], &Sizes::of(1), &other) == Findings::default());
+    }
+
+    #[test]
+    fn a_stranger_is_noticed() {
+        let mut seen = calls(false, characters, 0);
+        seen[0].limits.remaining_tokens = Some(LIMIT as i64 - 500);
+        seen[1].limits.remaining_tokens = Some(LIMIT as i64 - 101);
+        let found = fit(&seen, &Sizes::of(LIMIT), &deployment());
+        assert!(found.is_disturbed);
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_not_claimed() {
+        assert_eq!(settled(100.0, 0.0, 101.0, 16_667.0), None);
+        assert_eq!(settled(-500.0, 0.0, 101.0, 1000.0), None);
+        assert_eq!(settled(-500.0, -490.0, 101.0, 0.0), Some(true));
+        assert_eq!(unit(0.1), None);
+    }
+}

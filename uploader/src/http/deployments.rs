@@ -1,0 +1,261 @@
+//! What the deployments of models are doing, over all workers, and why work waits: from what the
+//! workers say of themselves with their signs of life.
+
+use super::{app::App, request::Parameters};
+use crate::error::ApiError;
+use axum::{Json, extract::State, http::Uri};
+use jiff::Timestamp;
+use serde::Serialize;
+use shared::{
+    fleet::{DeploymentReport, DeploymentState, WorkerReport},
+    store::Backlog,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+use utoipa::ToSchema;
+
+/// The most queued documents that are looked at.
+const BACKLOG_MAX: u32 = 10_000;
+
+/// A deployment as all live workers together see it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub(super) struct Deployment {
+    /// Its name.
+    name: String,
+    /// The model that it serves.
+    model: String,
+    /// Its tier: the lowest is used first.
+    tier: u32,
+    /// How it fares: the best that any worker sees, for through that one it takes calls.
+    state: DeploymentState,
+    /// When it is sent to again, unless that is now.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    resumes_at: Option<Timestamp>,
+    /// What it said when it refused.
+    message: Option<String>,
+    /// How structured answers are asked of it, once that is known.
+    mode: Option<String>,
+    /// How its quota is enforced: `window`, `bucket`, `ptu`, or `unknown` until responses tell.
+    limiter: String,
+    /// How many live workers use it.
+    workers: u32,
+    /// The calls under way.
+    in_flight: u64,
+    /// The most calls at the same time, all workers together.
+    concurrency_max: u64,
+    /// The quota in force, in tokens a minute.
+    tokens_per_minute: u64,
+    /// The quota in force, in requests a minute.
+    requests_per_minute: u64,
+    /// The tokens that could be sent now.
+    tokens_available: u64,
+    /// The requests that could be sent now.
+    requests_available: u64,
+    /// The mean time of an answer, in milliseconds.
+    latency_ms: Option<u64>,
+    /// The calls that the live workers have sent since they started.
+    calls: u64,
+    /// Those that brought an answer.
+    answered: u64,
+    /// Those that found no room.
+    throttled: u64,
+    /// Those that failed in any other way.
+    failed: u64,
+}
+
+/// What waits for the deployments of one model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub(super) struct ModelWaits {
+    /// The model.
+    model: String,
+    /// The documents that no worker has taken up, or that one has put back; of a long backlog the
+    /// first 10,000 of all models are counted.
+    documents: u64,
+    /// The calls that wait for room in the hands of workers.
+    calls: u64,
+    /// When a call that were asked for now would start, as far as is known; none where at once.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    until: Option<Timestamp>,
+}
+
+/// The deployments that live workers use, by model and tier.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct DeploymentList {
+    data: Vec<Deployment>,
+    has_more: bool,
+    next: Option<String>,
+    /// What waits, by model.
+    waiting: Vec<ModelWaits>,
+    /// How many workers live.
+    workers: u32,
+}
+
+/// What each deployment is doing, and what waits for it
+///
+/// The figures are those of the workers' last signs of life, some seconds old. What a dead worker
+/// said disappears with its sign of life.
+#[utoipa::path(
+    get, path = "/v1/deployments", tag = "operation",
+    responses(
+        (status = 200, description = "The deployments that live workers use", body = DeploymentList),
+        (status = "default", description = "A problem", body = crate::error::Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+) -> Result<Json<DeploymentList>, ApiError> {
+    Parameters::read(&uri, &[])?;
+    let store = &app.services.store;
+    let reports = store.workers().await?;
+    let mut queued = Vec::new();
+    for backlog in store.backlog(BACKLOG_MAX).await? {
+        let schema = &backlog.schema;
+        let found = store.schema(&schema.name, Some(schema.version)).await?;
+        let model = found.and_then(|schema| schema.model().map(str::to_owned));
+        queued.push((model, backlog));
+    }
+    let workers = u32::try_from(reports.len()).unwrap_or(u32::MAX);
+    let (data, waiting) = (deployments(&reports), waits(&reports, &queued));
+    Ok(Json(DeploymentList { data, has_more: false, next: None, waiting, workers }))
+}
+
+/// Each deployment once, with the sums over all workers.
+fn deployments(reports: &[WorkerReport]) -> Vec<Deployment> {
+    let mut all: BTreeMap<(&str, u32, &str), Deployment> = BTreeMap::new();
+    for report in reports.iter().flat_map(|report| &report.deployments) {
+        let key = (report.model.as_str(), report.tier, report.name.as_str());
+        add(all.entry(key).or_default(), report);
+    }
+    all.into_values().collect()
+}
+
+fn add(sum: &mut Deployment, report: &DeploymentReport) {
+    let is_first = sum.workers == 0;
+    if is_first || report.state < sum.state {
+        sum.state = report.state;
+        sum.resumes_at = report.resumes_at;
+        sum.message.clone_from(&report.message);
+    } else if report.state == sum.state {
+        sum.resumes_at = sum.resumes_at.min(report.resumes_at);
+    }
+    sum.name.clone_from(&report.name);
+    sum.model.clone_from(&report.model);
+    sum.tier = report.tier;
+    if sum.limiter.is_empty() || sum.limiter == "unknown" {
+        sum.limiter.clone_from(&report.limiter);
+    }
+    sum.mode = report.mode.clone().or(sum.mode.take());
+    // The mean of those who have seen an answer, each counted by its answers.
+    sum.latency_ms = match (sum.latency_ms, report.latency_ms) {
+        (Some(one), Some(other)) => {
+            let (a, b) = (u128::from(sum.answered.max(1)), u128::from(report.answered.max(1)));
+            let mean = (u128::from(one) * a + u128::from(other) * b) / (a + b);
+            u64::try_from(mean).ok()
+        }
+        (one, other) => one.or(other),
+    };
+    sum.workers += 1;
+    sum.in_flight += u64::from(report.in_flight);
+    sum.concurrency_max += u64::from(report.concurrency_max);
+    // The quota is one, and all see it; where they share nothing, each may use a part of it.
+    sum.tokens_per_minute = sum.tokens_per_minute.max(report.tokens_per_minute);
+    sum.requests_per_minute = sum.requests_per_minute.max(report.requests_per_minute);
+    let together = if report.shared { u64::max } else { u64::saturating_add };
+    sum.tokens_available = together(sum.tokens_available, report.tokens_available);
+    sum.requests_available = together(sum.requests_available, report.requests_available);
+    sum.calls = sum.calls.saturating_add(report.calls);
+    sum.answered = sum.answered.saturating_add(report.answered);
+    sum.throttled = sum.throttled.saturating_add(report.throttled);
+    sum.failed = sum.failed.saturating_add(report.failed);
+}
+
+/// What waits, by model: calls by what workers say, documents by what is asked of them. A schema
+/// that names no model is asked of the workers' own.
+fn waits(reports: &[WorkerReport], queued: &[(Option<String>, Backlog)]) -> Vec<ModelWaits> {
+    let default =
+        reports.iter().map(|report| report.model.as_str()).find(|model| !model.is_empty());
+    let default = default.unwrap_or(shared::schema::MODEL_DEFAULT);
+    let mut all: BTreeMap<&str, ModelWaits> = BTreeMap::new();
+    for wait in reports.iter().flat_map(|report| &report.waits) {
+        let sum = all.entry(&wait.model).or_default();
+        sum.calls += u64::from(wait.calls);
+        sum.until = sum.until.max(wait.until);
+    }
+    for (model, backlog) in queued {
+        let sum = all.entry(model.as_deref().unwrap_or(default)).or_default();
+        sum.documents += backlog.documents;
+        sum.until = sum.until.or(backlog.due);
+    }
+    let served: BTreeSet<&str> =
+        reports.iter().flat_map(|report| &report.deployments).map(|one| &*one.model).collect();
+    let named = all.into_iter().map(|(model, wait)| ModelWaits { model: model.to_owned(), ..wait });
+    // Models that nobody waits for are shown while somebody serves them.
+    named.filter(|wait| wait.documents > 0 || served.contains(&*wait.model)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::fleet::ModelWait;
+
+    fn at(second: i64) -> Option<Timestamp> {
+        Timestamp::from_second(second).ok()
+    }
+
+    fn report(state: DeploymentState, resumes_at: Option<Timestamp>, n: u64) -> WorkerReport {
+        let deployment = DeploymentReport {
+            name: "sweden".into(),
+            model: "gpt-4o".into(),
+            state,
+            resumes_at,
+            message: (state == DeploymentState::Denied).then(|| "401".into()),
+            in_flight: 2,
+            concurrency_max: 64,
+            tokens_per_minute: 1000,
+            tokens_available: 10,
+            latency_ms: Some(100 * n),
+            calls: n,
+            answered: n,
+            ..DeploymentReport::default()
+        };
+        let waits = vec![ModelWait { model: "gpt-4o".into(), calls: 1, until: resumes_at }];
+        WorkerReport { model: "gpt-4o".into(), deployments: vec![deployment], waits }
+    }
+
+    #[test]
+    fn the_sums_of_all_workers_are_shown() {
+        use DeploymentState::{Cooling, Denied};
+        let reports =
+            [report(Denied, at(9), 1), report(Cooling, at(7), 3), report(Cooling, at(5), 0)];
+        let all = deployments(&reports);
+        assert_eq!(all.len(), 1);
+        let one = &all[0];
+        assert_eq!((one.state, one.resumes_at, &one.message), (Cooling, at(5), &None));
+        assert_eq!((one.workers, one.in_flight, one.concurrency_max), (3, 6, 192));
+        assert_eq!((one.tokens_per_minute, one.tokens_available), (1000, 30));
+        assert_eq!((one.calls, one.answered, one.latency_ms), (4, 4, Some(200)));
+    }
+
+    #[test]
+    fn what_waits_is_counted_by_model() {
+        let reports = [report(DeploymentState::Ok, at(5), 1), report(DeploymentState::Ok, None, 1)];
+        let backlog = |documents, due| Backlog { schema: "s@1".parse().unwrap(), documents, due };
+        let queued = [
+            (None, backlog(3, None)),
+            (Some("gpt-4o".to_owned()), backlog(4, None)),
+            (Some("other".to_owned()), backlog(1, at(8))),
+        ];
+        let all = waits(&reports, &queued);
+        let wait = |model: &str, documents, calls, until| ModelWaits {
+            model: model.into(),
+            documents,
+            calls,
+            until,
+        };
+        assert_eq!(all, [wait("gpt-4o", 7, 2, at(5)), wait("other", 1, 0, at(8))]);
+        assert!(waits(&[], &[]).is_empty());
+    }
+}

@@ -1,0 +1,54 @@
+//! Who asks, in the order of service.
+//!
+//! It must know nothing of deployments.
+
+use super::Ask;
+use crate::pool::order::Times;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Who asks, in the order of service.
+pub(super) struct Line<'a> {
+    first: VecDeque<&'a Ask>,
+    tenants: BTreeMap<&'a str, VecDeque<&'a Ask>>,
+}
+
+impl<'a> Line<'a> {
+    pub(super) fn new(asks: &'a [Ask], times: &mut Times) -> Self {
+        let rank = |ask: &Ask| match (ask.urgent, ask.returned) {
+            (true, true) => 0,
+            (true, false) => 1,
+            (false, true) => 2,
+            (false, false) => 3,
+        };
+        let mut first: Vec<&Ask> = asks.iter().filter(|ask| rank(ask) < 3).collect();
+        first.sort_by_key(|ask| rank(ask));
+        let mut tenants: BTreeMap<&str, VecDeque<&Ask>> = BTreeMap::new();
+        for ask in asks.iter().filter(|ask| rank(ask) == 3) {
+            tenants.entry(&*ask.tenant).or_default().push_back(ask);
+        }
+        tenants.keys().for_each(|tenant| {
+            times.begin(tenant);
+        });
+        Self { first: first.into(), tenants }
+    }
+
+    pub(super) fn next(&mut self, times: &Times) -> Option<&'a Ask> {
+        if let Some(ask) = self.first.pop_front() {
+            return Some(ask);
+        }
+        let next = self.tenants.keys().min_by(|a, b| times.of(a).total_cmp(&times.of(b)));
+        let next = *next?;
+        let line = self.tenants.get_mut(next)?;
+        let ask = line.pop_front();
+        if line.is_empty() {
+            self.tenants.remove(next);
+        }
+        ask
+    }
+
+    pub(super) fn rest(&mut self) -> impl Iterator<Item = &'a Ask> {
+        let first = std::mem::take(&mut self.first);
+        let tenants = std::mem::take(&mut self.tenants);
+        first.into_iter().chain(tenants.into_values().flatten())
+    }
+}

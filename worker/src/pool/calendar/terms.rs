@@ -1,0 +1,75 @@
+//! What is configured of a quota, and what decides the admission of a call.
+//!
+//! It must know nothing of how either is used.
+
+use serde::{Deserialize, Serialize};
+
+/// How a provider enforces its quota.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// Not known yet: treated like a window, which is the strictest, until responses tell.
+    #[default]
+    Unknown,
+    /// Exact sliding logs: 60 s of tokens, with the room for the answer, and 10 s of requests.
+    Window,
+    /// Levels that refill all the time up to a minute's quota: answers are charged when they end.
+    Bucket,
+    /// Provisioned throughput: utilisation that drains all the time, corrected when answers end.
+    Ptu,
+}
+
+impl Kind {
+    /// The name used outside.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Window => "window",
+            Self::Bucket => "bucket",
+            Self::Ptu => "ptu",
+        }
+    }
+}
+
+/// What is configured of a deployment's quota.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Terms {
+    /// How it is enforced.
+    pub kind: Kind,
+    /// Tokens a minute; of provisioned throughput, input-token equivalents.
+    pub tokens_per_minute: f64,
+    /// Requests a minute.
+    pub requests_per_minute: f64,
+    /// How many input tokens one output token weighs on provisioned throughput.
+    pub output_weight: f64,
+    /// What is known to be charged, where that is not as its kind does.
+    #[serde(default)]
+    pub charge: Charge,
+}
+
+/// What a provider charges, where that was found out (POOL: calibration) or configured.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Charge {
+    /// Whether the room for the answer is charged at admission.
+    pub output: Option<bool>,
+    /// Tokens charged for one that is counted as four characters.
+    pub input: f64,
+    /// Whether the real use replaces the charge when an answer is complete.
+    pub settled: Option<bool>,
+}
+
+impl Default for Charge {
+    fn default() -> Self {
+        Self { output: None, input: 1.0, settled: None }
+    }
+}
+
+/// What decides the admission of a call, in tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Size {
+    /// What providers count of the question at admission: characters / 4.
+    pub input: f64,
+    /// What the question really has: provisioned throughput and prices go by it.
+    pub input_real: f64,
+    /// The most that the answer may have.
+    pub output_max: f64,
+}

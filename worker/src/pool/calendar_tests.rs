@@ -1,0 +1,270 @@
+//! The model against the rules that it models, on made-up time.
+
+use super::*;
+
+fn terms(kind: Kind) -> Terms {
+    Terms {
+        kind,
+        tokens_per_minute: 60_000.0,
+        requests_per_minute: 60.0,
+        output_weight: 4.0,
+        charge: Default::default(),
+    }
+}
+
+fn size(input: f64, output_max: f64) -> Size {
+    Size { input: input / ESTIMATE_HIGH, input_real: input, output_max }
+}
+
+fn at(calendar: &mut Calendar, size: &Size, now: f64) -> f64 {
+    match calendar.earliest(size, false, now) {
+        Earliest::At(at) => at,
+        Earliest::Never => f64::INFINITY,
+    }
+}
+
+/// Reserves as many as start within this time.
+fn fill(calendar: &mut Calendar, size: &Size, from: f64, until: f64) -> Vec<Booking> {
+    let mut bookings = Vec::new();
+    while let Earliest::At(at) = calendar.earliest(size, false, from)
+        && at < until
+    {
+        bookings.push(calendar.reserve(size, at));
+    }
+    bookings
+}
+
+fn throttled(wait_ms: f64) -> Outcome {
+    Outcome::Throttled { wait_ms, no_capacity: false, heard: Heard::default() }
+}
+
+fn failed() -> Outcome {
+    Outcome::Failed { charged: false, took_ms: 20.0, jitter: 0.5 }
+}
+
+fn answered(tokens_input: f64, tokens_output: f64, heard: Heard) -> Outcome {
+    Outcome::Answered { tokens_input, tokens_output, heard }
+}
+
+#[test]
+fn a_window_holds_no_more_than_its_minute_and_its_ten_seconds() {
+    let mut calendar = Calendar::new(terms(Kind::Window), 0.0);
+    let small = size(100.0, 900.0);
+    let bookings = fill(&mut calendar, &small, 0.0, 300_000.0);
+    for (index, booking) in bookings.iter().enumerate() {
+        let within = |span: f64| {
+            bookings[..=index].iter().filter(|other| other.at > booking.at - span).count()
+        };
+        assert!(within(60_000.0) <= 60 && within(10_000.0) <= 10, "{index}: {}", booking.at);
+    }
+    // 59 fit a minute with the margins; they come a step later each minute.
+    assert!(bookings.len() >= 58 * 5, "{}", bookings.len());
+    assert_eq!(calendar.earliest(&size(1.0, 60_000.0), false, 0.0), Earliest::Never);
+    let last = bookings.last().unwrap().at;
+    assert!(at(&mut calendar, &size(0.0, 60_000.0), 300_000.0) >= last + 60_000.0);
+}
+
+#[test]
+fn an_idle_deployment_takes_a_burst_and_a_shaken_one_does_not() {
+    let small = size(100.0, 900.0);
+    for (kind, expected) in [(Kind::Window, 10), (Kind::Bucket, 15), (Kind::Ptu, 2)] {
+        let mut calendar = Calendar::new(terms(kind), 0.0);
+        let bookings = fill(&mut calendar, &small, 0.0, 10.0);
+        assert!(bookings.len() >= expected, "{kind:?}: {}", bookings.len());
+        calendar.settle(&bookings[0], 0.0, &throttled(1_000.0), 10.0);
+        let after = fill(&mut calendar, &small, 1_010.0, 1_020.0);
+        assert!(after.len() <= 2, "{kind:?}: {}", after.len());
+    }
+}
+
+#[test]
+fn a_bucket_pays_answers_when_they_end_and_serves_the_urgent_from_its_store() {
+    let many = Terms { requests_per_minute: 6_000.0, ..terms(Kind::Bucket) };
+    let mut calendar = Calendar::new(many, 0.0);
+    let one = size(500.0, 1_000.0);
+    assert_eq!(calendar.cost(&one), 1_000.0);
+    let bookings = fill(&mut calendar, &one, 0.0, 20_000.0);
+    let wait = at(&mut calendar, &one, 0.0);
+    assert!(wait >= 20_000.0);
+    assert_eq!(calendar.earliest(&one, true, 0.0), Earliest::At(0.0));
+    for booking in &bookings {
+        calendar.settle(booking, booking.at, &answered(500.0, 100.0, Heard::default()), 5_000.0);
+    }
+    assert!(at(&mut calendar, &one, 0.0) < wait - 5_000.0);
+    assert!(calendar.cost(&one) < 650.0);
+}
+
+#[test]
+fn provisioned_throughput_learns_how_much_it_takes_at_once() {
+    let mut calendar = Calendar::new(terms(Kind::Ptu), 0.0);
+    let one = size(1_000.0, 1_000.0);
+    let first = fill(&mut calendar, &one, 0.0, 1.0);
+    let before = calendar.ceiling_ms;
+    calendar.settle(&first[0], 0.0, &throttled(40.0), 20.0);
+    assert!(calendar.ceiling_ms < before);
+    assert_eq!(calendar.trim, 1.0);
+    assert_eq!(calendar.blocked(20.0), Some(60.0));
+    at(&mut calendar, &one, 60.0);
+    let booking = calendar.reserve(&one, 60.0);
+    let used = calendar.used;
+    calendar.settle(&booking, 60.0, &answered(1_000.0, 10.0, Heard::default()), 60.0);
+    assert!((used - calendar.used - 4.0 * 990.0).abs() < 1e-6);
+}
+
+#[test]
+fn what_is_counted_more_than_we_count_makes_the_window_smaller() {
+    let mut calendar = Calendar::new(terms(Kind::Window), 0.0);
+    let one = size(500.0, 500.0);
+    let mut now = 0.0;
+    for _ in 0..400 {
+        now = at(&mut calendar, &one, now);
+        let booking = calendar.reserve(&one, now);
+        let left = 60_000.0 - 1.1 * booking.expected;
+        let heard = Heard { tokens_left: Some(left), ..Heard::default() };
+        calendar.settle(&booking, now, &answered(1.0, 1.0, heard), now);
+    }
+    assert!((calendar.ratio - 1.1).abs() < 0.01, "{}", calendar.ratio);
+    assert!(calendar.window_limit() < 60_000.0 / 1.09);
+}
+
+#[test]
+fn what_was_used_before_is_found_out_from_the_first_response() {
+    let mut calendar = Calendar::new(terms(Kind::Window), 0.0);
+    let one = size(500.0, 500.0);
+    let booking = calendar.reserve(&one, 0.0);
+    let heard = Heard { tokens_left: Some(9_000.0), ..Heard::default() };
+    calendar.settle(&booking, 0.0, &answered(1.0, 1.0, heard), 100.0);
+    assert!((calendar.tokens.sum() - 51_000.0).abs() < 1.0, "{}", calendar.tokens.sum());
+}
+
+#[test]
+fn limits_are_followed_down_and_up_again_as_far_as_is_configured() {
+    let mut calendar = Calendar::new(terms(Kind::Bucket), 0.0);
+    for (told, expected) in [(30_000.0, 30_000.0), (90_000.0, 60_000.0)] {
+        let booking = calendar.reserve(&size(1.0, 1.0), 0.0);
+        let heard = Heard { tokens_limit: Some(told), ..Heard::default() };
+        calendar.settle(&booking, 0.0, &answered(1.0, 1.0, heard), 0.0);
+        assert_eq!(calendar.per_minute().0, expected);
+    }
+}
+
+#[test]
+fn the_first_responses_tell_the_kind() {
+    let left = |left: f64| Heard { requests_left: Some(left), ..Heard::default() };
+    let limited = |left_: f64| Heard { requests_limit: Some(60.0), ..left(left_) };
+    let table = [
+        (left(9.0), Kind::Window),
+        (limited(59.0), Kind::Bucket),
+        (Heard { renews: true, ..limited(3.0) }, Kind::Bucket),
+        (limited(9.0), Kind::Unknown),
+        (Heard::default(), Kind::Unknown),
+        (Heard { exact: true, ..Heard::default() }, Kind::Ptu),
+    ];
+    for (heard, expected) in table {
+        let mut calendar = Calendar::new(terms(Kind::Unknown), 0.0);
+        let booking = calendar.reserve(&size(1.0, 1.0), 0.0);
+        let outcome = Outcome::Throttled { wait_ms: 1.0, no_capacity: false, heard };
+        calendar.settle(&booking, 0.0, &outcome, 0.0);
+        assert_eq!(calendar.kind(), expected, "{heard:?}");
+    }
+}
+
+#[test]
+fn three_failures_open_the_breaker_and_one_probe_closes_it() {
+    let mut calendar = Calendar::new(terms(Kind::Window), 0.0);
+    let one = size(50.0, 50.0);
+    let bookings = fill(&mut calendar, &one, 0.0, 100.0);
+    // Those that were under way fail together: that is one opening.
+    for booking in &bookings {
+        calendar.settle(booking, 0.0, &failed(), 100.0);
+    }
+    assert!(calendar.is_open());
+    assert_eq!(calendar.blocked(100.0), Some(1_100.0));
+    assert_eq!(calendar.tokens.sum(), 0.0);
+    let probe = calendar.reserve(&one, 1_100.0);
+    assert!(at(&mut calendar, &one, 1_101.0) >= 2_600.0);
+    calendar.settle(&probe, 1_100.0, &failed(), 1_120.0);
+    assert_eq!(calendar.blocked(1_120.0), Some(3_120.0));
+    let probe = calendar.reserve(&one, 3_120.0);
+    calendar.settle(&probe, 3_120.0, &answered(1.0, 1.0, Heard::default()), 3_200.0);
+    assert!(!calendar.is_open());
+    assert!(at(&mut calendar, &one, 3_200.0) < 4_000.0);
+}
+
+#[test]
+fn an_old_answer_does_not_hide_an_outage() {
+    let mut calendar = Calendar::new(terms(Kind::Bucket), 0.0);
+    let one = size(50.0, 50.0);
+    let old: Vec<_> = (0..3).map(|_| calendar.reserve(&one, 0.0)).collect();
+    let new: Vec<_> = (0..3).map(|_| calendar.reserve(&one, 5_000.0)).collect();
+    for (old, new) in old.iter().zip(&new) {
+        calendar.settle(new, 5_000.0, &failed(), 5_020.0);
+        calendar.settle(old, 0.0, &answered(1.0, 1.0, Heard::default()), 5_030.0);
+    }
+    assert!(calendar.is_open());
+}
+
+#[test]
+fn a_probe_that_has_not_failed_in_time_was_let_in() {
+    let mut calendar = Calendar::new(terms(Kind::Window), 0.0);
+    let one = size(50.0, 50.0);
+    let booking = calendar.reserve(&one, 0.0);
+    calendar.settle(&booking, 0.0, &throttled(1_000.0), 20.0);
+    calendar.reserve(&one, 1_020.0);
+    assert_eq!(at(&mut calendar, &one, 1_030.0), 1_020.0 + PROBE_MS);
+    assert_eq!(at(&mut calendar, &one, 2_600.0), 2_600.0);
+    assert!(!calendar.half_open);
+}
+
+#[test]
+fn a_provider_without_capacity_is_spared() {
+    let mut calendar = Calendar::new(terms(Kind::Bucket), 0.0);
+    let booking = calendar.reserve(&size(1.0, 1.0), 10_000.0);
+    let outcome =
+        Outcome::Throttled { wait_ms: 3_000.0, no_capacity: true, heard: Heard::default() };
+    calendar.settle(&booking, 10_000.0, &outcome, 10_000.0);
+    assert_eq!((calendar.trim, calendar.blocked(10_000.0)), (0.8, Some(13_000.0)));
+    calendar.settle(&booking, 10_000.0, &outcome, 10_001.0);
+    assert_eq!(calendar.trim, 0.8, "rejections close together are one");
+}
+
+#[test]
+fn what_is_returned_was_never_there() {
+    for kind in [Kind::Window, Kind::Bucket, Kind::Ptu] {
+        let mut calendar = Calendar::new(terms(kind), 0.0);
+        let one = size(500.0, 500.0);
+        let first = calendar.reserve(&one, 0.0);
+        let before = calendar.clone();
+        let second = calendar.reserve(&one, 0.0);
+        calendar.settle(&second, 0.0, &Outcome::Returned, 0.0);
+        // What an idle time had saved up is not all given back.
+        let lost = calendar.next_tokens - before.next_tokens;
+        assert!((-1e-6..2_000.0).contains(&lost), "{kind:?}: {lost}");
+        assert_eq!((calendar.tokens.sum(), calendar.used), (before.tokens.sum(), before.used));
+        assert!(calendar.tokens.sum() > 0.0 && first.at == 0.0);
+    }
+}
+
+#[test]
+fn it_is_plain_data_that_moves_to_another_clock() {
+    let mut calendar = Calendar::new(terms(Kind::Window), 0.0);
+    let one = size(500.0, 20_000.0);
+    fill(&mut calendar, &one, 0.0, 60_000.0);
+    let text = serde_json::to_string(&calendar).unwrap();
+    let mut moved: Calendar = serde_json::from_str(&text).unwrap();
+    moved.shift(1_000_000.0);
+    let (here, there) = (at(&mut calendar, &one, 1.0), at(&mut moved, &one, 1_000_001.0));
+    assert!((there - here - 1_000_000.0).abs() < 1e-3, "{here} {there}");
+}
+
+#[test]
+fn whoever_goes_on_alone_forgets_the_others_and_keeps_its_knowledge() {
+    let mut calendar = Calendar::new(terms(Kind::Window), 0.0);
+    let one = size(500.0, 500.0);
+    let bookings = fill(&mut calendar, &one, 0.0, 30_000.0);
+    calendar.isolate(0.25, 500.0, 30_000.0);
+    assert_eq!(calendar.per_minute(), (15_000.0, 15.0));
+    assert_eq!(at(&mut calendar, &one, 30_000.0), 30_500.0);
+    bookings.iter().for_each(|booking| calendar.merge(booking));
+    assert!(at(&mut calendar, &one, 30_000.0) > 60_000.0);
+}

@@ -1,0 +1,129 @@
+//! What a worker says to a book and wants of it, ready to be said again where another worker was
+//! faster; and what only this worker knows to have sent, for when a book is lost.
+//!
+//! It must know nothing of where the book lies.
+
+use super::book::{Answer, Ask, Book, Door, Event, NoSlot};
+use super::calendar::Booking;
+use super::pick::Strategy;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// What was sent longer ago counts nowhere.
+const KEPT_MS: f64 = 61_000.0;
+
+/// Everything to be said to the book of one model.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    pub(super) events: Vec<Event>,
+    pub(super) asks: Vec<Ask>,
+    pub(super) doors: Vec<Door>,
+    pub(super) strategy: Strategy,
+    pub(super) log: Log,
+    pub(super) born: Instant,
+}
+
+impl Exchange {
+    /// Whether there is nothing to say and nobody waits.
+    pub fn is_idle(&self) -> bool {
+        self.events.is_empty() && self.asks.is_empty()
+    }
+
+    /// Says it to a book that all workers share. `now` is the time of the book's clock, in
+    /// milliseconds, at `instant`. The book is changed; what it gave is for [`super::Pool::take`].
+    /// May be repeated with another state of the book.
+    pub fn run(&self, book: &mut Book, now: f64, instant: Instant) -> Given {
+        let here = instant.saturating_duration_since(self.born).as_secs_f64() * 1_000.0;
+        let offset = now - here;
+        for door in &self.doors {
+            let mut unknown = self.log.unknown_to(book.epoch(), &door.address);
+            unknown.iter_mut().for_each(|booking| booking.at += offset);
+            book.merge(door, &unknown, now);
+        }
+        let event = |event: &Event| {
+            let (mut event, by) = (event.clone(), offset);
+            (event.booking.at, event.sent, event.at) =
+                (event.booking.at + by, event.sent + by, event.at + by);
+            event
+        };
+        let ask = |ask: &Ask| Ask { deadline: ask.deadline.map(|at| at + offset), ..ask.clone() };
+        let events: Vec<_> = self.events.iter().map(event).collect();
+        let asks: Vec<_> = self.asks.iter().map(ask).collect();
+        let mut answer = book.exchange(&events, &asks, &self.doors, self.strategy, now);
+        answer.grants.iter_mut().for_each(|grant| grant.booking.at -= offset);
+        answer.again.iter_mut().for_each(|again| *again -= offset);
+        for (_, why) in &mut answer.refused {
+            if let NoSlot::TooLate { at, .. } = why {
+                *at -= offset;
+            }
+        }
+        let mut seen = book.clone();
+        seen.shift(-offset);
+        Given { book: seen, answer }
+    }
+}
+
+/// What a shared book gave.
+#[derive(Clone, Debug)]
+pub struct Given {
+    pub(super) book: Book,
+    pub(super) answer: Answer,
+}
+
+/// What this worker has sent within the last minute, and whether the shared book knows.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Log {
+    sent: VecDeque<(Arc<str>, Booking, bool)>,
+    epoch: u64,
+    alone: bool,
+}
+
+impl Log {
+    /// Whether this worker goes on without the shared book.
+    pub(super) fn is_alone(&self) -> bool {
+        self.alone
+    }
+
+    /// The shared book cannot be asked any more.
+    pub(super) fn go_alone(&mut self) {
+        self.alone = true;
+    }
+
+    /// The shared book was asked, and has heard of everything.
+    pub(super) fn heard(&mut self, epoch: u64) {
+        (self.epoch, self.alone) = (epoch, false);
+        self.sent.iter_mut().for_each(|(.., known)| *known = true);
+    }
+
+    /// A slot was given.
+    pub(super) fn add(&mut self, address: &Arc<str>, booking: &Booking) {
+        while self.sent.front().is_some_and(|(_, old, _)| old.at + KEPT_MS < booking.at) {
+            self.sent.pop_front();
+        }
+        self.sent.push_back((Arc::clone(address), booking.clone(), !self.alone));
+    }
+
+    /// A slot was given back.
+    pub(super) fn remove(&mut self, address: &str, booking: &Booking) {
+        let same =
+            |(other, old, _): &(Arc<str>, Booking, bool)| **other == *address && old == booking;
+        if let Some(index) = self.sent.iter().rposition(same) {
+            self.sent.remove(index);
+        }
+    }
+
+    /// All that was sent there.
+    pub(super) fn of(&self, address: &str) -> Vec<Booking> {
+        let there = self.sent.iter().filter(|(other, ..)| **other == *address);
+        there.map(|(_, booking, _)| booking.clone()).collect()
+    }
+
+    /// What a book of this epoch has not heard of.
+    fn unknown_to(&self, epoch: u64, address: &str) -> Vec<Booking> {
+        let is_new = epoch != self.epoch;
+        let there = self.sent.iter().filter(|(other, ..)| **other == *address);
+        let unknown = there.filter(|(.., known)| is_new || !known);
+        unknown.map(|(_, booking, _)| booking.clone()).collect()
+    }
+}
