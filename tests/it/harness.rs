@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail};
 use reqwest::Client;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use simulator::{Config, DeploymentConfig, Running};
 use std::{
@@ -43,6 +44,15 @@ pub(crate) fn fast(name: &str) -> DeploymentConfig {
     deployment(json!({
         "name": name, "model": "gpt-4o", "tokens_per_minute": 100_000_000, "requests_per_minute": 600_000,
         "latency": { "ttft_ms": [0, 0], "tokens_per_second": [1e9, 1e9], "rejection_ms": [0, 0] },
+    }))
+}
+
+/// A deployment that takes so many milliseconds, so that kills hit calls, and is never the
+/// bottleneck otherwise.
+pub(crate) fn slow(ttft_ms: [u64; 2]) -> DeploymentConfig {
+    deployment(json!({
+        "name": "sweden", "model": "gpt-4o", "tokens_per_minute": 100_000_000, "requests_per_minute": 600_000,
+        "latency": { "ttft_ms": ttft_ms, "tokens_per_second": [5000.0, 9000.0], "rejection_ms": [0, 0] },
     }))
 }
 
@@ -244,6 +254,16 @@ impl Place {
     }
 }
 
+/// A text document that no other is equal to.
+pub(crate) fn letter(number: usize) -> Vec<u8> {
+    format!(
+        "Bolt & Sons Ltd\n\nInvoice No.: F-{number:04}\nInvoice date: 2024-03-05\nCurrency: EUR\n\n\
+         Description   Quantity   Unit price   Amount\nBolts   {number}   1.00   {number}.00\n\n\
+         Subtotal   {number}.00\nVAT 0 %   0.00\nTotal   {number}.00\n"
+    )
+    .into_bytes()
+}
+
 /// The id of a document.
 pub(crate) fn id(document: &Value) -> &str {
     document["id"].as_str().expect("a document has an id")
@@ -265,11 +285,24 @@ impl Process {
         self.child.kill().await.expect("it can be killed");
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.id()).ok().and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(pid.expect("a process id"), signal).expect("a signal");
+    }
+
+    /// Whether every thread of it has stopped (proc(5): the state follows the name in parentheses).
+    pub(crate) fn sleeps(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.id())).expect("its threads");
+        threads.flatten().all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+        })
+    }
+
     /// SIGTERM, and its exit status.
     pub(crate) async fn terminate(mut self) -> std::process::ExitStatus {
-        let pid = i32::try_from(self.id()).ok().and_then(rustix::process::Pid::from_raw);
-        let pid = pid.expect("a process id");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+        self.signal(Signal::TERM);
         tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends").expect("a status")
     }
 

@@ -1,6 +1,7 @@
 //! Accepted is never lost and shows exactly one result, whichever process dies whenever.
 
-use crate::harness::{PATIENCE, Place, Process, deployment, fixture, id};
+use crate::harness::{PATIENCE, Place, Process, fixture, id, letter, slow};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -9,25 +10,6 @@ use std::{
 
 const DOCUMENTS: usize = 200;
 const CALLS_MAX: u64 = 12;
-
-/// A deployment that takes a moment, so that kills hit calls too.
-fn slow() -> simulator::DeploymentConfig {
-    deployment(json!({
-        "name": "sweden", "model": "gpt-4o",
-        "tokens_per_minute": 100_000_000, "requests_per_minute": 600_000,
-        "latency": { "ttft_ms": [20, 120], "tokens_per_second": [5000.0, 9000.0], "rejection_ms": [0, 0] },
-    }))
-}
-
-/// A text document that no other is equal to.
-fn letter(number: usize) -> Vec<u8> {
-    format!(
-        "Bolt & Sons Ltd\n\nInvoice No.: K-{number:04}\nInvoice date: 2024-03-05\nCurrency: EUR\n\n\
-         Description   Quantity   Unit price   Amount\nBolts   {number}   1.00   {number}.00\n\n\
-         Subtotal   {number}.00\nVAT 0 %   0.00\nTotal   {number}.00\n"
-    )
-    .into_bytes()
-}
 
 /// Puts messages for a fifth of the documents into the queue once more.
 fn double(place: &Place, documents: &[Value]) {
@@ -94,7 +76,7 @@ async fn nothing_is_lost_changed_or_paid_too_often_when_workers_die() {
     // The same documents are in work when one worker after the other dies: a low cap would rightly
     // park one of them now and then.
     let settings = format!("calls_max = {CALLS_MAX}\nattempts_max = 50");
-    let place = Place::new(vec![slow()], &settings).await;
+    let place = Place::new(vec![slow([20, 120])], &settings).await;
     let _uploader = place.start("uploader").await;
     let mut documents = Vec::new();
     for number in 1..=DOCUMENTS {
@@ -144,7 +126,7 @@ async fn nothing_is_lost_changed_or_paid_too_often_when_workers_die() {
 
 #[tokio::test]
 async fn an_uploader_that_dies_loses_nothing_that_it_accepted() {
-    let place = Place::new(vec![slow()], "").await;
+    let place = Place::new(vec![slow([20, 120])], "").await;
     // What the last one leaves unsaid is published by the next that starts.
     for point in ["stored", "published", "accepted"] {
         let mut uploader = place.spawn("uploader", &[("SLUICE_KILL_AT", point)]);
@@ -169,7 +151,7 @@ async fn an_uploader_that_dies_loses_nothing_that_it_accepted() {
 
 #[tokio::test]
 async fn a_worker_that_sleeps_longer_than_its_lease_changes_nothing() {
-    let place = Place::new(vec![slow()], "").await;
+    let place = Place::new(vec![slow([20, 120])], "").await;
     let _uploader = place.start("uploader").await;
     let sleeper = place.spawn("worker", &[]);
     let mut documents = Vec::new();
@@ -186,7 +168,7 @@ async fn a_worker_that_sleeps_longer_than_its_lease_changes_nothing() {
         assert_eq!(place.ended(document).await["state"], "succeeded");
     }
     let before = results(&place, &documents).await;
-    signal(&sleeper, rustix::process::Signal::CONT);
+    sleeper.signal(Signal::CONT);
     let status = sleeper.terminate().await;
     assert!(status.success(), "{status}");
     assert_eq!(results(&place, &documents).await, before);
@@ -196,31 +178,16 @@ async fn a_worker_that_sleeps_longer_than_its_lease_changes_nothing() {
 /// Stops a process, but not while it writes: SQLite's lock belongs to who holds it, asleep or not.
 async fn freeze(place: &Place, process: &Process) {
     crate::harness::until("the worker sleeps without holding the database", async || {
-        signal(process, rustix::process::Signal::STOP);
+        process.signal(Signal::STOP);
         // The signal is only sent: a thread within a system call may still take the lock.
-        crate::harness::until("every thread sleeps", async || sleeps(process).then_some(())).await;
+        crate::harness::until("every thread sleeps", async || process.sleeps().then_some(())).await;
         let db = rusqlite::Connection::open(place.folder.path().join("sluice.db")).unwrap();
         db.busy_timeout(Duration::from_millis(200)).unwrap();
         if db.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok() {
             return Some(());
         }
-        signal(process, rustix::process::Signal::CONT);
+        process.signal(Signal::CONT);
         None
     })
     .await;
-}
-
-/// Whether every thread of it has stopped (proc(5): the state follows the name in parentheses).
-fn sleeps(process: &Process) -> bool {
-    let threads = std::fs::read_dir(format!("/proc/{}/task", process.id())).unwrap();
-    threads.flatten().all(|thread| {
-        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
-    })
-}
-
-fn signal(process: &Process, signal: rustix::process::Signal) {
-    let pid = i32::try_from(process.id()).unwrap();
-    let pid = rustix::process::Pid::from_raw(pid).unwrap();
-    rustix::process::kill_process(pid, signal).unwrap();
 }

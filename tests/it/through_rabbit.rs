@@ -2,7 +2,7 @@
 
 use crate::{
     broker::{Broker, Vhost},
-    harness::{PATIENCE, Place, fast, id, until},
+    harness::{PATIENCE, Place, fast, id, letter, until},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -12,15 +12,6 @@ const LETTERS: usize = 40;
 
 /// What must never be printed.
 const PASSWORD: &str = "canary-of-the-broker";
-
-fn letter(number: usize) -> Vec<u8> {
-    format!(
-        "Bolt & Sons Ltd\n\nInvoice No.: R-{number:04}\nInvoice date: 2024-03-05\nCurrency: EUR\n\n\
-         Description   Quantity   Unit price   Amount\nBolts   {number}   1.00   {number}.00\n\n\
-         Subtotal   {number}.00\nVAT 0 %   0.00\nTotal   {number}.00\n"
-    )
-    .into_bytes()
-}
 
 /// Binds a queue of somebody else to the events.
 async fn follow(vhost: &Vhost) {

@@ -1,0 +1,5 @@
+//! Faults under load on the real engines, with the figures that are promised: `just chaos` runs
+//! the long ones, and docs/reliability.md keeps what they print.
+
+mod kills;
+mod resumed;
