@@ -16,6 +16,7 @@ services *ARGS:
 
 # Kills, outages and cut wires, with their figures: docs/reliability.md.
 chaos:
+    ./tests/run 'chaos::' --include-ignored --nocapture
     ./tests/run 'kill::' --nocapture
     ./tests/run 'fleet::' --nocapture
     ./tests/run 'broker_dies::' --nocapture
