@@ -1,5 +1,7 @@
 //! Faults under load on the real engines, with the figures that are promised: `just chaos` runs
 //! the long ones, and docs/reliability.md keeps what they print.
 
+mod away;
 mod kills;
+mod poison;
 mod resumed;
