@@ -15,6 +15,11 @@ use tokio_util::sync::CancellationToken;
 /// How long a ring may stay unconfirmed before another relay takes it.
 const LEASE: Duration = Duration::from_secs(10);
 
+/// For how long what was taken is offered to the queue again, and the pause between: a broker that
+/// changes its leader is back before the lease is over.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// How many rings go out at once.
 const BATCH: u32 = 100;
 
@@ -110,7 +115,7 @@ impl Outbox {
             Event::new(change.document.clone(), change.id, data, change.at, trace)
         };
         let events: Vec<_> = changes.iter().map(event).collect();
-        self.queue.tell(&events).await?;
+        patiently(|| self.queue.tell(&events)).await?;
         let count = changes.len();
         self.store.told(changes.into_iter().map(|change| change.id).collect()).await?;
         Ok(count)
@@ -131,10 +136,27 @@ impl Outbox {
             (JobMessage::new(ring.document.clone(), ring.id, now, trace), ring.priority)
         };
         let messages: Vec<_> = rings.iter().map(message).collect();
-        self.queue.publish(&messages).await?;
+        patiently(|| self.queue.publish(&messages)).await?;
         fault::point("published");
         let count = rings.len();
         self.store.rung(rings.into_iter().map(|ring| ring.id).collect()).await?;
         Ok(count)
+    }
+}
+
+/// Offers again what the queue did not take, for a while: twice does no harm.
+async fn patiently<Offer>(offer: impl Fn() -> Offer) -> Result<(), QueueError>
+where
+    Offer: Future<Output = Result<(), QueueError>>,
+{
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match offer().await {
+            Err(error) if Instant::now() < until && !error.is_lasting() => {
+                tracing::debug!(%error, "the queue is asked again");
+                tokio::time::sleep(PAUSE).await;
+            }
+            result => return result,
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! the long ones, and docs/reliability.md keeps what they print.
 
 mod away;
+mod cluster;
 mod kills;
 mod poison;
 mod resumed;

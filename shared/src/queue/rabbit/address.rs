@@ -10,7 +10,7 @@ use std::{
 
 /// How often the broker and we tell each other that we are there, in seconds, unless the address
 /// says otherwise. A connection is lost after twice that.
-const HEARTBEAT_SECONDS: Heartbeat = 20;
+const HEARTBEAT_SECONDS: Heartbeat = 8;
 
 /// The brokers of one address.
 pub(super) struct Brokers {
