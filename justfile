@@ -28,3 +28,7 @@ scenarios:
 # What the pool costs a call, beside the network: docs/pool.md.
 overhead:
     cargo test --release -p worker --lib overhead -- --include-ignored --nocapture
+
+# The pool over loopback with more work than quota, about ten minutes: docs/pool.md.
+pool:
+    ./tests/run 'pool_runs::' --ignored --nocapture --test-threads 1

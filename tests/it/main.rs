@@ -42,6 +42,7 @@ mod pacing;
 mod secrets;
 mod reconcile;
 mod quota;
+mod pool_runs;
 mod uploads;
 mod bucket;
 mod deployments;
