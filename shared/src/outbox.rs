@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 /// How long a ring may stay unconfirmed before another relay takes it.
 const LEASE: Duration = Duration::from_secs(10);
 
-/// For how long what was taken is offered to the queue again, and the pause between: a broker that
-/// changes its leader is back before the lease is over.
+/// For how long what was taken is offered to the queue again, and the pause between. Longer than a
+/// broker may take to confirm: one that changes its leader is asked twice within the lease.
 const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(200);
 

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 /// How long the broker may take to confirm a batch. What comes later may have arrived: it is
 /// published again, and a worker that is rung for twice looks once in vain.
-const CONFIRM_MAX: Duration = Duration::from_secs(5);
+const CONFIRM_MAX: Duration = Duration::from_secs(4);
 
 /// How many channels publish at once.
 const CHANNELS_MAX: usize = 4;
