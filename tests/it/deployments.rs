@@ -66,36 +66,78 @@ async fn a_document_that_waits_for_a_deployment_that_is_down_says_so() {
 
 /// What `sluice deployments probe` finds of a deployment of this kind, and the configuration after
 /// it was written.
-async fn probed(kind: &str, more: &[&str]) -> (Value, String) {
+async fn probed(kind: &str, settle: bool, more: &[&str]) -> (Value, String) {
     let deployment = deployment(json!({
-        "name": "sweden", "model": "gpt-4o", "kind": kind,
-        "tokens_per_minute": 200_000, "requests_per_minute": 1200,
-        "latency": { "ttft_ms": [5, 20], "tokens_per_second": [1e5, 1e5], "rejection_ms": [0, 0] },
+        "name": "sweden", "model": "gpt-4o", "kind": kind, "settle": settle,
+        "tokens_per_minute": 60_000, "requests_per_minute": 360,
+        // Calls of a burst are all let in before the first of them is answered.
+        "latency": { "ttft_ms": [400, 500], "tokens_per_second": [1e5, 1e5], "rejection_ms": [0, 0] },
     }));
     let place = Place::new(vec![deployment], "").await;
     let config = place.folder.path().join("sluice.toml");
+    let before = std::fs::read_to_string(&config).unwrap();
     let mut arguments = vec!["--config", config.to_str().unwrap(), "deployments", "probe"];
     arguments.extend(["sweden", "--yes", "--write", "-o", "json"]);
     arguments.extend(more);
     let (code, out, err) = run(&arguments, place.folder.path(), &[]).await;
     assert_eq!(code, 0, "{out}\n{err}");
-    (serde_json::from_str(&out).unwrap(), std::fs::read_to_string(config).unwrap())
+    let written = std::fs::read_to_string(config).unwrap();
+    // What is written can be read, and nothing else has changed.
+    let check = ["--config", "sluice.toml", "config", "check"];
+    let (code, _, err) = run(&check, place.folder.path(), &[]).await;
+    assert_eq!(code, 0, "{err}");
+    let is_ours = |line: &&str| !line.starts_with("limiter = ") && !line.starts_with("charge_");
+    let rest: Vec<&str> = written.lines().filter(is_ours).collect();
+    assert_eq!(rest, before.lines().collect::<Vec<_>>());
+    (serde_json::from_str(&out).unwrap(), written)
+}
+
+/// What was found of the limiter and its charge, in the order of the configuration.
+fn found(probed: &Value) -> Value {
+    let keys = ["limiter", "charge_output", "charge_characters_per_token", "charge_settled"];
+    json!(keys.map(|key| &probed[key]))
 }
 
 #[tokio::test]
 async fn a_probe_finds_each_kind_and_what_it_charges() {
-    let (window, written) = probed("window", &[]).await;
-    assert_eq!((&window["limiter"], &window["charge_output"]), (&json!("window"), &json!(true)));
-    assert!(written.contains("limiter = \"window\"\n"), "{written}");
-    assert!(written.contains("charge_output = true\n"), "{written}");
-    let (bucket, written) = probed("bucket", &[]).await;
-    assert_eq!((&bucket["limiter"], &bucket["charge_output"]), (&json!("bucket"), &json!(false)));
-    let characters = bucket["charge_characters_per_token"].as_f64().unwrap();
-    assert!((3.5..=4.5).contains(&characters), "{bucket}");
-    assert!(written.contains("limiter = \"bucket\"\n"), "{written}");
-    let (ptu, written) = probed("ptu", &["--burst"]).await;
-    assert_eq!(ptu["limiter"], "ptu", "{ptu}");
-    assert!(written.contains("limiter = \"ptu\"\n"), "{written}");
+    let (window, written) = probed("window", false, &[]).await;
+    assert_eq!(found(&window), json!(["window", true, 4.0, false]), "{window}");
+    assert_eq!(window["requests_window_seconds"], 10, "{window}");
+    for line in ["limiter = \"window\"", "charge_output = true", "charge_settled = false"] {
+        assert!(written.contains(&format!("{line}\n")), "{line} is missing from {written}");
+    }
+    let (bucket, written) = probed("bucket", false, &[]).await;
+    assert_eq!(found(&bucket), json!(["bucket", false, 4.0, false]), "{bucket}");
+    assert_eq!(bucket["counted_in"], "characters", "{bucket}");
+    assert_eq!(bucket["schema_is_charged"], false, "{bucket}");
+    assert_eq!(bucket["requests_window_seconds"], 60, "{bucket}");
+    assert!(written.contains("charge_characters_per_token = 4.0\n"), "{written}");
+    let (bucket, written) = probed("bucket", true, &[]).await;
+    assert_eq!(found(&bucket), json!(["bucket", false, 4.0, true]), "{bucket}");
+    assert!(written.contains("charge_settled = true\n"), "{written}");
+}
+
+#[tokio::test]
+async fn a_burst_shows_what_provisioned_throughput_charges() {
+    let (ptu, _) = probed("ptu", true, &["--burst"]).await;
+    assert_eq!(found(&ptu), json!(["ptu", true, null, null]), "{ptu}");
+    let seconds = ptu["burst"]["seconds"].as_f64().unwrap();
+    assert!((8.0..=12.0).contains(&seconds), "{ptu}");
+    // Without one there is only its kind.
+    let (ptu, written) = probed("ptu", true, &[]).await;
+    assert_eq!(found(&ptu), json!(["ptu", null, null, null]), "{ptu}");
+    assert!(written.contains("limiter = \"ptu\"\n") && !written.contains("charge_"), "{written}");
+}
+
+#[tokio::test]
+async fn a_probe_begins_only_when_it_may() {
+    let place = Place::new(vec![fast("sweden")], "").await;
+    let config = place.folder.path().join("sluice.toml");
+    let arguments = ["--config", config.to_str().unwrap(), "deployments", "probe", "sweden"];
+    let (code, _, err) = run(&arguments, place.folder.path(), &[]).await;
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("--yes") && err.contains("calls") && err.contains("tokens"), "{err}");
+    assert_eq!(place.stats("sweden").await["accepted"], 0);
 }
 
 #[tokio::test]

@@ -154,17 +154,24 @@ pub(super) fn fit(seen: &[Seen], sizes: &Sizes, deployment: &Deployment) -> Find
     if let (Some(costly), Some(charged)) = (costly, charge(Step::Costly)) {
         let used = (costly.used.0 + costly.used.1) as f64;
         let refills = if slides { 0.0 } else { limit / 60.0 };
-        found.charge_settled =
-            more(Step::After).and_then(|more| settled(used - charged, more, base, refills));
+        let after = seen.iter().find(|seen| seen.step == Step::After);
+        // No pause was made before the last call: what a bucket still misses of the call before it
+        // is not what that call cost in the end.
+        let missing = match (slides, after) {
+            (false, Some(after)) => (charged - refills * (after.at - costly.at)).max(0.0),
+            _ => 0.0,
+        };
+        found.charge_settled = more(Step::After)
+            .and_then(|more| settled(used - charged, more - missing, base, refills));
     }
     found
 }
 
 /// Whether an answer that used so much more than was charged shows in the charge of the next call.
-/// In the tenth of a second between them a bucket gets a little back, which may hide it; and a
-/// bucket that is full already cannot show what it got back.
+/// In the quarter of a second between them at most a bucket gets a little back, which may hide it;
+/// and a bucket that is full already cannot show what it got back.
 fn settled(difference: f64, more: f64, base: f64, refills_a_second: f64) -> Option<bool> {
-    let hidden = refills_a_second * 0.1;
+    let hidden = refills_a_second * 0.25;
     let is_visible = difference.abs() > 2.0 * hidden + 0.2 * base + 4.0;
     if !is_visible || (difference < 0.0 && refills_a_second > 0.0) {
         return None;
@@ -331,6 +338,21 @@ mod tests {
         let other = Deployment { provider: Provider::Compatible, ..deployment() };
         assert_eq!(recognise(&Limits::default(), &other), None);
         assert!(fit(&[], &Sizes::of(1), &other) == Findings::default());
+    }
+
+    #[test]
+    fn a_bucket_that_has_not_filled_up_is_not_taken_for_one_that_settles() {
+        let check = |settles: i64, expected| {
+            let mut seen = calls(false, characters, 0);
+            let last = seen.last_mut().unwrap();
+            // 60 ms after a call of 1020 tokens, of which 60 are back.
+            last.at -= 0.94;
+            last.limits.remaining_tokens = Some(LIMIT as i64 - 1020 + 60 - settles - 101);
+            let found = fit(&seen, &Sizes::of(LIMIT), &deployment());
+            assert_eq!(found.charge_settled, Some(expected), "{settles}");
+        };
+        check(0, false);
+        check(980, true);
     }
 
     #[test]

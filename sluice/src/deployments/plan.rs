@@ -174,7 +174,12 @@ mod tests {
         assert_eq!(chars(Step::Wide), BASE_CHARS + sizes.wide_chars as usize);
         assert_eq!(sizes.question(Step::Room).1, OUTPUT + sizes.room);
         assert!(sizes.tokens() < 12_000, "{}", sizes.tokens());
-        // A small quota is not used up.
-        assert!(Sizes::of(1000).tokens() < 2500, "{}", Sizes::of(1000).tokens());
+        // No call alone takes half of a small quota.
+        let sizes = Sizes::of(1000);
+        for step in Step::ALL {
+            let (fields, room) = sizes.question(step);
+            let charged = fields.to_string().chars().count() / 4 + room as usize;
+            assert!(charged < 500, "{step:?}: {charged}");
+        }
     }
 }

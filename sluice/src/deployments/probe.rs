@@ -248,7 +248,7 @@ pub(super) fn report(probed: &Probed) -> String {
     for (what, value) in rows {
         text.push_str(&format!("{what:<34}  {value}\n"));
     }
-    if let Some(burst) = &probed.burst {
+    if let Some(burst) = probed.burst.as_ref().filter(|burst| burst.calls > 0) {
         let Burst { calls, admitted, .. } = burst;
         text.push_str(&format!("{:<34}  {admitted} of {calls} admitted\n", "burst"));
         if let Some(seconds) = burst.seconds {
