@@ -49,7 +49,7 @@ impl Cluster {
                 "listeners.tcp.1 = 127.0.0.1:{}\nmanagement.tcp.ip = 127.0.0.1\n\
                  management.tcp.port = {}\nloopback_users = none\nlog.console = false\n\
                  disk_free_limit.absolute = 50MB\nvm_memory_high_watermark.absolute = 1GB\n\
-                 cluster_partition_handling = pause_minority\n\
+                 cluster_partition_handling = pause_minority\nnet_ticktime = 10\n\
                  cluster_formation.peer_discovery_backend = classic_config\n",
                 ports[index], management[index]
             );
@@ -183,16 +183,19 @@ async fn the_leader_of_three_brokers_is_killed_and_another_frozen() {
         documents.len()
     );
     assert_eq!(paid, documents.len() as u64);
+    assert!(killed <= 5.0, "work stood still for {killed} s after the leader was killed");
+    assert!(frozen <= 20.0, "work stood still for {frozen} s after a leader was frozen");
 }
 
 /// Uploads for a while; the longest time in which no document ended, in seconds.
 async fn stall(fleet: &Fleet, documents: &mut Vec<Value>) -> f64 {
     let (begun, first) = (Instant::now(), documents.len());
+    // The wait for the first end counts too.
+    let mut ends = vec![shared::clock::now().as_millisecond()];
     while begun.elapsed() < WATCHED {
         documents.extend(fleet.upload(documents.len()..documents.len() + 1).await);
         tokio::time::sleep(PACE).await;
     }
-    let mut ends = Vec::new();
     for document in &documents[first..] {
         fleet.place.ended(document).await;
         let document = fleet.place.get(&format!("/v1/documents/{}", id(document))).await;

@@ -85,8 +85,13 @@ impl Publisher {
         let parcels = parcels.map_err(|error| QueueError::new(error.to_string()))?;
         let channel = self.channel().await?;
         match timeout(CONFIRM_MAX, self.send(&channel, parcels)).await {
-            // Whatever was refused may be for something that is gone.
-            Ok(sent) => sent.inspect_err(|_| self.link.undeclared()),
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                // A channel that once met a leader that is gone may be refused for as long as it
+                // lives: the next one finds the new leader.
+                drop(Object::take(channel));
+                Err(error)
+            }
             Err(_) => {
                 // Whatever it still says is not waited for.
                 drop(Object::take(channel));
@@ -127,6 +132,11 @@ impl Publisher {
     /// Publishes all, then waits for each.
     async fn send(&self, channel: &Channel, parcels: Vec<Parcel>) -> Result<(), QueueError> {
         let brokers = &self.link.brokers;
+        let lost = |error: lapin::Error| {
+            // It may have been for something that is gone.
+            self.link.undeclared();
+            brokers.error("publish", error)
+        };
         let mut confirmations = Vec::with_capacity(parcels.len());
         for parcel in parcels {
             let options = BasicPublishOptions { mandatory: parcel.mandatory, ..Default::default() };
@@ -137,13 +147,14 @@ impl Publisher {
                 .with_headers(parcel.headers);
             let (exchange, key) = (parcel.exchange.into(), parcel.key.into());
             let sent = channel.basic_publish(exchange, key, options, &parcel.body, properties);
-            confirmations.push(sent.await.map_err(|error| brokers.error("publish", error))?);
+            confirmations.push(sent.await.map_err(lost)?);
         }
         let mut refused = None;
         for confirmation in confirmations {
-            match confirmation.await.map_err(|error| brokers.error("publish", error))? {
+            match confirmation.await.map_err(lost)? {
                 Confirmation::Ack(None) => {}
                 Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)) => {
+                    self.link.undeclared();
                     refused = Some(format!(
                         "{} was returned: {}",
                         topology::DOCUMENTS,
