@@ -238,7 +238,7 @@ impl Pool {
 
     /// Lets this process use only this part of every quota, from above 0 to 1: N workers that do
     /// not talk to each other use 1/N each. Where the book was shared, it cannot be asked now: this
-    /// process goes on with what it knows, and with what it has sent itself.
+    /// process goes on with that part of what it last had left.
     pub fn set_share(&self, share: f64) {
         for seat in self.seats.values() {
             seat.lock().set_share(share, slot::chance(), Instant::now());

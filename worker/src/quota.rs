@@ -5,6 +5,8 @@
 
 mod shelf;
 mod standing;
+#[cfg(test)]
+mod tests;
 
 use crate::pool::{Book, Pool, chance};
 use shared::quota::{Quota, QuotaError};
@@ -29,8 +31,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(250);
 /// How often an exchange is tried before it rests.
 const TRIES: usize = 8;
-/// A new book gives no slots for so long: all others write down first what they have sent.
-const OPENS: Duration = Duration::from_millis(1500);
+/// A new book gives no slots for so long: all others write down first what they have sent. That is
+/// the longest question without an answer, the longest rest after it, and a beat.
+const OPENS: Duration = shelf::ASK_MAX.saturating_add(RETRY_MAX).saturating_add(BEAT);
 /// The longest pause between attempts while Redis does not answer.
 const RETRY_MAX: Duration = Duration::from_secs(1);
 
@@ -89,7 +92,7 @@ impl Agreement {
         let now = Instant::now();
         let line = |model| {
             let (epoch, pause) = (String::new(), PAUSE_MIN);
-            (model, Line { due: Some(now), beat: now, last: now - PAUSE_MAX, pause, epoch })
+            (model, Line { due: Some(now), beat: now, last: now, pause, epoch })
         };
         Running {
             lines: self.pool.models().into_iter().map(line).collect(),
@@ -148,10 +151,14 @@ impl Running {
     /// Every line that is due, or all of them for the last time.
     async fn round(&mut self, is_last: bool) -> Result<(), QuotaError> {
         let Self { pool, shelf, lines, .. } = self;
-        let mut workers = 0;
+        let (mut workers, mut failed) = (0, None);
         for (model, line) in lines {
             let now = Instant::now();
-            if is_last || line.due.is_some_and(|due| due <= now) {
+            if is_last {
+                // Where one book cannot be told, another may be.
+                let told = exchange(pool, shelf, model, line).await;
+                failed = told.map_or_else(Some, |_| failed);
+            } else if line.due.is_some_and(|due| due <= now) {
                 workers = exchange(pool, shelf, model, line).await?.max(workers);
             } else if line.beat <= now {
                 let found = shelf.beat(model).await?;
@@ -169,7 +176,7 @@ impl Running {
                 tracing::info!(workers, "the workers share the quota through Redis");
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// Redis does not answer: an equal part, less a margin for what the others do not know.

@@ -278,13 +278,15 @@ impl Calendar {
         self.last = self.last.max(booking.at);
     }
 
-    /// Goes on alone: forgets what others have sent, keeps what is known of the provider, and
-    /// starts after `wait_ms`, so that those who go on alone do not begin together.
+    /// Goes on alone: with a share of what all have left of the quota, as last seen, and with what
+    /// is known of the provider. It starts after `wait_ms`, so that those who go on alone do not
+    /// begin together.
     pub fn isolate(&mut self, share: f64, wait_ms: f64, now: f64) {
         self.set_share(share);
-        self.tokens.clear();
-        self.requests.clear();
-        self.used = 0.0;
+        self.tokens.scale(self.share);
+        self.requests.scale(self.share);
+        self.used = self.used_now(now) * self.share;
+        self.used_at = self.used_at.max(now);
         (self.next_tokens, self.next_requests) = (now + wait_ms, now);
     }
 

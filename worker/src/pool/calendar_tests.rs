@@ -258,13 +258,15 @@ fn it_is_plain_data_that_moves_to_another_clock() {
 }
 
 #[test]
-fn whoever_goes_on_alone_forgets_the_others_and_keeps_its_knowledge() {
+fn whoever_goes_on_alone_has_a_share_of_what_is_left() {
     let mut calendar = Calendar::new(terms(Kind::Window), 0.0);
     let one = size(500.0, 500.0);
-    let bookings = fill(&mut calendar, &one, 0.0, 30_000.0);
-    calendar.isolate(0.25, 500.0, 30_000.0);
-    assert_eq!(calendar.per_minute(), (15_000.0, 15.0));
-    assert_eq!(at(&mut calendar, &one, 30_000.0), 30_500.0);
-    bookings.iter().for_each(|booking| calendar.merge(booking));
-    assert!(at(&mut calendar, &one, 30_000.0) > 60_000.0);
+    let sent = fill(&mut calendar, &one, 0.0, 10_000.0).len();
+    let (left, mut alone) = (60_000.0 / calendar.cost(&one) - sent as f64, calendar.clone());
+    alone.isolate(0.25, 500.0, 10_000.0);
+    assert_eq!(alone.per_minute(), (15_000.0, 15.0));
+    assert_eq!(at(&mut alone, &one, 10_000.0), 10_500.0);
+    // Four such workers send no more than one book would have until the first calls are forgotten.
+    let more = fill(&mut alone, &one, 10_000.0, 59_900.0).len() as f64;
+    assert!(more > 0.0 && 4.0 * more <= left, "4 x {more} of {left}");
 }

@@ -60,7 +60,7 @@ impl Exchange {
         }
         let mut seen = book.clone();
         seen.shift(-offset);
-        Given { book: seen, answer }
+        Given { book: seen, answer, told: self.log.count }
     }
 }
 
@@ -69,14 +69,27 @@ impl Exchange {
 pub struct Given {
     pub(super) book: Book,
     pub(super) answer: Answer,
+    /// How much of the log was told.
+    pub(super) told: u64,
 }
 
 /// What this worker has sent within the last minute, and whether the shared book knows.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Log {
-    sent: VecDeque<(Arc<str>, Booking, bool)>,
+    sent: VecDeque<Sent>,
+    /// How many were added so far.
+    count: u64,
     epoch: u64,
     alone: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Sent {
+    address: Arc<str>,
+    booking: Booking,
+    /// Its place among all that were added.
+    number: u64,
+    is_known: bool,
 }
 
 impl Log {
@@ -90,40 +103,42 @@ impl Log {
         self.alone = true;
     }
 
-    /// The shared book was asked, and has heard of everything.
-    pub(super) fn heard(&mut self, epoch: u64) {
+    /// The shared book was asked, and has heard of the first so many. What was sent since the
+    /// question was made it hears next time.
+    pub(super) fn heard(&mut self, epoch: u64, told: u64) {
         (self.epoch, self.alone) = (epoch, false);
-        self.sent.iter_mut().for_each(|(.., known)| *known = true);
+        let told = self.sent.iter_mut().filter(|sent| sent.number < told);
+        told.for_each(|sent| sent.is_known = true);
     }
 
     /// A slot was given.
     pub(super) fn add(&mut self, address: &Arc<str>, booking: &Booking) {
-        while self.sent.front().is_some_and(|(_, old, _)| old.at + KEPT_MS < booking.at) {
+        while self.sent.front().is_some_and(|old| old.booking.at + KEPT_MS < booking.at) {
             self.sent.pop_front();
         }
-        self.sent.push_back((Arc::clone(address), booking.clone(), !self.alone));
+        let (address, booking) = (Arc::clone(address), booking.clone());
+        self.sent.push_back(Sent { address, booking, number: self.count, is_known: !self.alone });
+        self.count += 1;
     }
 
     /// A slot was given back.
     pub(super) fn remove(&mut self, address: &str, booking: &Booking) {
-        let same =
-            |(other, old, _): &(Arc<str>, Booking, bool)| **other == *address && old == booking;
+        let same = |sent: &Sent| *sent.address == *address && sent.booking == *booking;
         if let Some(index) = self.sent.iter().rposition(same) {
             self.sent.remove(index);
         }
     }
 
-    /// All that was sent there.
-    pub(super) fn of(&self, address: &str) -> Vec<Booking> {
-        let there = self.sent.iter().filter(|(other, ..)| **other == *address);
-        there.map(|(_, booking, _)| booking.clone()).collect()
+    /// Whether there is something that the shared book has not heard of.
+    pub(super) fn has_news(&self) -> bool {
+        self.sent.iter().any(|sent| !sent.is_known)
     }
 
     /// What a book of this epoch has not heard of.
     fn unknown_to(&self, epoch: u64, address: &str) -> Vec<Booking> {
         let is_new = epoch != self.epoch;
-        let there = self.sent.iter().filter(|(other, ..)| **other == *address);
-        let unknown = there.filter(|(.., known)| is_new || !known);
-        unknown.map(|(_, booking, _)| booking.clone()).collect()
+        let there = self.sent.iter().filter(|sent| *sent.address == *address);
+        let unknown = there.filter(|sent| is_new || !sent.is_known);
+        unknown.map(|sent| sent.booking.clone()).collect()
     }
 }

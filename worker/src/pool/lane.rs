@@ -206,13 +206,9 @@ impl Lane {
     pub(super) fn set_share(&mut self, share: f64, phase: f64, now: Instant) {
         let at = self.at(now);
         if let Some(log) = self.log.as_mut().filter(|log| !log.is_alone()) {
-            // It goes on from what it has learned, and from what it has sent itself.
+            // It goes on from what the book last said, of the provider and of all who send.
             log.go_alone();
             self.book.isolate(share, phase, at);
-            for deployment in &self.deployments {
-                let door = deployment.door(now);
-                self.book.merge(&door, &log.of(&deployment.address), at);
-            }
         } else {
             self.book.set_share(share);
         }
@@ -243,15 +239,15 @@ impl Lane {
 
     /// The book as it is now, and what it gave, on the clock of this lane; says when to ask again.
     pub(super) fn take(&mut self, given: Given, now: Instant) -> Option<Instant> {
-        self.log.get_or_insert_default().heard(given.book.epoch());
+        self.log.get_or_insert_default().heard(given.book.epoch(), given.told);
         self.book = given.book;
         self.apply(given.answer, now);
         self.alarm
     }
 
-    /// Whether the book has not heard yet how some calls ended.
+    /// Whether the book has not heard yet how some calls ended, or that some were sent.
     pub(super) fn has_news(&self) -> bool {
-        !self.events.is_empty()
+        !self.events.is_empty() || self.log.as_ref().is_some_and(Log::has_news)
     }
 
     /// How many wait.

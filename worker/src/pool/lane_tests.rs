@@ -300,20 +300,45 @@ fn workers_that_share_a_book_use_a_quota_once() {
     exchange(&mut two, &mut book);
     assert_eq!([one.see(first), two.see(second)], ["d", "-"]);
     assert!(two.lane.alarm.is_some_and(|alarm| alarm > two.now + Duration::from_secs(58)));
-    // Without the book each goes on with what it has sent itself, and half of the quota.
+    // Without the book each goes on with a part of what all have left.
+    two.lane.leave(second, two.now);
     one.lane.set_share(0.425, 0.0, one.now);
     two.lane.set_share(0.425, 0.0, two.now);
-    let more = [one.enter(300, false), two.enter(300, false)];
-    assert_eq!(one.see(more[0]), "@59");
-    two.lane.leave(second, two.now);
-    assert_eq!(two.see(more[1]), "d");
-    one.lane.leave(more[0], one.now);
+    for scene in [&mut one, &mut two] {
+        let much = scene.enter(300, false);
+        assert_eq!(scene.see(much), "@59");
+        scene.lane.leave(much, scene.now);
+        let less = scene.enter(150, false);
+        assert_eq!(scene.see(less), "d");
+    }
     // The book comes back without its memory: what was sent is said again.
     let mut book = Book::new(2, 0.0);
     exchange(&mut one, &mut book);
     exchange(&mut two, &mut book);
     let used = book.calendar("http://d/v1 m").unwrap().utilisation(1e9);
     assert!((used - 0.9).abs() < 1e-6, "{used}");
+}
+
+#[test]
+fn what_is_sent_alone_while_the_book_is_asked_is_told_next_time() {
+    let mut book = Book::new(1, 0.0);
+    let mut scene = Scene::new(vec![config("d", 1000, 0, 9)]);
+    scene.lane.lease();
+    exchange(&mut scene, &mut book);
+    scene.lane.set_share(0.85, 0.0, scene.now);
+    let asked = scene.lane.prepare(scene.now);
+    let id = scene.enter(300, false);
+    assert_eq!(scene.see(id), "d", "it has a slot of its own");
+    let given = asked.run(&mut book, 1e9 + scene.lane.at(scene.now), scene.now);
+    scene.lane.take(given, scene.now);
+    let used = |book: &Book| book.calendar("http://d/v1 m").unwrap().utilisation(1e9);
+    assert_eq!(used(&book), 0.0, "the question was older");
+    assert!(scene.lane.has_news());
+    exchange(&mut scene, &mut book);
+    assert!((used(&book) - 0.3).abs() < 1e-6, "{}", used(&book));
+    assert!(!scene.lane.has_news());
+    exchange(&mut scene, &mut book);
+    assert!((used(&book) - 0.3).abs() < 1e-6, "once");
 }
 
 #[test]

@@ -294,13 +294,9 @@ impl World {
         let is_lost = self.scenario.lost.is_some_and(|(from, to)| (from..to).contains(&seconds));
         if is_lost && self.alone.is_empty() {
             let share = 0.85 / self.workers.len() as f64;
-            for worker in &self.workers {
+            for _ in &self.workers {
                 let mut book = self.book.clone();
                 book.isolate(share, self.dice.uniform(), self.now);
-                for (door, booking) in worker.log.iter().filter(|(_, one)| one.at > self.now - 6e4)
-                {
-                    book.merge(&self.doors[*door], std::slice::from_ref(booking), self.now);
-                }
                 self.alone.push(book);
             }
         } else if !is_lost && !self.alone.is_empty() {

@@ -13,9 +13,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 
 /// How long one question to Redis may take, with its connection.
-const ASK_MAX: Duration = Duration::from_millis(1500);
+pub(super) const ASK_MAX: Duration = Duration::from_millis(1500);
 /// A book that nobody has written into for so long says nothing any more.
-const KEPT: Duration = Duration::from_secs(600);
+const KEPT: Duration = Duration::from_secs(24 * 3600);
 /// A worker that has said nothing for so long is not counted.
 const COUNTED: Duration = Duration::from_secs(5);
 

@@ -98,9 +98,10 @@ impl Ring {
         }
     }
 
-    /// Forgets all.
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
+    /// Counts all that it holds for this part of it.
+    pub(super) fn scale(&mut self, part: f64) {
+        self.entries.iter_mut().for_each(|(_, held)| *held *= part);
+        self.sum *= part;
     }
 }
 
