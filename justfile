@@ -27,8 +27,8 @@ scenarios:
 
 # What the pool costs a call, beside the network: docs/pool.md.
 overhead:
-    cargo test --release -p worker --lib overhead -- --include-ignored --nocapture
+    cargo bench -p worker
 
-# The pool over loopback with more work than quota, about ten minutes: docs/pool.md.
+# The pool over loopback with more work than quota, about half an hour: docs/pool.md.
 pool:
     ./tests/run 'pool_runs::' --ignored --nocapture --test-threads 1

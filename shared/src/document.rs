@@ -225,8 +225,9 @@ pub struct Waiting {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub until: Option<Timestamp>,
-    /// How many are served before it, where that is known: of queued documents those of a higher
-    /// priority and those of its own that were accepted before, each counted up to 10,000.
+    /// How many are served before it, where that is known: those of a higher priority and those of
+    /// its own that were accepted before, each counted up to 10,000. A queued document waits behind
+    /// those that are queued, one in work behind those that wait for the same deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<u32>,
 }

@@ -279,9 +279,10 @@ verbs! {
     /// How many documents are in each state; deleted ones are not counted.
     fn count(&self) -> Vec<(DocumentState, u64)>;
 
-    /// How many queued documents are served before this one, which is queued: the interactive ones
-    /// first, each in the order of asking. Counts no further than `most` of each priority; none
-    /// when the document is not queued.
+    /// How many documents are served before this one: the interactive ones first, each in the order
+    /// of asking. A queued one waits behind those that are queued, one in work behind those that
+    /// wait for the same deployment. Counts no further than `most` of each priority; none when the
+    /// document does not wait.
     fn ahead(&self, id: &DocumentId, most: u32) -> Option<u32>;
 
     /// The documents that are queued, by what is asked of them. Looks at no more than the first

@@ -12,6 +12,17 @@ use simulator::DeploymentConfig;
 use std::collections::BTreeMap;
 use tokio_postgres::Client;
 
+/// A fresh database and a fresh bucket, as settings; `None` skips.
+pub(crate) async fn storage_and_database() -> Option<(String, String)> {
+    let endpoint = server("SLUICE_TEST_S3")?;
+    let database = fresh_database().await?;
+    Some((database, storage(&bucket(&endpoint).await, &endpoint)))
+}
+
+fn storage(bucket: &str, endpoint: &str) -> String {
+    format!("s3://{bucket}/fleet?endpoint={endpoint}&region=us-east-1&path_style=true")
+}
+
 /// A place whose services are reached over wires that can be cut.
 pub(crate) struct Fleet {
     pub(crate) place: Place,
@@ -34,10 +45,7 @@ impl Fleet {
         let redis = Proxy::start(cache.strip_prefix("redis://").unwrap()).await;
         let bucket = bucket(&endpoint).await;
         let mut place = Place::new(vec![model], worker).await;
-        let storage = format!(
-            "s3://{bucket}/fleet?endpoint=http://{}&region=us-east-1&path_style=true",
-            s3.address
-        );
+        let storage = storage(&bucket, &format!("http://{}", s3.address));
         place.settings = vec![
             ("SLUICE_DATABASE", format!("{credentials}@{}/{name}", postgres.address)),
             ("SLUICE_STORAGE", storage),

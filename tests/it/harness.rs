@@ -240,6 +240,13 @@ impl Place {
         stats["deployments"][deployment].clone()
     }
 
+    /// Begins the simulation anew: its time, its limits and its counters.
+    pub(crate) async fn reset(&self) {
+        let url = format!("{}/simulator/reset", self.simulation.url());
+        let answer = self.http.post(url).send().await.expect("an answer");
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+
     /// How often each prompt was paid, over all deployments.
     pub(crate) async fn paid(&self) -> std::collections::BTreeMap<String, u64> {
         let url = format!("{}/simulator/stats", self.simulation.url());

@@ -33,6 +33,7 @@ mod journey;
 mod text;
 mod answers;
 mod fallback;
+mod hedge;
 mod modes;
 mod paid_once;
 mod model;

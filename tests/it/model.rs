@@ -21,6 +21,7 @@ const QUIET: Budget = Budget {
     losses: 0,
     unbilled: 0,
     unknown: 0,
+    hedges: 0,
     stops: 0,
     cancels: 0,
     retries: 0,
@@ -87,6 +88,23 @@ fn two_documents_with_the_same_bytes() {
 fn two_documents_with_bytes_of_their_own() {
     let left = Budget { crashes: 1, doubles: 1, ..QUIET };
     holds("other bytes", 2, left, Rules { same_bytes: false, ..Rules::SLUICE });
+}
+
+#[test]
+fn a_late_call_is_made_a_second_time() {
+    let left = Budget { crashes: 1, lapses: 1, unbilled: 1, unknown: 1, hedges: 1, ..QUIET };
+    holds("a second call", 1, left, Rules { calls_max: 3, ..Rules::SLUICE });
+    let left = Budget { crashes: 1, hedges: 1, retries: 1, unknown: 1, ..QUIET };
+    holds("a second call and a user", 1, left, Rules::SLUICE);
+    let left = Budget { crashes: 1, hedges: 1, ..QUIET };
+    holds("same bytes, a second call", 2, left, Rules::SLUICE);
+}
+
+#[test]
+fn it_matters_that_a_second_call_is_written_down() {
+    let left = Budget { hedges: 1, ..QUIET };
+    let rules = Rules { hedge_in_ledger: false, calls_max: 1, ..Rules::SLUICE };
+    breaks("a second call beside the ledger", CAP_PASSED, 1, left, rules);
 }
 
 #[test]

@@ -55,6 +55,7 @@ async fn a_document_that_waits_says_why() {
     .await;
     assert_eq!(waiting["deployment"], "window", "{waiting}");
     assert!(waiting["until"].is_string(), "{waiting}");
+    assert!(waiting["position"].is_u64(), "{waiting}");
 }
 
 #[tokio::test]

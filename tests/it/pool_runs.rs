@@ -3,43 +3,111 @@
 //! docs/pool.md.
 
 use crate::{
-    harness::{Place, Process, deployment},
-    servers::server,
+    engines::storage_and_database,
+    harness::{Place, Process, deployment, free_port},
+    servers::OwnRedis,
 };
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
 
-/// The windows fill, and limits are learned.
-const WARM_UP: Duration = Duration::from_secs(75);
-const MEASURED: Duration = Duration::from_secs(120);
-/// More than all deployments together answer in that time.
-const DOCUMENTS: usize = 2400;
+/// Windows fill, and limits are learned.
+const WARM_UP: f64 = 90.0;
+/// The deployments, their limits a minute, and what a run is told to disturb.
+const NAMES: [&str; 3] = ["window", "bucket", "ptu"];
+/// More than all deployments together answer in a minute.
+const DOCUMENTS_A_MINUTE: f64 = 420.0;
+
+/// What happens in a run, in seconds from its beginning.
+#[derive(Clone, Copy)]
+struct Run {
+    workers: usize,
+    /// The end.
+    to: f64,
+    /// The window answers 503.
+    outage: Option<(f64, f64)>,
+    /// The limit of the bucket is 30 % lower, and nothing says so.
+    cut: Option<(f64, f64)>,
+    /// Strangers take 25 % of the window.
+    strangers: Option<(f64, f64)>,
+    /// Redis is killed, and comes back empty.
+    away: Option<(f64, f64)>,
+}
+
+const CALM: Run =
+    Run { workers: 1, to: 330.0, outage: None, cut: None, strangers: None, away: None };
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: just pool"]
 async fn one_worker_uses_the_quota() {
-    run(1).await;
+    run(CALM).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: just pool"]
 async fn four_workers_use_the_quota() {
-    run(4).await;
+    run(Run { workers: 4, ..CALM }).await;
 }
 
-/// The central set-up of the simulations, at scale 1; windows and limits as they are.
-fn deployments() -> Vec<simulator::DeploymentConfig> {
-    let one = |name: &str, kind: &str, tokens: u64, requests: u64| {
-        deployment(json!({
-            "name": name, "model": "gpt-4o", "kind": kind,
-            "tokens_per_minute": tokens, "requests_per_minute": requests,
-        }))
-    };
-    vec![
-        one("window", "window", 300_000, 1800),
-        one("bucket", "bucket", 150_000, 150),
-        one("ptu", "ptu", 223_500, 6_000),
-    ]
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: just pool"]
+async fn sixteen_workers_use_the_quota() {
+    run(Run { workers: 16, ..CALM }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: just pool"]
+async fn four_workers_use_the_quota_through_all_that_happens() {
+    run(Run {
+        workers: 4,
+        to: 600.0,
+        outage: Some((100.0, 130.0)),
+        cut: Some((170.0, 290.0)),
+        strangers: Some((310.0, 430.0)),
+        away: Some((460.0, 520.0)),
+    })
+    .await;
+}
+
+impl Run {
+    /// The central set-up of the simulations, at scale 1; windows and limits as they are.
+    fn deployments(&self) -> Vec<simulator::DeploymentConfig> {
+        let fault = |kind: &str, percent: f64, when: Option<(f64, f64)>| {
+            when.map(|(from, to)| {
+                json!({ "kind": kind, "percent": percent, "from_seconds": from, "to_seconds": to })
+            })
+        };
+        let mut outage = fault("unavailable", 0.0, self.outage);
+        if let Some(outage) = outage.as_mut().and_then(Value::as_object_mut) {
+            outage.remove("percent");
+        }
+        let window: Vec<Value> =
+            outage.into_iter().chain(fault("stranger", 25.0, self.strangers)).collect();
+        let bucket: Vec<Value> = fault("limit_lowered", 30.0, self.cut).into_iter().collect();
+        let one = |kind: &str, tokens: u64, requests: u64, faults: Vec<Value>| {
+            deployment(json!({
+                "name": kind, "model": "gpt-4o", "kind": kind, "faults": faults,
+                "tokens_per_minute": tokens, "requests_per_minute": requests,
+            }))
+        };
+        vec![
+            one("window", 300_000, 1800, window),
+            one("bucket", 150_000, 150, bucket),
+            one("ptu", 223_500, 6_000, Vec::new()),
+        ]
+    }
+
+    /// The part of a deployment's quota that there was, from the end of the warm-up on.
+    fn theory(&self, name: &str) -> f64 {
+        let lost = |when: Option<(f64, f64)>, part: f64| {
+            when.map_or(0.0, |(from, to)| part * (to - from)) / (self.to - WARM_UP)
+        };
+        match name {
+            "window" => 1.0 - lost(self.outage, 1.0) - lost(self.strangers, 0.25),
+            "bucket" => 1.0 - lost(self.cut, 0.3),
+            _ => 1.0,
+        }
+    }
 }
 
 /// Between one and two thousand tokens, no two alike.
@@ -56,6 +124,7 @@ struct Seen {
     accepted: f64,
     answered: f64,
     rejected: f64,
+    failed: f64,
     charged: f64,
     weighted: f64,
 }
@@ -68,56 +137,109 @@ async fn seen(place: &Place, name: &str) -> Seen {
         accepted: number("accepted"),
         answered: number("answered"),
         rejected: rejected.sum(),
+        failed: stats["faults"]["unavailable"].as_f64().unwrap_or_default(),
         charged: number("tokens_charged"),
         weighted: number("tokens_input") + 4.0 * number("tokens_output"),
     }
 }
 
-async fn run(workers: usize) {
-    let Some(redis) = server("SLUICE_TEST_REDIS") else { return };
-    let place = Place::new(deployments(), "concurrency = 128").await;
-    place.configure(&format!("quota = \"{redis}\""));
+async fn run(run: Run) {
+    let Some((database, storage)) = storage_and_database().await else { return };
+    let port = free_port();
+    let mut redis = Some(OwnRedis::start(port, &[]).await);
+    let mut place = Place::new(run.deployments(), "concurrency = 128").await;
+    place.settings.push(("SLUICE_QUOTA", format!("redis://127.0.0.1:{port}")));
+    if run.workers > 4 {
+        // One file is not for so many.
+        place.settings.extend([("SLUICE_DATABASE", database), ("SLUICE_STORAGE", storage)]);
+        place.settings.extend(
+            ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| (name, "test".to_owned())),
+        );
+    }
     let _uploader = place.start("uploader").await;
-    for number in 0..DOCUMENTS {
+    for number in 0..(run.to / 60.0 * DOCUMENTS_A_MINUTE) as usize {
         place.upload("letter.txt", "generic", letter(number)).await;
     }
-    let _workers: Vec<Process> = (0..workers).map(|_| place.spawn("worker", &[])).collect();
-    tokio::time::sleep(WARM_UP).await;
-    let names = ["window", "bucket", "ptu"];
+    place.reset().await;
+    let begun = Instant::now();
+    let at = |seconds: f64| sleep_until(begun + Duration::from_secs_f64(seconds));
+    let workers: Vec<Process> = (0..run.workers).map(|_| place.spawn("worker", &[])).collect();
+    at(WARM_UP).await;
     let mut before = [Seen::default(); 3];
-    for (seen_before, name) in before.iter_mut().zip(names) {
+    for (seen_before, name) in before.iter_mut().zip(NAMES) {
         *seen_before = seen(&place, name).await;
     }
-    let begun = Instant::now();
-    tokio::time::sleep(MEASURED).await;
-    let minutes = begun.elapsed().as_secs_f64() / 60.0;
-    let (mut attempts, mut answered, mut rejected) = (0.0, 0.0, 0.0);
-    for ((name, before), limits) in names.into_iter().zip(before).zip(deployments()) {
+    let measured = Instant::now();
+    let asked = tokio::spawn(interactive(place.url("/v1/documents"), run.to - WARM_UP - 20.0));
+    if let Some((from, to)) = run.away {
+        at(from).await;
+        drop(redis.take());
+        at(to).await;
+        redis = Some(OwnRedis::start(port, &[]).await);
+    }
+    at(run.to).await;
+    let minutes = measured.elapsed().as_secs_f64() / 60.0;
+    let (mut used, mut quota) = (0.0, 0.0);
+    let (mut attempts, mut answered, mut rejected) = (0.0, 0.0, [0.0; 3]);
+    for (index, config) in run.deployments().iter().enumerate() {
+        let (name, before) = (NAMES[index], before[index]);
         let after = seen(&place, name).await;
         let by = |of: fn(&Seen) -> f64| of(&after) - of(&before);
-        let tokens = match name {
-            "ptu" => by(|seen| seen.weighted),
-            _ => by(|seen| seen.charged),
-        };
-        let tokens = tokens / (limits.tokens_per_minute as f64 * minutes);
-        let requests = by(|seen| seen.accepted) / (limits.requests_per_minute as f64 * minutes);
+        let tokens = if name == "ptu" { by(|one| one.weighted) } else { by(|one| one.charged) };
+        let all = config.tokens_per_minute as f64 * minutes * run.theory(name);
         let (calls, no_room) = (by(|seen| seen.accepted), by(|seen| seen.rejected));
         eprintln!(
-            "{workers} workers, {name}: {:.1} % of the tokens, {:.1} % of the requests; {calls} \
-             calls, {no_room} rejected",
-            tokens * 100.0,
-            requests * 100.0
+            "{} workers, {name}: {:.1} % of the tokens that there were; {calls} calls, {no_room} \
+             rejected",
+            run.workers,
+            100.0 * tokens / all,
         );
-        attempts += calls + no_room;
+        (used, quota) = (used + tokens, quota + all);
+        attempts += calls + no_room + by(|seen| seen.failed);
         answered += by(|seen| seen.answered);
-        rejected += no_room;
+        rejected[index] = no_room / (calls + no_room);
     }
     let left = place.get("/v1/documents?state=queued&limit=1").await;
     assert_ne!(left["data"], json!([]), "there was not enough work");
     let failed = place.get("/v1/documents?state=failed&limit=1").await;
     assert_eq!(failed["data"], json!([]), "{failed}");
+    let mut waits = Vec::new();
+    for document in asked.await.unwrap() {
+        let extraction = place.extraction(&document).await;
+        waits.push(extraction["timings_ms"]["waited_for_quota"].as_u64().unwrap());
+    }
+    waits.sort_unstable();
+    let wait = |part: usize| waits[(waits.len() * part).div_ceil(100).max(1) - 1];
+    let use_ = used / quota;
     eprintln!(
-        "{workers} workers: {attempts} attempts for {answered} answers, {rejected} rejected, no \
-         document failed"
+        "{} workers: {:.1} % of all; {attempts} attempts for {answered} answers; no document \
+         failed; {} interactive waited {} ms in the middle, {} ms at p99, {} ms at most",
+        run.workers,
+        100.0 * use_,
+        waits.len(),
+        wait(50),
+        wait(99),
+        wait(100),
     );
+    drop((workers, redis));
+    assert!(use_ >= 0.98, "{use_}");
+    let is_calm = run.outage.or(run.cut).or(run.strangers).or(run.away).is_none();
+    let [window, bucket, ptu] = rejected;
+    assert!(!is_calm || (window < 0.001 && bucket < 0.001), "{rejected:?}");
+    assert!(window < 0.02 && bucket < 0.02 && ptu < 0.005, "{rejected:?}");
+    assert!(attempts / answered <= if is_calm { 1.02 } else { 1.05 }, "{attempts} {answered}");
+}
+
+/// Uploads a document that somebody waits for every two seconds, for so long.
+async fn interactive(url: String, seconds: f64) -> Vec<Value> {
+    let (http, begun) = (reqwest::Client::new(), Instant::now());
+    let mut documents = Vec::new();
+    while begun.elapsed().as_secs_f64() < seconds {
+        let query = [("schema", "generic"), ("filename", "a.txt"), ("priority", "interactive")];
+        let text = letter(1_000_000 + documents.len());
+        let answer = http.post(&url).query(&query).body(text).send().await.unwrap();
+        documents.push(answer.json::<Value>().await.unwrap());
+        sleep_until(begun + Duration::from_secs(2 * documents.len() as u64)).await;
+    }
+    documents
 }

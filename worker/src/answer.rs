@@ -2,10 +2,11 @@
 //! was cut off, and once more with the faults when it does not fit the schema.
 
 use crate::{
-    ask::{Asked, Question},
+    ask::Asked,
     chat::{Answer, ReplyFault, Request},
     extract::{repair, validate},
     fallback::{Answered, ask_any},
+    question::Question,
     worker::Worker,
 };
 use serde_json::Value;

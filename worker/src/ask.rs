@@ -1,23 +1,19 @@
-//! One question, one paid answer: look for the saved reply, write the intent down, call, save the
-//! reply before anything looks into it.
+//! One question, one paid answer: look for the saved reply, write the intent down, then pay.
 //!
 //! It must know nothing of what a question is about, nor of how an answer is checked.
 
 use crate::{
-    chat::{CallError, Refusal, Reply, Request},
+    chat::Reply,
+    pay::{Payment, pay, unsent},
     pool::{AcquireError, DeploymentState, Need, Pool, Slot},
-    worker::{Outage, Worker, outage},
+    question::{Elsewhere, Question, Unanswered, handed_back, key, pause, reject, saved},
+    worker::{Worker, outage},
 };
-use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use shared::{
-    blob::{BlobKey, Put},
     clock,
-    document::{Failure, FailureCode, Priority, Stage, WaitReason, Waiting},
-    fault,
+    document::{FailureCode, Priority, WaitReason, Waiting},
     job::{Claim, Verdict},
-    schema::hexadecimal,
-    store::{CallEnd, Intent},
+    store::Intent,
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -29,9 +25,6 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long to look away while another document asks the same question.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
 
-/// How long to wait after a call that may have been paid: what broke it may break the next.
-const UNKNOWN_PAUSE: Duration = Duration::from_secs(1);
-
 /// How often to look whether a wait has become pointless.
 const OUTAGE_LOOK: Duration = Duration::from_millis(250);
 
@@ -40,18 +33,6 @@ const OUTAGE_PAUSE: Duration = Duration::from_secs(5);
 
 /// A wait that is worth telling about.
 const WAIT_TOLD: Duration = Duration::from_secs(1);
-
-/// A question and who asks it.
-#[derive(Clone, Debug)]
-pub(crate) struct Question {
-    /// What is asked.
-    pub(crate) request: Request,
-    /// For people: which part, which round. Part of the key, so that a second round of the same
-    /// words (with more room for the answer) is a question of its own.
-    pub(crate) label: String,
-    /// When an answer is of no use any more: its document will have gone back to the queue.
-    pub(crate) deadline: Instant,
-}
 
 /// An answer and how it came.
 #[derive(Debug)]
@@ -62,42 +43,6 @@ pub(crate) struct Asked {
     pub(crate) replayed: bool,
     /// How long the question waited for quota.
     pub(crate) waited: Duration,
-}
-
-/// Why there is no answer.
-#[derive(Debug)]
-pub(crate) struct Unanswered {
-    /// What that means for the document.
-    pub(crate) verdict: Verdict,
-    /// Whether another model may do better, and why.
-    pub(crate) elsewhere: Option<Elsewhere>,
-}
-
-/// Why another model may answer where this one cannot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Elsewhere {
-    /// The question is too long for this one.
-    Context,
-    /// None of its deployments can be used.
-    Outage,
-}
-
-impl From<Verdict> for Unanswered {
-    fn from(verdict: Verdict) -> Self {
-        Self { verdict, elsewhere: None }
-    }
-}
-
-/// The key of a reply: who asks, about which bytes, and everything that decides the answer. Text
-/// engine and prompt version are in the messages.
-pub(crate) fn key(claim: &Claim, question: &Question) -> String {
-    let mut hash = Sha256::new();
-    for part in [claim.tenant.as_str(), &claim.sha256, &question.label] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part.as_bytes());
-    }
-    hash.update(question.request.fingerprint());
-    hexadecimal(&hash.finalize())
 }
 
 /// Brings the reply to a question that was paid before, where there is one.
@@ -130,14 +75,18 @@ pub(crate) async fn ask(
 ) -> Result<Asked, Unanswered> {
     let key = key(claim, question);
     let mut waited = Duration::ZERO;
-    // Who had its turn and got no answer does not queue up again.
-    let mut returned = false;
+    let interactive = claim.priority == Priority::Interactive;
+    let mut need = Need {
+        tenant: claim.tenant.as_str().into(),
+        deadline: Some(question.deadline),
+        ..Need::of(&question.request, interactive, WAIT_MAX)
+    };
     loop {
         if let Some(asked) = replay(worker, claim, question).await? {
             return Ok(Asked { waited, ..asked });
         }
         let since = Instant::now();
-        let slot = acquire(worker, claim, question, returned, outage_max).await?;
+        let slot = acquire(worker, claim, &need, outage_max).await?;
         waited += since.elapsed();
         let store = &worker.services.store;
         let calls_max = worker.settings.calls_max;
@@ -156,10 +105,14 @@ pub(crate) async fn ask(
             }
         }
         match intent {
-            Intent::Call(call) => match pay(worker, &key, call, slot, question).await? {
-                Some(reply) => return Ok(Asked { reply, replayed: false, waited }),
-                None => returned = true,
-            },
+            Intent::Call(call) => {
+                let payment = Payment { worker, claim, key: &key, question, need: &need };
+                match pay(&payment, call, slot).await? {
+                    Some(reply) => return Ok(Asked { reply, replayed: false, waited }),
+                    // Who had its turn and got no answer does not queue up again.
+                    None => need.returned = true,
+                }
+            }
             // It was saved before the ledger said so: where it is not, it was removed since.
             Intent::Replay => {
                 drop(slot);
@@ -183,97 +136,14 @@ pub(crate) async fn ask(
     }
 }
 
-/// Closes a call that was never made.
-async fn unsent(worker: &Worker, key: &str, call: i64) -> Result<(), Verdict> {
-    let end = CallEnd::Unbilled { status: None, error: "nothing was sent".to_owned() };
-    worker.services.store.call_ended(call, key, end, Duration::ZERO).await.map_err(outage)
-}
-
-/// Makes the call that the ledger expects. `None` asks to begin again.
-async fn pay(
-    worker: &Worker,
-    key: &str,
-    call: i64,
-    slot: Slot,
-    question: &Question,
-) -> Result<Option<Reply>, Unanswered> {
-    fault::point("intended");
-    let started = Instant::now();
-    let sent = slot.send(&question.request).await;
-    let took = started.elapsed();
-    let is_unknown = matches!(sent, Err(CallError::Unknown { .. }));
-    let (end, result) = match sent {
-        Ok(reply) => {
-            fault::point("answered");
-            let (tokens_input, tokens_output) = reply.tokens();
-            let reply = save(worker, key, reply).await?;
-            fault::point("reply-saved");
-            (CallEnd::Answered { tokens_input, tokens_output }, Ok(Some(reply)))
-        }
-        Err(error) => {
-            let (status, text) = (error.status(), error.to_string());
-            let end = if error.is_unbilled() {
-                CallEnd::Unbilled { status, error: text }
-            } else {
-                CallEnd::Unknown { status, error: text }
-            };
-            (end, verdict(error))
-        }
-    };
-    worker.services.store.call_ended(call, key, end, took).await.map_err(outage)?;
-    fault::point("call-ended");
-    if is_unknown {
-        pause(worker, UNKNOWN_PAUSE).await?;
-    }
-    result
-}
-
-/// What a failed call means for the document: `Ok(None)` to ask again, at once or when the pool
-/// lets it.
-fn verdict(error: CallError) -> Result<Option<Reply>, Unanswered> {
-    let message = error.to_string();
-    match error {
-        CallError::Throttled { .. }
-        | CallError::Unreachable { .. }
-        | CallError::Unavailable { .. }
-        | CallError::Denied { .. }
-        | CallError::Refused { why: Refusal::Mode, .. }
-        | CallError::Unknown { .. } => {
-            tracing::info!(error = message, "the call is made again");
-            Ok(None)
-        }
-        CallError::Refused { why: Refusal::ContextTooLong, .. } => {
-            let verdict = reject(FailureCode::ContextTooLong, message);
-            Err(Unanswered { verdict, elsewhere: Some(Elsewhere::Context) })
-        }
-        CallError::Refused { why: Refusal::ContentFiltered, .. } => {
-            Err(reject(FailureCode::ContentFiltered, message).into())
-        }
-        CallError::Refused { why: Refusal::Schema, .. } => {
-            Err(reject(FailureCode::SchemaRejected, message).into())
-        }
-        CallError::Refused { why: Refusal::Other, .. } => {
-            Err(reject(FailureCode::DeploymentRejected, message).into())
-        }
-    }
-}
-
 /// Waits for room at a deployment.
 async fn acquire(
     worker: &Worker,
     claim: &Claim,
-    question: &Question,
-    returned: bool,
+    need: &Need,
     outage_max: Option<Duration>,
 ) -> Result<Slot, Unanswered> {
-    let interactive = claim.priority == Priority::Interactive;
-    let need = Need {
-        returned,
-        tenant: claim.tenant.as_str().into(),
-        deadline: Some(question.deadline),
-        ..Need::of(&question.request, interactive, WAIT_MAX)
-    };
-    let forecast = worker.pool.forecast(&need).map_err(|error| refused(&worker.pool, &error))?;
+    let forecast = worker.pool.forecast(need).map_err(|error| refused(&worker.pool, &error))?;
     let told = forecast.wait > WAIT_TOLD;
     if told {
         let why = waiting(&worker.pool, forecast.deployment, forecast.wait);
@@ -283,7 +153,7 @@ async fn acquire(
     let slot = tokio::select! {
         biased;
         () = worker.draining.cancelled() => Err(handed_back().into()),
-        slot = worker.pool.acquire(&need) => slot.map_err(|error| refused(&worker.pool, &error)),
+        slot = worker.pool.acquire(need) => slot.map_err(|error| refused(&worker.pool, &error)),
         // Asked after the pool, so that a slot that is there now is taken to try a deployment.
         out = outage_lasts(worker, &need.model, outage_max) => Err(out),
     };
@@ -329,44 +199,8 @@ fn refused(pool: &Pool, error: &AcquireError) -> Unanswered {
     Unanswered { verdict, elsewhere }
 }
 
-/// The saved reply to a question.
-async fn saved(worker: &Worker, key: &str) -> Result<Option<Reply>, Verdict> {
-    let bytes = worker.services.blobs.get(&BlobKey::reply(key)).await.map_err(outage)?;
-    let reply = bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose();
-    reply.map_err(|error| outage(Outage(format!("the saved reply {key} cannot be read: {error}"))))
-}
-
-/// Saves a reply, and gives the one that is saved: somebody may have been first.
-async fn save(worker: &Worker, key: &str, reply: Reply) -> Result<Reply, Verdict> {
-    let bytes = serde_json::to_vec(&reply).map_err(|error| outage(Outage(error.to_string())))?;
-    let place = BlobKey::reply(key);
-    // This answer was paid for: try hard before giving it up.
-    let mut pauses = [1, 2, 4, 8, 15].into_iter().map(Duration::from_secs);
-    loop {
-        match worker.services.blobs.put_if_absent(&place, Bytes::from(bytes.clone())).await {
-            Ok(Put::Stored) => return Ok(reply),
-            Ok(Put::Exists) => return Ok(saved(worker, key).await?.unwrap_or(reply)),
-            Err(error) => match pauses.next() {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(outage(error)),
-            },
-        }
-    }
-}
-
-async fn pause(worker: &Worker, pause: Duration) -> Result<(), Verdict> {
-    tokio::select! {
-        () = worker.draining.cancelled() => Err(handed_back()),
-        () = tokio::time::sleep(pause) => Ok(()),
-    }
-}
-
-fn handed_back() -> Verdict {
-    Verdict::Wait { pause: Duration::ZERO, why: None }
-}
-
-/// Why a call waits for this deployment, and until when. Its place in the line would be stale when
-/// it is read.
+/// Why a call waits for this deployment, and until when. Its place in the line is counted when
+/// somebody asks.
 fn waiting(pool: &Pool, deployment: String, wait: Duration) -> Waiting {
     let until = clock::now().checked_add(wait).ok();
     let rests = |state| matches!(state, DeploymentState::Cooling | DeploymentState::Denied);
@@ -376,8 +210,4 @@ fn waiting(pool: &Pool, deployment: String, wait: Duration) -> Waiting {
         false => WaitReason::Quota,
     };
     Waiting { reason, deployment: Some(deployment), until, position: None }
-}
-
-fn reject(code: FailureCode, message: String) -> Verdict {
-    Verdict::Reject(Failure::new(code, Stage::Model, message))
 }

@@ -5,7 +5,8 @@
 //! is asked.
 
 use crate::{
-    ask::{Asked, Elsewhere, Question, Unanswered, ask, replay},
+    ask::{Asked, ask, replay},
+    question::{Elsewhere, Question, Unanswered},
     worker::Worker,
 };
 use shared::{

@@ -7,6 +7,8 @@ pub mod extract;
 pub mod quota;
 pub mod report;
 pub mod worker;
+mod question;
+mod pay;
 mod ask;
 mod fallback;
 mod answer;

@@ -265,54 +265,58 @@ pub(crate) fn governing_law(flow: &str) -> Option<String> {
     })
 }
 
+/// What announces a period of notice.
+const MARKS: [&str; 8] = [
+    "notice",
+    "kündigungsfrist",
+    "frist von",
+    "préavis",
+    "preaviso",
+    "preavviso",
+    "opzegtermijn",
+    "kündigung",
+];
+
+/// What periods are counted in, in seven languages.
+const UNITS: [&str; 34] = [
+    "day",
+    "days",
+    "week",
+    "weeks",
+    "month",
+    "months",
+    "year",
+    "years",
+    "tag",
+    "tage",
+    "tagen",
+    "woche",
+    "wochen",
+    "monat",
+    "monate",
+    "monaten",
+    "jahr",
+    "jours",
+    "semaines",
+    "mois",
+    "dias",
+    "días",
+    "semanas",
+    "mes",
+    "meses",
+    "giorni",
+    "settimane",
+    "mesi",
+    "dagen",
+    "weken",
+    "maand",
+    "maanden",
+    "business",
+    "calendar",
+];
+
 /// How long before its end notice must be given, as printed.
 pub(crate) fn notice_period(flow: &str) -> Option<String> {
-    const MARKS: [&str; 8] = [
-        "notice",
-        "kündigungsfrist",
-        "frist von",
-        "préavis",
-        "preaviso",
-        "preavviso",
-        "opzegtermijn",
-        "kündigung",
-    ];
-    const UNITS: [&str; 34] = [
-        "day",
-        "days",
-        "week",
-        "weeks",
-        "month",
-        "months",
-        "year",
-        "years",
-        "tag",
-        "tage",
-        "tagen",
-        "woche",
-        "wochen",
-        "monat",
-        "monate",
-        "monaten",
-        "jahr",
-        "jours",
-        "semaines",
-        "mois",
-        "dias",
-        "días",
-        "semanas",
-        "mes",
-        "meses",
-        "giorni",
-        "settimane",
-        "mesi",
-        "dagen",
-        "weken",
-        "maand",
-        "maanden",
-        "business",
-        "calendar",
-    ];
     let tokens: Vec<&str> = flow.split(' ').collect();
     let bare = |index: usize| {
         let token = tokens.get(index).copied().unwrap_or_default();

@@ -408,6 +408,32 @@ fn fact_of(words: &[String], description: &str) -> Option<Fact> {
     if has(&sides[..7]) && only(&sides) {
         return Some(Fact::Seller);
     }
+    if let Some(amount) = amount_of(words) {
+        return Some(amount);
+    }
+    let special = match words.last().map(String::as_str)? {
+        "kind" | "type" => Some(Fact::Kind),
+        "language" => Some(Fact::Language),
+        "summary" => Some(Fact::Summary),
+        "date" if words.len() == 1 || has(&["purchase", "document", "signing", "signature"]) => {
+            Some(Fact::IssueDate)
+        }
+        "number" if words.len() == 1 => Some(Fact::InvoiceNumber),
+        _ => None,
+    };
+    special
+        .or_else(|| {
+            // The table knows the property if it is called what documents call it.
+            let name = words.join(" ");
+            let known = |(_, labels): &&(Fact, &[&str])| labels.contains(&name.as_str());
+            LABELS.iter().find(known).map(|(fact, _)| *fact).filter(|fact| *fact != Fact::Other)
+        })
+        .or_else(|| described(description))
+}
+
+/// The amount that such words mean, if they mean nothing but an amount.
+fn amount_of(words: &[String]) -> Option<Fact> {
+    let has = |wanted: &[&str]| words.iter().any(|word| wanted.contains(&word.as_str()));
     let amounts = [
         "net",
         "subtotal",
@@ -432,34 +458,16 @@ fn fact_of(words: &[String], description: &str) -> Option<Fact> {
         "to",
         "pay",
     ];
-    if only(&amounts) && has(&["net", "subtotal", "sub", "before", "excl", "excluding", "without"])
-    {
+    if !words.iter().all(|word| amounts.contains(&word.as_str())) {
+        return None;
+    }
+    if has(&["net", "subtotal", "sub", "before", "excl", "excluding", "without"]) {
         return Some(Fact::Net);
     }
-    if only(&amounts) && has(&["tax", "vat"]) && !has(&["incl", "including"]) {
+    if has(&["tax", "vat"]) && !has(&["incl", "including"]) {
         return Some(Fact::Tax);
     }
-    if only(&amounts) && has(&["total", "gross", "amount", "due", "balance", "sum"]) {
-        return Some(Fact::Total);
-    }
-    let special = match words.last().map(String::as_str)? {
-        "kind" | "type" => Some(Fact::Kind),
-        "language" => Some(Fact::Language),
-        "summary" => Some(Fact::Summary),
-        "date" if words.len() == 1 || has(&["purchase", "document", "signing", "signature"]) => {
-            Some(Fact::IssueDate)
-        }
-        "number" if words.len() == 1 => Some(Fact::InvoiceNumber),
-        _ => None,
-    };
-    special
-        .or_else(|| {
-            // The table knows the property if it is called what documents call it.
-            let name = words.join(" ");
-            let known = |(_, labels): &&(Fact, &[&str])| labels.contains(&name.as_str());
-            LABELS.iter().find(known).map(|(fact, _)| *fact).filter(|fact| *fact != Fact::Other)
-        })
-        .or_else(|| described(description))
+    has(&["total", "gross", "amount", "due", "balance", "sum"]).then_some(Fact::Total)
 }
 
 /// The fact that a description names, by the words in its first bracket-free part.

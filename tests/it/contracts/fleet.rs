@@ -4,9 +4,10 @@
 use super::database::{Engine, LEASE, document};
 use shared::{
     clock,
-    document::Priority,
+    document::{Priority, WaitReason, Waiting},
     fleet::{DeploymentReport, DeploymentState, ModelWait, WorkerReport},
 };
+use std::time::Duration;
 
 on_every_database! {
     what_a_worker_says_is_kept_while_it_lives
@@ -67,6 +68,18 @@ async fn the_backlog_is_counted_in_the_order_of_service(engine: Engine) {
     // What is in work is not in the backlog; what was put back is, until its time.
     let claim = engine.claim(&first).await;
     assert_eq!((ahead(&first, 10).await, ahead(&second, 10).await), (None, Some(1)));
+    // What waits in work waits behind those that wait for the same deployment.
+    let (other, last) = (engine.claim(&second).await, engine.claim(&urgent_id).await);
+    for (claim, deployment) in [(&claim, "near"), (&other, "near"), (&last, "far")] {
+        let deployment = Some(deployment.to_owned());
+        let why = Waiting { reason: WaitReason::Quota, deployment, until: None, position: None };
+        store.waiting(claim, Some(why)).await.unwrap();
+    }
+    assert_eq!((ahead(&first, 10).await, ahead(&second, 10).await), (Some(0), Some(1)));
+    assert_eq!(ahead(&urgent_id, 10).await, Some(0));
+    for claim in [&other, &last] {
+        store.release(claim, Duration::ZERO, None, false).await.unwrap();
+    }
     store.release(&claim, LEASE, None, false).await.unwrap();
     assert_eq!(ahead(&first, 10).await, Some(1));
     let backlog = store.backlog(10).await.unwrap();

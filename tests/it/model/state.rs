@@ -183,6 +183,8 @@ pub(crate) struct Budget {
     pub(crate) unbilled: u8,
     /// Calls that fail, and nobody knows whether they were paid (they were).
     pub(crate) unknown: u8,
+    /// Late calls that are made a second time.
+    pub(crate) hedges: u8,
     /// Work that is dropped in the middle and handed back: a deadline, a shutdown.
     pub(crate) stops: u8,
     pub(crate) cancels: u8,

@@ -133,6 +133,16 @@ impl At<'_> {
     }
 
     fn outcomes(&mut self) {
+        if self.state.left.hedges > 0 && self.may_hedge() {
+            self.to("makes the call a second time", false, |s| {
+                s.state.left.hedges -= 1;
+                if s.rules.hedge_in_ledger {
+                    s.ledger().calls += 1;
+                }
+                // One of the two will be given up, and is paid.
+                s.pay();
+            });
+        }
         self.to("the model answers", true, |s| {
             s.pay();
             let answers = &mut s.reply().answers;
@@ -153,6 +163,15 @@ impl At<'_> {
                 s.job().step = Step::EndUnknown;
             });
         }
+    }
+
+    /// Whether the ledger lets a call be made beside the one under way.
+    fn may_hedge(&self) -> bool {
+        let row = self.state.documents[self.document()];
+        let ledger = self.state.ledgers[self.rules.ledger(self.document())];
+        let ours = self.job().newest && row.row == Row::Processing && row.lease == Lease::Live;
+        let has_room = ledger.calls < self.rules.calls_max || !self.rules.hedge_in_ledger;
+        ours && !ledger.answered && has_room
     }
 
     fn misfortune(&mut self) {

@@ -58,11 +58,13 @@ impl App {
         }
     }
 
-    /// The document, with its place in the queue while it is queued.
+    /// The document, with its place in the line while it waits.
     pub(super) async fn placed(&self, mut document: Document) -> Result<Document, ApiError> {
         if document.state == DocumentState::Queued {
-            let ahead = self.services.store.ahead(&document.id, POSITION_MAX).await?;
-            queued(&mut document).position = ahead;
+            queued(&mut document);
+        }
+        if let Some(waiting) = &mut document.waiting {
+            waiting.position = self.services.store.ahead(&document.id, POSITION_MAX).await?;
         }
         Ok(document)
     }

@@ -6,19 +6,20 @@
 //! book lies: in the worker, or where all workers find it. It must know nothing of the clock, the
 //! network or chance.
 
+mod times;
 mod doors;
 mod line;
 
 pub(in crate::pool) use doors::Door;
 
 use super::calendar::{Booking, Calendar, Earliest, Outcome, Size};
-use super::order::Times;
-use super::pick::Strategy;
+use super::pick::{Candidate, Strategy};
 use doors::{Doors, Offer};
 use line::Line;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use times::Times;
 
 /// How far ahead slots are given, and to those for whose answer somebody waits.
 const HORIZON_MS: f64 = 1_000.0;
@@ -47,6 +48,14 @@ pub struct Ask {
     pub weight: f64,
     /// When an answer is of no use any more.
     pub deadline: Option<f64>,
+    /// The only door that it may go through.
+    pub only: Option<usize>,
+}
+
+impl Ask {
+    fn may_use(&self, door: usize) -> bool {
+        self.only.is_none_or(|only| only == door)
+    }
 }
 
 /// How a booking ended.
@@ -223,6 +232,18 @@ impl Book {
         Ok((best.door, best.at.max(now + backlog.min(86_400_000.0))))
     }
 
+    /// The doors through which such a call could go at once.
+    pub(in crate::pool) fn free(&self, ask: &Ask, doors: &[Door], now: f64) -> Vec<Candidate> {
+        let all = Doors::new(doors, Strategy::LowestLatency);
+        let free = |index: usize, door: &Door| {
+            let mut calendar = self.calendars.get(&*door.address)?.clone();
+            let earliest = calendar.earliest(&ask.size, ask.urgent, now);
+            let is_free = !door.shut && all.is_open(index) && earliest == Earliest::At(now);
+            is_free.then(|| all.candidate(index, calendar.utilisation(now), None))?
+        };
+        doors.iter().enumerate().filter_map(|(index, door)| free(index, door)).collect()
+    }
+
     /// Writes down what was sent while the book could not be asked, or was written into one that
     /// is lost.
     pub fn merge(&mut self, door: &Door, bookings: &[Booking], now: f64) {
@@ -289,7 +310,7 @@ impl Book {
     fn best(&mut self, ask: &Ask, doors: &Doors<'_>, now: f64) -> Option<Offer> {
         let mut offers = Vec::new();
         for (index, door) in doors.all.iter().enumerate() {
-            if door.shut || !doors.is_open(index) {
+            if door.shut || !ask.may_use(index) || !doors.is_open(index) {
                 continue;
             }
             let Some(calendar) = self.calendars.get_mut(&*door.address) else { continue };
@@ -308,7 +329,7 @@ impl Book {
     /// Why it can get no slot at any door, however long it waits.
     fn hopeless(&mut self, ask: &Ask, doors: &[Door], now: f64) -> Option<NoSlot> {
         let mut why = NoSlot::TooLarge;
-        for (index, door) in doors.iter().enumerate() {
+        for (index, door) in doors.iter().enumerate().filter(|(index, _)| ask.may_use(*index)) {
             let Some(calendar) = self.calendars.get_mut(&*door.address) else { continue };
             let Earliest::At(at) = calendar.earliest(&ask.size, ask.urgent, now) else { continue };
             if door.shut {

@@ -30,7 +30,16 @@ fn door(address: &str, kind: Kind, tokens_per_minute: f64) -> Door {
 fn ask(id: u64, tokens: f64) -> Ask {
     let size = Size { input: 0.0, input_real: 0.0, output_max: tokens };
     let tenant = "a".into();
-    Ask { id, size, urgent: false, returned: false, tenant, weight: 1.0, deadline: None }
+    Ask {
+        id,
+        size,
+        urgent: false,
+        returned: false,
+        tenant,
+        weight: 1.0,
+        deadline: None,
+        only: None,
+    }
 }
 
 fn exchange(book: &mut Book, events: &[Event], asks: &[Ask], doors: &[Door], now: f64) -> Answer {

@@ -9,7 +9,7 @@ mod terms;
 mod ring;
 mod learn;
 
-pub(in crate::pool) use learn::{Heard, Outcome};
+pub(in crate::pool) use learn::{Feedback, Heard, Outcome};
 
 pub use terms::Kind;
 pub(in crate::pool) use terms::{Charge, Size, Terms};
@@ -34,6 +34,9 @@ const BURST_IDLE_MS: f64 = 28_000.0;
 const LEVEL_KEPT: f64 = 0.2;
 /// The part of a bucket that is kept for those who wait for an answer.
 const LEVEL_GOAL: f64 = 0.5;
+/// How much faster than its rate a bucket goes that is fuller than that, and slower where it is
+/// less full.
+const LEVEL_GAIN: f64 = 0.2;
 /// What provisioned throughput is taken to let through at once, in time at its rate.
 const CEILING_MS: f64 = 9_000.0;
 /// A rejection within this time makes bursts smaller.
@@ -113,6 +116,9 @@ pub struct Calendar {
     failures: u32,
     opens: u32,
     opened_at: f64,
+    /// When the breaker opened first since it last worked.
+    #[serde(default)]
+    out_since: Option<f64>,
     /// When the last call was sent that failed.
     failed_at: f64,
     /// How long the last failure took to show.
@@ -153,6 +159,7 @@ impl Calendar {
             failures: 0,
             opens: 0,
             opened_at: long_ago,
+            out_since: None,
             failed_at: long_ago,
             patience_ms: 0.0,
             rejected_at: long_ago,
@@ -304,7 +311,8 @@ impl Calendar {
             &mut self.raised_at,
             &mut self.heard_at,
         ];
-        for time in times.into_iter().chain(self.probe_until.as_mut()) {
+        let perhaps = self.probe_until.as_mut().into_iter().chain(self.out_since.as_mut());
+        for time in times.into_iter().chain(perhaps) {
             *time += by_ms;
         }
         self.tokens.shift(by_ms);
@@ -344,7 +352,7 @@ impl Calendar {
     }
 
     fn recover(&mut self) {
-        (self.half_open, self.probe_until) = (false, None);
+        (self.half_open, self.probe_until, self.out_since) = (false, None, None);
         (self.failures, self.opens, self.patience_ms) = (0, 0, 0.0);
     }
 
@@ -387,7 +395,7 @@ impl Calendar {
         match self.kind {
             Kind::Unknown | Kind::Window => limit * PACE / self.ratio,
             // Half full is where it is to stay: that absorbs our bias, strangers and bursts.
-            Kind::Bucket => limit * self.pace * (1.0 + 0.2 * (self.level - LEVEL_GOAL)),
+            Kind::Bucket => limit * self.pace * (1.0 + LEVEL_GAIN * (self.level - LEVEL_GOAL)),
             Kind::Ptu => limit,
         }
     }

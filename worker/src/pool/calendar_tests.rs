@@ -181,13 +181,20 @@ fn three_failures_open_the_breaker_and_one_probe_closes_it() {
     assert!(calendar.is_open());
     assert_eq!(calendar.blocked(100.0), Some(1_100.0));
     assert_eq!(calendar.tokens.sum(), 0.0);
+    assert_eq!(
+        [100.0, 1_099.0, 1_100.0].map(|at| calendar.out_since(at)),
+        [Some(100.0), Some(100.0), None]
+    );
     let probe = calendar.reserve(&one, 1_100.0);
+    assert_eq!(calendar.out_since(1_101.0), Some(100.0), "one call tries it");
     assert!(at(&mut calendar, &one, 1_101.0) >= 2_600.0);
     calendar.settle(&probe, 1_100.0, &failed(), 1_120.0);
     assert_eq!(calendar.blocked(1_120.0), Some(3_120.0));
+    assert_eq!(calendar.out_since(1_120.0), Some(100.0), "still the same outage");
     let probe = calendar.reserve(&one, 3_120.0);
     calendar.settle(&probe, 3_120.0, &answered(1.0, 1.0, Heard::default()), 3_200.0);
     assert!(!calendar.is_open());
+    assert_eq!(calendar.out_since(3_200.0), None);
     assert!(at(&mut calendar, &one, 3_200.0) < 4_000.0);
 }
 

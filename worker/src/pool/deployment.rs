@@ -4,9 +4,9 @@
 //! It must know nothing of the network, the clock or who waits: every change carries its time.
 
 use super::book::Door;
-use super::calendar::{Calendar, Charge, Heard, Kind, Outcome, Terms};
+use super::calendar::{Calendar, Charge, Feedback, Heard, Kind, Outcome, Terms};
 use super::config::{DeploymentConfig, LimiterKind, Provider};
-use super::health::{Fitness, Health};
+use super::health::Health;
 use super::mode::Mode;
 use crate::chat::{CallError, Shortage};
 use std::sync::Arc;
@@ -77,6 +77,10 @@ pub struct DeploymentStatus {
     pub ratio: f64,
     /// The part of the quota that is used since the last rejections.
     pub trim: f64,
+    /// The part of a bucket that is left, as responses say.
+    pub level: f64,
+    /// What provisioned throughput is taken to let through at once, in time at its rate.
+    pub ceiling: Duration,
     /// The mean time of an answer.
     pub latency: Option<Duration>,
     /// The calls sent since the start.
@@ -163,7 +167,7 @@ impl Deployment {
             room: config.concurrency_max.saturating_sub(self.in_flight),
             in_flight: self.in_flight,
             // Failures are the calendar's: there they are known to all workers.
-            shut: matches!(self.health.fitness(now), Fitness::DeniedUntil(_)),
+            shut: self.health.denied_until(now).is_some(),
             tier: config.tier,
             provisioned: config.limiter == LimiterKind::Ptu,
             prices,
@@ -182,6 +186,11 @@ impl Deployment {
         Some((tokens_input as f64 * input + tokens_output as f64 * output) / 1e6)
     }
 
+    /// The time within which 95 of 100 answers come, once there were enough.
+    pub(super) fn answers_within(&self) -> Option<Duration> {
+        self.health.latency_p95()
+    }
+
     /// A call has its place.
     pub(super) fn enter(&mut self, now: Instant) {
         self.in_flight += 1;
@@ -196,12 +205,6 @@ impl Deployment {
     /// A call is over, or was never made.
     pub(super) fn release(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
-    }
-
-    /// A call was never made.
-    pub(super) fn withdrawn(&mut self, now: Instant) {
-        self.health.withdrawn(now);
-        self.release();
     }
 
     /// Learns from how a call ended, and says what the book learns from it.
@@ -234,19 +237,19 @@ impl Deployment {
             // The question is at fault, not the deployment.
             CallError::Refused { .. } => Outcome::Refused { heard },
             CallError::Unreachable { .. } | CallError::Unavailable { .. } => {
-                self.health.failed(end.started, now, end.jitter);
+                self.health.failed(now);
                 failed(false)
             }
             CallError::Unknown { .. } | CallError::Throttled { .. } => {
-                self.health.failed(end.started, now, end.jitter);
+                self.health.failed(now);
                 failed(true)
             }
         }
     }
 
-    /// Since when it cannot be used, unless it can.
-    pub(super) fn out_since(&self, now: Instant) -> Option<Instant> {
-        self.health.out_since(now)
+    /// Since when it refuses, unless a call may try it now.
+    pub(super) fn denied_since(&self, now: Instant) -> Option<Instant> {
+        self.health.denied_since(now)
     }
 
     /// What it said when it refused.
@@ -263,13 +266,10 @@ impl Deployment {
             (None, Some(_)) => DeploymentState::Throttled,
             (None, None) => DeploymentState::Ok,
         };
-        let denied = match self.health.fitness(now) {
-            Fitness::DeniedUntil(until) => Some(until.saturating_duration_since(now)),
-            _ => None,
-        };
+        let denied = self.health.denied_until(now).map(|until| until - now);
         let (tokens_available, requests_available) = calendar.available(at);
         let (tokens_per_minute, requests_per_minute) = calendar.per_minute();
-        let (ratio, trim) = calendar.feedback();
+        let Feedback { ratio, trim, level, ceiling_ms } = calendar.feedback();
         // Casting saturates: below zero is zero.
         DeploymentStatus {
             name: self.config.name.clone(),
@@ -290,6 +290,8 @@ impl Deployment {
             utilisation: calendar.utilisation(at),
             ratio,
             trim,
+            level,
+            ceiling: milliseconds(ceiling_ms),
             latency: self.health.latency(),
             calls: self.counts.calls,
             answered: self.counts.answered,

@@ -1,22 +1,14 @@
-//! Whether a deployment works: failures one after another, refusals, and how long it takes.
+//! How well a deployment does, as this worker finds: how long it takes, failures one after another,
+//! and refusals. When it rests after failures all workers decide, in its calendar.
 //!
 //! Only what tells of the deployment counts: a rejection for want of room or a question that is not
-//! accepted changes nothing here. It must know nothing of quotas, the clock or chance: time and
-//! jitter are passed in.
+//! accepted changes nothing here. It must know nothing of quotas, the clock or chance: time is
+//! passed in.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// With this many failures in a row a deployment is left alone for a while.
-const FAILURES_MAX: u32 = 3;
-/// The longest time that it is left alone, before chance.
-const REST_SECONDS_MAX: f64 = 5.0;
-/// How long a call that tries it must not have failed before others follow; longer where failures
-/// take longer to show.
-const PROBE_MIN: Duration = Duration::from_secs(1);
-/// The longest time between two such calls.
-const PROBE_MAX: Duration = Duration::from_secs(30);
 /// How long a deployment is left alone that refused for its configuration.
 const DENIED_PAUSE: Duration = Duration::from_secs(30);
 /// The weight of the newest latency in the mean.
@@ -30,61 +22,33 @@ const ANSWERS_MAX: usize = 100;
 /// With fewer there is no estimate.
 const ANSWERS_MIN: usize = 20;
 
-/// Whether calls may be sent as far as health goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fitness {
-    /// Yes.
-    Well,
-    /// Not before this time, after failures.
-    CoolingUntil(Instant),
-    /// Not before this time, after a refusal.
-    DeniedUntil(Instant),
-}
-
-/// Whether a deployment that failed is left alone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Breaker {
-    /// It is not.
-    #[default]
-    Closed,
-    /// Until this time; then one call may try it.
-    Open(Instant),
-    /// One call tries it; when that has not failed by this time, others may follow.
-    Probing(Instant),
-}
-
 /// The health of one deployment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Health {
     /// In a row.
     failures: u32,
-    /// How often the breaker opened since the last answer.
-    opens: u32,
-    opened: Option<Instant>,
-    /// When it was first left alone since the last answer.
-    out_since: Option<Instant>,
-    breaker: Breaker,
-    /// How long it took until the last failure showed.
-    failure_time: Duration,
-    denied: Option<(Instant, String)>,
+    denied: Option<Denial>,
     speed: Speed,
 }
 
+/// It refused for its configuration, or its key.
+#[derive(Clone, Debug)]
+struct Denial {
+    since: Instant,
+    /// Then one call tries it again.
+    until: Instant,
+    message: String,
+}
+
 impl Health {
-    /// Whether calls may be sent at this time.
-    pub(super) fn fitness(&self, now: Instant) -> Fitness {
-        match (&self.denied, self.breaker) {
-            (Some((until, _)), _) if *until > now => Fitness::DeniedUntil(*until),
-            (_, Breaker::Open(until) | Breaker::Probing(until)) if until > now => {
-                Fitness::CoolingUntil(until)
-            }
-            _ => Fitness::Well,
-        }
+    /// Until when nothing is sent because it refused.
+    pub(super) fn denied_until(&self, now: Instant) -> Option<Instant> {
+        self.denied.as_ref().map(|denied| denied.until).filter(|until| *until > now)
     }
 
-    /// Since when it cannot be used, unless it can, or a call may try it now.
-    pub(super) fn out_since(&self, now: Instant) -> Option<Instant> {
-        self.out_since.filter(|_| self.fitness(now) != Fitness::Well)
+    /// Since when it refuses, unless a call may try it now.
+    pub(super) fn denied_since(&self, now: Instant) -> Option<Instant> {
+        self.denied.as_ref().filter(|denied| denied.until > now).map(|denied| denied.since)
     }
 
     /// From 0 to 1, which is well.
@@ -92,66 +56,34 @@ impl Health {
         if self.denied.is_some() { 0.0 } else { 1.0 / (1.0 + f64::from(self.failures)) }
     }
 
-    /// A call gets its place: while it is not known whether the deployment works, the next waits.
+    /// A call gets its place: where it tries one that refused, the next waits.
     pub(super) fn started(&mut self, now: Instant) {
-        if let Some((until, _)) = &mut self.denied {
-            *until = now + DENIED_PAUSE;
-        }
-        self.breaker = match self.breaker {
-            Breaker::Open(_) => {
-                Breaker::Probing(now + self.failure_time.clamp(PROBE_MIN, PROBE_MAX))
-            }
-            // The call that tried it has not failed: the next failure opens it again.
-            Breaker::Probing(until) if until <= now => Breaker::Closed,
-            other => other,
-        };
-    }
-
-    /// A place was given back unused: if it was to try the deployment, another call must.
-    pub(super) fn withdrawn(&mut self, now: Instant) {
-        if let Breaker::Probing(until) = self.breaker
-            && until > now
-        {
-            self.breaker = Breaker::Open(now);
+        if let Some(denied) = &mut self.denied {
+            denied.until = now + DENIED_PAUSE;
         }
     }
 
     /// An answer came: whatever was wrong is over.
     pub(super) fn succeeded(&mut self, latency: Duration, now: Instant) {
-        (self.failures, self.opens) = (0, 0);
-        self.breaker = Breaker::Closed;
-        (self.denied, self.out_since) = (None, None);
+        (self.failures, self.denied) = (0, None);
         self.speed.answered(latency.as_secs_f64(), now);
     }
 
-    /// A call that started at `started` failed; `jitter` from 0 to 1 spreads the rest over 80 % to
-    /// 120 %.
-    pub(super) fn failed(&mut self, started: Instant, now: Instant, jitter: f64) {
+    /// A call failed.
+    pub(super) fn failed(&mut self, now: Instant) {
         self.failures = self.failures.saturating_add(1);
         self.speed.failed(now);
-        // Calls that were under way when it opened tell nothing new.
-        let is_news = self.opened.is_none_or(|opened| started >= opened);
-        if self.failures < FAILURES_MAX || !is_news {
-            return;
-        }
-        self.failure_time = now.saturating_duration_since(started);
-        self.opens = self.opens.saturating_add(1);
-        let doubled = 2.0_f64.powi(self.opens.min(10) as i32 - 1);
-        let seconds = doubled.min(REST_SECONDS_MAX) * (0.8 + 0.4 * jitter.clamp(0.0, 1.0));
-        self.breaker = Breaker::Open(now + Duration::from_secs_f64(seconds));
-        self.opened = Some(now);
-        self.out_since.get_or_insert(now);
     }
 
     /// The deployment refused for its configuration.
     pub(super) fn denied(&mut self, now: Instant, message: String) {
-        self.denied = Some((now + DENIED_PAUSE, message));
-        self.out_since.get_or_insert(now);
+        let since = self.denied.as_ref().map_or(now, |denied| denied.since);
+        self.denied = Some(Denial { since, until: now + DENIED_PAUSE, message });
     }
 
     /// What it said when it refused.
     pub(super) fn denial(&self) -> Option<&str> {
-        self.denied.as_ref().map(|(_, message)| message.as_str())
+        self.denied.as_ref().map(|denied| denied.message.as_str())
     }
 
     /// The mean time of an answer.

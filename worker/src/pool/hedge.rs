@@ -2,14 +2,13 @@
 //!
 //! A second call is paid like the first, so it is rare: only where somebody waits, only when nearly
 //! all others would have been answered by now, only where there is room that nobody else wants, and
-//! never more than a fixed part of all calls. It decides and does nothing: whoever makes the call
-//! must write it down as an intent of its own first. It must know nothing of the clock or the
-//! network.
+//! never more than a fixed part of all calls (the tail at scale, Dean and Barroso 2013). It decides
+//! and does nothing. It must know nothing of the clock or the network.
 
-use super::pick::{Candidate, Choice, Ready, Strategy, pick_by};
+use super::pick::{Candidate, Strategy, pick};
 use std::time::Duration;
 
-/// The part of all calls that may be made a second time.
+/// The part of the calls that somebody waits for that may be made a second time.
 const PART_MAX: f64 = 0.02;
 
 /// The most second calls that are saved up while none was needed.
@@ -24,15 +23,9 @@ const HEALTH_MIN: f64 = 0.75;
 /// A call under way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Running {
-    /// Whether somebody waits for the answer.
-    pub(super) interactive: bool,
-    /// Whether it was made a second time already, or is the second itself.
-    pub(super) hedged: bool,
-    /// The deployment that it was sent to.
-    pub(super) index: usize,
     /// How long ago it was sent.
     pub(super) age: Duration,
-    /// The time within which 95 of 100 answers of that deployment come, where that is known.
+    /// The time within which 95 of 100 answers of its deployment come, where that is known.
     pub(super) p95: Option<Duration>,
 }
 
@@ -56,7 +49,7 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    /// A call was made that is no second one.
+    /// A call was made that somebody waits for, and that is no second one.
     pub(super) fn earn(&mut self) {
         self.saved = (self.saved + PART_MAX).min(SAVED_MAX);
     }
@@ -76,42 +69,33 @@ impl Allowance {
     }
 }
 
-/// What to do about a call, given all deployments of its model as they are now.
-pub(super) fn hedge(call: &Running, candidates: &[Candidate], allowance: Allowance) -> Hedge {
-    let Some(p95) = call.p95.filter(|_| call.interactive && !call.hedged) else {
-        return Hedge::Never;
-    };
-    let is_other = |other: &&Candidate| other.index != call.index && other.ready != Ready::Never;
-    let others: Vec<Candidate> = candidates.iter().filter(is_other).copied().collect();
-    if others.is_empty() {
-        return Hedge::Never;
-    }
+/// What to do about a call, given the other deployments that could take it at once.
+pub(super) fn hedge(call: Running, others: &[Candidate], allowance: Allowance) -> Hedge {
+    let Some(p95) = call.p95 else { return Hedge::Never };
     if call.age <= p95 {
         return Hedge::At(p95);
+    }
+    if !allowance.is_left() {
+        return Hedge::NotNow;
     }
     let has_room = |other: &&Candidate| other.load < LOAD_MAX && other.health >= HEALTH_MIN;
     let free: Vec<Candidate> = others.iter().filter(has_room).copied().collect();
     // Somebody waits already: speed is what counts.
-    match pick_by(Strategy::LowestLatency, &free) {
-        Choice::Now(index) if allowance.is_left() => Hedge::Now(index),
-        _ => Hedge::NotNow,
-    }
+    pick(Strategy::LowestLatency, &free).map_or(Hedge::NotNow, Hedge::Now)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::time::Instant;
 
     const P95: Duration = Duration::from_secs(4);
 
     fn late() -> Running {
-        let age = P95 + Duration::from_millis(1);
-        Running { interactive: true, hedged: false, index: 0, age, p95: Some(P95) }
+        Running { age: P95 + Duration::from_millis(1), p95: Some(P95) }
     }
 
     fn idle(index: usize) -> Candidate {
-        Candidate::new(index, 0, Ready::Now)
+        Candidate::new(index, 0)
     }
 
     fn plenty() -> Allowance {
@@ -119,55 +103,47 @@ mod tests {
     }
 
     #[test]
-    fn only_a_late_call_that_somebody_waits_for_is_made_twice() {
-        let all = [idle(0), idle(1)];
+    fn only_a_late_call_is_made_twice() {
         let table = [
             (late(), Hedge::Now(1)),
-            (Running { interactive: false, ..late() }, Hedge::Never),
-            (Running { hedged: true, ..late() }, Hedge::Never),
             (Running { p95: None, ..late() }, Hedge::Never),
             (Running { age: P95, ..late() }, Hedge::At(P95)),
             (Running { age: Duration::ZERO, ..late() }, Hedge::At(P95)),
         ];
         for (call, expected) in table {
-            assert_eq!(hedge(&call, &all, plenty()), expected, "{call:?}");
+            assert_eq!(hedge(call, &[idle(1)], plenty()), expected, "{call:?}");
         }
     }
 
     #[test]
     fn only_where_there_is_room_that_nobody_else_wants() {
-        let at = Ready::At(Instant::now());
-        let table: [(&[Candidate], Hedge); 8] = [
-            (&[idle(0)], Hedge::Never),
-            (&[idle(0), Candidate { ready: Ready::Never, ..idle(1) }], Hedge::Never),
-            (&[idle(0), Candidate { load: 0.69, ..idle(1) }], Hedge::Now(1)),
-            (&[idle(0), Candidate { load: 0.7, ..idle(1) }], Hedge::NotNow),
-            (&[idle(0), Candidate { ready: at, ..idle(1) }], Hedge::NotNow),
-            (&[idle(0), Candidate { health: 0.5, ..idle(1) }], Hedge::NotNow),
-            (&[idle(0), Candidate { load: 0.7, ..idle(1) }, idle(2)], Hedge::Now(2)),
+        let table: [(&[Candidate], Hedge); 6] = [
+            (&[], Hedge::NotNow),
+            (&[Candidate { load: 0.69, ..idle(1) }], Hedge::Now(1)),
+            (&[Candidate { load: 0.7, ..idle(1) }], Hedge::NotNow),
+            (&[Candidate { health: 0.5, ..idle(1) }], Hedge::NotNow),
+            (&[Candidate { load: 0.7, ..idle(1) }, idle(2)], Hedge::Now(2)),
             (
                 &[
-                    Candidate { latency: Some(0.1), ..idle(0) },
                     Candidate { latency: Some(3.0), ..idle(1) },
                     Candidate { latency: Some(2.0), ..idle(2) },
                 ],
                 Hedge::Now(2),
             ),
         ];
-        for (candidates, expected) in table {
-            assert_eq!(hedge(&late(), candidates, plenty()), expected, "{candidates:?}");
+        for (others, expected) in table {
+            assert_eq!(hedge(late(), others, plenty()), expected, "{others:?}");
         }
     }
 
     #[test]
     fn at_most_two_of_a_hundred_are_made_twice() {
-        let all = [idle(0), idle(1)];
         let mut allowance = Allowance::default();
         let (mut calls, mut hedges) = (0_u32, 0_u32);
         for _ in 0..10_000 {
             calls += 1;
             allowance.earn();
-            if hedge(&late(), &all, allowance) == Hedge::Now(1) {
+            if hedge(late(), &[idle(1)], allowance) == Hedge::Now(1) {
                 assert!(allowance.spend());
                 hedges += 1;
             }

@@ -7,6 +7,7 @@
 
 mod refusal;
 mod questions;
+mod second;
 mod shown;
 
 pub use refusal::AcquireError;
@@ -17,6 +18,7 @@ use super::calendar::{Booking, Calendar, Outcome, Size};
 use super::config::DeploymentConfig;
 use super::deployment::{Deployment, DeploymentStatus, End, milliseconds};
 use super::exchange::{Exchange, Given, Log};
+use super::hedge::Allowance;
 use super::pick::Strategy;
 use questions::Questions;
 use std::collections::{BTreeMap, HashMap};
@@ -70,6 +72,8 @@ pub(super) struct Lane {
     /// What only this worker sent, while the book is shared.
     log: Option<Log>,
     questions: Questions,
+    /// What calls may be made a second time.
+    allowance: Allowance,
 }
 
 impl Lane {
@@ -87,6 +91,7 @@ impl Lane {
             alarm: None,
             log: None,
             questions: Questions::default(),
+            allowance: Allowance::default(),
         }
     }
 
@@ -97,11 +102,17 @@ impl Lane {
         self.deployments.push(deployment);
     }
 
-    /// Queues up, and serves whoever can be served.
-    pub(super) fn enter(&mut self, need: &Need, nudge: Arc<Notify>, now: Instant) -> TicketId {
+    /// Queues up, for one deployment or for all, and serves whoever can be served.
+    pub(super) fn enter(
+        &mut self,
+        need: &Need,
+        only: Option<usize>,
+        nudge: Arc<Notify>,
+        now: Instant,
+    ) -> TicketId {
         self.next_number += 1;
         let id = TicketId(self.next_number);
-        let ask = Ask { id: id.0, ..self.ask(need) };
+        let ask = Ask { id: id.0, only, ..self.ask(need) };
         self.waiting.insert(id, Ticket { ask, nudge });
         self.dispatch(now);
         id
@@ -319,7 +330,7 @@ impl Lane {
     fn give_back(&mut self, index: usize, booking: &Booking, now: Instant) {
         let at = self.at(now);
         let Some(deployment) = self.deployments.get_mut(index) else { return };
-        deployment.withdrawn(now);
+        deployment.release();
         let address = Arc::clone(&deployment.address);
         if let Some(log) = &mut self.log {
             log.remove(&address, booking);
@@ -368,6 +379,7 @@ impl Lane {
             tenant: Arc::clone(&need.tenant),
             weight: need.weight,
             deadline: need.deadline.map(|deadline| self.at(deadline)),
+            only: None,
         }
     }
 

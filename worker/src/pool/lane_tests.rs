@@ -59,7 +59,7 @@ impl Scene {
     }
 
     fn enter(&mut self, tokens: u32, interactive: bool) -> TicketId {
-        self.lane.enter(&need(tokens, interactive), Arc::new(Notify::new()), self.now)
+        self.lane.enter(&need(tokens, interactive), None, Arc::new(Notify::new()), self.now)
     }
 
     fn at(&mut self, seconds: f64) {
@@ -247,7 +247,7 @@ fn too_large_or_too_late_is_said_at_once() {
     assert_eq!(first.map(|id| scene.see(id)), ["a", "b"]);
     let deadline = Some(scene.now + Duration::from_secs(30));
     let late = Need { deadline, ..need(900, false) };
-    let id = scene.lane.enter(&late, Arc::new(Notify::new()), scene.now);
+    let id = scene.lane.enter(&late, None, Arc::new(Notify::new()), scene.now);
     assert!(scene.see(id).ends_with("too late for an answer"));
 }
 
@@ -270,7 +270,7 @@ fn the_forecast_counts_who_goes_first() {
 fn what_questions_have_is_learned_for_each_schema() {
     let mut scene = Scene::new(vec![config("d", 100_000, 0, 9)]);
     let asked = Need { tokens_input: 100, ..need(1, false) };
-    let id = scene.lane.enter(&asked, Arc::new(Notify::new()), scene.now);
+    let id = scene.lane.enter(&asked, None, Arc::new(Notify::new()), scene.now);
     let grant = scene.grant(id);
     assert_eq!(grant.booking.size.input_real, 160.0);
     scene.lane.learn("s", &grant.booking, 120);

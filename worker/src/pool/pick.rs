@@ -1,10 +1,9 @@
 //! Which deployment takes a call.
 //!
-//! Whatever the strategy, only one that may send now is chosen while there is one: a strategy is a
-//! preference, no reason to wait. It must know nothing but what each candidate says of itself.
+//! All candidates may send: a strategy is a preference, no reason to wait. It must know nothing but
+//! what each candidate says of itself.
 
 use std::cmp::Ordering;
-use tokio::time::Instant;
 
 /// Latencies below this are alike where more counts than speed: what differs there is chance, and
 /// whoever had it would get all the work.
@@ -59,30 +58,13 @@ impl Strategy {
     }
 }
 
-/// When a candidate could take the call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ready {
-    /// Now.
-    Now,
-    /// From this time on.
-    At(Instant),
-    /// When one of its calls has ended, which is expected at this time.
-    Full(Instant),
-    /// It refuses calls; one will try it again at this time.
-    Denied(Instant),
-    /// Never: the call is too large for it.
-    Never,
-}
-
-/// A deployment that serves the model.
+/// A deployment that may take the call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Candidate {
     /// Which one it is.
     pub(super) index: usize,
     /// Lower tiers go first.
     pub(super) tier: u32,
-    /// When it could take the call.
-    pub(super) ready: Ready,
     /// Whether its quota is paid for whether it is used or not.
     pub(super) provisioned: bool,
     /// How much of it is in use: 0 is idle.
@@ -103,11 +85,10 @@ pub(super) struct Candidate {
 
 impl Candidate {
     /// An idle one of which nothing is known.
-    pub(super) fn new(index: usize, tier: u32, ready: Ready) -> Self {
+    pub(super) fn new(index: usize, tier: u32) -> Self {
         Self {
             index,
             tier,
-            ready,
             provisioned: false,
             load: 0.0,
             in_flight: 0,
@@ -133,48 +114,13 @@ impl Candidate {
     }
 }
 
-/// The choice among the candidates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Choice {
-    /// This one, now.
-    Now(usize),
-    /// This one, not before this time.
-    Later(usize, Instant),
-    /// All that could ever take it refuse calls.
-    Denied,
-    /// It is too large for every one.
-    TooLong,
-    /// There is no candidate.
-    Nobody,
-}
-
-/// Chooses by [`Strategy::Balanced`].
-pub(super) fn pick(candidates: &[Candidate]) -> Choice {
-    pick_by(Strategy::Balanced, candidates)
-}
-
-/// Chooses: of those that may send now the one that the strategy prefers; when none may send now,
-/// the one that may first.
-pub(super) fn pick_by(strategy: Strategy, candidates: &[Candidate]) -> Choice {
-    let now = || candidates.iter().filter(|candidate| candidate.ready == Ready::Now);
+/// The one that the strategy prefers; none where there is no candidate.
+pub(super) fn pick(strategy: Strategy, candidates: &[Candidate]) -> Option<usize> {
     // A price that only some have says nothing about the others.
-    let priced = now().all(|candidate| candidate.price().is_finite());
-    let best = now().min_by(|a, b| prefer(strategy, priced, a, b).then(a.index.cmp(&b.index)));
-    if let Some(best) = best {
-        return Choice::Now(best.index);
-    }
-    let later = candidates.iter().filter_map(|candidate| match candidate.ready {
-        Ready::At(at) | Ready::Full(at) => Some((at, candidate.tier, candidate.index)),
-        _ => None,
-    });
-    match later.min() {
-        Some((at, _, index)) => Choice::Later(index, at),
-        None if candidates.is_empty() => Choice::Nobody,
-        None if candidates.iter().all(|candidate| candidate.ready == Ready::Never) => {
-            Choice::TooLong
-        }
-        None => Choice::Denied,
-    }
+    let priced = candidates.iter().all(|candidate| candidate.price().is_finite());
+    let order =
+        |a: &&Candidate, b: &&Candidate| prefer(strategy, priced, a, b).then(a.index.cmp(&b.index));
+    candidates.iter().min_by(order).map(|best| best.index)
 }
 
 /// Which of two goes first. What decides equals is the same for all strategies.
@@ -199,25 +145,16 @@ fn prefer(strategy: Strategy, priced: bool, a: &Candidate, b: &Candidate) -> Ord
     })
 }
 
-/// Where the turn of the chosen one stands after this call. One that could not send for a while
+/// Where the turn of the chosen one stands after this call, among those that may send. One that could not send for a while
 /// does not catch up on what it missed.
 pub(super) fn turn(strategy: Strategy, candidates: &[Candidate], chosen: usize) -> f64 {
-    let ready = candidates.iter().filter(|one| one.ready == Ready::Now && one.index != chosen);
-    let others = ready.map(|one| one.turn).min_by(f64::total_cmp);
+    let others = candidates.iter().filter(|one| one.index != chosen);
+    let others = others.map(|one| one.turn).min_by(f64::total_cmp);
     let Some(chosen) = candidates.iter().find(|one| one.index == chosen) else { return 0.0 };
     let weight = if strategy == Strategy::Weighted { chosen.weight.max(LEAST) } else { 1.0 };
     // It may be behind the others by the one call that it gets now.
     let from = others.map_or(chosen.turn, |others| chosen.turn.max(others - 1.0 / weight));
     from + 1.0 / weight
-}
-
-/// The next time at which the choice may differ without anything being given back.
-pub(super) fn alarm(candidates: &[Candidate]) -> Option<Instant> {
-    let times = candidates.iter().filter_map(|candidate| match candidate.ready {
-        Ready::At(at) | Ready::Denied(at) => Some(at),
-        _ => None,
-    });
-    times.min()
 }
 
 #[cfg(test)]

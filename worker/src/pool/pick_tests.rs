@@ -1,51 +1,22 @@
 use super::*;
-use std::time::Duration;
 
 fn idle(index: usize) -> Candidate {
-    Candidate::new(index, 0, Ready::Now)
+    Candidate::new(index, 0)
 }
 
 /// These candidates, by their place, and who of them is chosen.
 fn check(strategy: Strategy, candidates: &[Candidate], expected: usize) {
     let candidates: Vec<_> =
         (0..).zip(candidates).map(|(index, one)| Candidate { index, ..*one }).collect();
-    assert_eq!(pick_by(strategy, &candidates), Choice::Now(expected), "{strategy:?}");
+    assert_eq!(pick(strategy, &candidates), Some(expected), "{strategy:?}");
 }
 
 #[test]
-fn the_choice_follows_tier_then_load_then_time() {
-    let now = Instant::now();
-    let at = |seconds| now + Duration::from_secs(seconds);
-    type Row<'a> = (&'a [(u32, Ready, f64)], Choice);
-    let table: &[Row] = &[
-        (&[], Choice::Nobody),
-        (&[(0, Ready::Now, 0.5), (0, Ready::Now, 0.1)], Choice::Now(1)),
-        (&[(0, Ready::Now, 0.5), (0, Ready::Now, 0.5)], Choice::Now(0)),
-        (&[(0, Ready::Now, 0.9), (1, Ready::Now, 0.0)], Choice::Now(0)),
-        (&[(0, Ready::At(at(1)), 0.0), (1, Ready::Now, 0.0)], Choice::Now(1)),
-        (&[(0, Ready::Full(at(1)), 0.0), (1, Ready::Now, 0.0)], Choice::Now(1)),
-        (&[(0, Ready::At(at(9)), 0.0), (1, Ready::At(at(5)), 0.0)], Choice::Later(1, at(5))),
-        (&[(1, Ready::At(at(5)), 0.0), (0, Ready::At(at(5)), 0.0)], Choice::Later(1, at(5))),
-        (&[(0, Ready::Denied(at(1)), 0.0), (0, Ready::At(at(5)), 0.0)], Choice::Later(1, at(5))),
-        (&[(0, Ready::Denied(at(1)), 0.0), (0, Ready::Never, 0.0)], Choice::Denied),
-        (&[(0, Ready::Never, 0.0), (1, Ready::Never, 0.0)], Choice::TooLong),
-        (&[(0, Ready::Never, 0.0), (1, Ready::Now, 0.0)], Choice::Now(1)),
-    ];
-    for (candidates, expected) in table {
-        let candidates: Vec<_> = (0..)
-            .zip(*candidates)
-            .map(|(index, &(tier, ready, load))| Candidate {
-                load,
-                ..Candidate::new(index, tier, ready)
-            })
-            .collect();
-        assert_eq!(pick(&candidates), *expected, "{candidates:?}");
-        // A strategy chooses among those that may send now, and changes nothing else.
-        for strategy in Strategy::ALL {
-            let other = pick_by(strategy, &candidates);
-            let same = matches!((other, *expected), (Choice::Now(_), Choice::Now(_)));
-            assert!(same || other == *expected, "{strategy:?}: {candidates:?}");
-        }
+fn one_is_chosen_whatever_the_strategy_and_none_of_none() {
+    for strategy in Strategy::ALL {
+        assert_eq!(pick(strategy, &[]), None);
+        check(strategy, &[idle(0)], 0);
+        check(strategy, &[idle(0), idle(1)], 0);
     }
 }
 
@@ -128,7 +99,7 @@ fn lowest_latency_tries_each_and_stays_with_the_fastest() {
 fn shares(strategy: Strategy, candidates: &mut [Candidate], calls: usize) -> Vec<usize> {
     let mut shares = vec![0; candidates.len()];
     for _ in 0..calls {
-        let Choice::Now(chosen) = pick_by(strategy, candidates) else { panic!("nobody") };
+        let chosen = pick(strategy, candidates).expect("somebody");
         candidates[chosen].turn = turn(strategy, candidates, chosen);
         shares[chosen] += 1;
     }
@@ -157,22 +128,10 @@ fn weighted_follows_the_weights_and_mixes_them() {
 fn who_could_not_send_does_not_catch_up() {
     for strategy in [Strategy::RoundRobin, Strategy::Weighted] {
         let mut all = [idle(0), idle(1)];
-        all[1].ready = Ready::Denied(Instant::now());
-        assert_eq!(shares(strategy, &mut all, 100), [100, 0]);
-        all[1].ready = Ready::Now;
+        assert_eq!(shares(strategy, &mut all[..1], 100), [100]);
         let shares = shares(strategy, &mut all, 100);
         assert!(shares[1] <= 52, "{strategy:?}: {shares:?}");
     }
-}
-
-#[test]
-fn the_alarm_is_the_first_computed_time() {
-    let now = Instant::now();
-    let at = |seconds| now + Duration::from_secs(seconds);
-    let of = |ready| Candidate::new(0, 0, ready);
-    assert_eq!(alarm(&[of(Ready::Full(at(1))), of(Ready::Never)]), None);
-    let some = [of(Ready::At(at(3))), of(Ready::Denied(at(2))), of(Ready::Full(at(1)))];
-    assert_eq!(alarm(&some), Some(at(2)));
 }
 
 #[test]

@@ -325,6 +325,7 @@ impl World {
             tenant: ["a", "b", "c", "d"][call.tenant].into(),
             weight: weights[call.tenant],
             deadline: None,
+            only: None,
         };
         let asks: Vec<Ask> = one.waiting.iter().map(ask).collect();
         for (door, in_flight) in self.doors.iter_mut().zip(one.in_flight) {

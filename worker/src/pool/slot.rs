@@ -8,7 +8,7 @@ use super::calendar::Booking;
 use super::deployment::{DeploymentState, DeploymentStatus, End};
 use super::lane::{AcquireError, Grant, Lane, TicketId, Verdict};
 use super::transport::{Answered, Transport};
-use crate::chat::{CallError, Reply, Request};
+use crate::chat::{CallError, Reply, Request, Shortage};
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,10 +51,10 @@ pub(super) enum Step {
 }
 
 impl Waiting {
-    /// Queues up.
-    pub(super) fn enter(seat: &Arc<Seat>, need: &Need, now: Instant) -> Self {
+    /// Queues up, for one deployment or for all.
+    pub(super) fn enter(seat: &Arc<Seat>, need: &Need, only: Option<usize>, now: Instant) -> Self {
         let nudge = Arc::new(Notify::new());
-        let id = seat.lock().enter(need, Arc::clone(&nudge), now);
+        let id = seat.lock().enter(need, only, Arc::clone(&nudge), now);
         Self { seat: Arc::clone(seat), id, nudge }
     }
 
@@ -141,7 +141,7 @@ impl Slot {
             self.seat.news.notify_one();
             status.iter().for_each(gauge);
         }
-        count(&self.deployment, outcome_name(&result), duration, result.as_ref().ok());
+        count(&self.deployment, duration, &result);
         result
     }
 
@@ -192,12 +192,20 @@ fn outcome_name(result: &Result<Reply, CallError>) -> &'static str {
     }
 }
 
-fn count(deployment: &str, outcome: &'static str, duration: Duration, reply: Option<&Reply>) {
+fn count(deployment: &str, duration: Duration, result: &Result<Reply, CallError>) {
     let name = || ("deployment", deployment.to_owned());
-    let labels = [name(), ("outcome", outcome.to_owned())];
+    let labels = [name(), ("outcome", outcome_name(result).to_owned())];
     metrics::counter!("sluice_calls_total", &labels).increment(1);
     metrics::histogram!("sluice_call_seconds", &[name()]).record(duration.as_secs_f64());
-    let Some(reply) = reply else { return };
+    if let Err(CallError::Throttled { why, .. }) = result {
+        let why = match why {
+            Shortage::Quota => "quota",
+            Shortage::Capacity => "capacity",
+        };
+        let labels = [name(), ("why", why.to_owned())];
+        metrics::counter!("sluice_throttled_calls_total", &labels).increment(1);
+    }
+    let Ok(reply) = result else { return };
     let (tokens_input, tokens_output) = reply.tokens();
     for (kind, tokens) in [("input", tokens_input), ("output", tokens_output)] {
         let labels = [name(), ("kind", kind.to_owned())];
@@ -220,4 +228,6 @@ pub(super) fn gauge(status: &DeploymentStatus) {
     metrics::gauge!("sluice_pool_quota_utilisation", &labels).set(status.utilisation);
     metrics::gauge!("sluice_pool_ratio", &labels).set(status.ratio);
     metrics::gauge!("sluice_pool_trim", &labels).set(status.trim);
+    metrics::gauge!("sluice_pool_level", &labels).set(status.level);
+    metrics::gauge!("sluice_pool_ceiling_seconds", &labels).set(status.ceiling.as_secs_f64());
 }

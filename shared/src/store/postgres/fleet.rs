@@ -83,20 +83,28 @@ impl PostgresStore {
         id: &DocumentId,
         most: u32,
     ) -> Result<Option<u32>, StoreError> {
-        let own = "SELECT priority, queued_ms FROM documents
-            WHERE id = $1 AND state = 'queued' AND deleted_ms IS NULL";
+        // Those in work are in a line only while they wait for the same deployment.
+        let own =
+            "SELECT state, priority, queued_ms, waiting::jsonb ->> 'deployment' FROM documents
+            WHERE id = $1 AND deleted_ms IS NULL
+              AND (state = 'queued' OR (state = 'processing' AND waiting IS NOT NULL))";
         let same = "SELECT count(*) FROM (SELECT 1 FROM documents
-            WHERE state = 'queued' AND deleted_ms IS NULL AND priority = $1
-              AND (queued_ms, id) < ($2, $3) LIMIT $4) AS same";
+            WHERE state = $1 AND deleted_ms IS NULL AND priority = $3
+              AND ($1 = 'queued' OR waiting::jsonb ->> 'deployment' = $2)
+              AND (queued_ms, id) < ($4, $5) LIMIT $6) AS same";
         let higher = "SELECT count(*) FROM (SELECT 1 FROM documents
-            WHERE state = 'queued' AND deleted_ms IS NULL AND priority = 'interactive'
-              AND $1 <> 'interactive' LIMIT $2) AS higher";
+            WHERE state = $1 AND deleted_ms IS NULL AND priority = 'interactive'
+              AND ($1 = 'queued' OR waiting::jsonb ->> 'deployment' = $2)
+              AND $3 <> 'interactive' LIMIT $4) AS higher";
         let most = i64::from(most);
         statement!(self, |db| {
             let Some(row) = maybe(db, own, &[&id.as_str()]).await? else { return Ok(None) };
-            let (priority, queued): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
-            let same = one(db, same, &[&priority, &queued, &id.as_str(), &most]).await?;
-            let higher = one(db, higher, &[&priority, &most]).await?;
+            let (state, priority): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+            let (queued, deployment): (i64, Option<String>) = (row.try_get(2)?, row.try_get(3)?);
+            let id = id.as_str();
+            let same =
+                one(db, same, &[&state, &deployment, &priority, &queued, &id, &most]).await?;
+            let higher = one(db, higher, &[&state, &deployment, &priority, &most]).await?;
             let (same, higher): (u32, u32) = (number(&same, 0)?, number(&higher, 0)?);
             Ok(Some(same.saturating_add(higher)))
         })

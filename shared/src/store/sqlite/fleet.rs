@@ -76,22 +76,29 @@ impl SqliteStore {
         id: &DocumentId,
         most: u32,
     ) -> Result<Option<u32>, StoreError> {
-        let own = "SELECT priority, queued_ms FROM documents
-            WHERE id = ?1 AND state = 'queued' AND deleted_ms IS NULL";
+        // Those in work are in a line only while they wait for the same deployment.
+        let own = "SELECT state, priority, queued_ms, waiting ->> 'deployment' FROM documents
+            WHERE id = ?1 AND deleted_ms IS NULL
+              AND (state = 'queued' OR (state = 'processing' AND waiting IS NOT NULL))";
         let same = "SELECT count(*) FROM (SELECT 1 FROM documents
-            WHERE state = 'queued' AND deleted_ms IS NULL AND priority = ?1
-              AND (queued_ms, id) < (?2, ?3) LIMIT ?4)";
+            WHERE state = ?1 AND deleted_ms IS NULL AND priority = ?3
+              AND (?1 = 'queued' OR waiting ->> 'deployment' = ?2)
+              AND (queued_ms, id) < (?4, ?5) LIMIT ?6)";
         let higher = "SELECT count(*) FROM (SELECT 1 FROM documents
-            WHERE state = 'queued' AND deleted_ms IS NULL AND priority = 'interactive'
-              AND ?1 <> 'interactive' LIMIT ?2)";
+            WHERE state = ?1 AND deleted_ms IS NULL AND priority = 'interactive'
+              AND (?1 = 'queued' OR waiting ->> 'deployment' = ?2)
+              AND ?3 <> 'interactive' LIMIT ?4)";
         let id = id.clone();
         let count = move |db: &Connection| {
-            let place = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
+            type Place = (String, String, i64, Option<String>);
+            let place = |row: &Row<'_>| -> rusqlite::Result<Place> {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            };
             let place = db.prepare_cached(own)?.query_row([id.as_str()], place).optional()?;
-            let Some((priority, queued)) = place else { return Ok(None) };
-            let values = params![priority, queued, id.as_str(), most];
+            let Some((state, priority, queued, deployment)) = place else { return Ok(None) };
+            let values = params![state, deployment, priority, queued, id.as_str(), most];
             let same: u32 = db.prepare_cached(same)?.query_row(values, |row| row.get(0))?;
-            let values = params![priority, most];
+            let values = params![state, deployment, priority, most];
             let higher: u32 = db.prepare_cached(higher)?.query_row(values, |row| row.get(0))?;
             Ok(Some(same.saturating_add(higher)))
         };

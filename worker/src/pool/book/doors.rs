@@ -4,7 +4,7 @@
 
 use super::Ask;
 use crate::pool::calendar::{Size, Terms};
-use crate::pool::pick::{Candidate, Choice, Ready, Strategy, pick_by, turn};
+use crate::pool::pick::{Candidate, Strategy, pick, turn};
 use std::sync::Arc;
 
 /// A deployment as a worker knows it.
@@ -86,8 +86,9 @@ impl<'a> Doors<'a> {
         if let Some(room) = self.rooms.get_mut(door) {
             *room -= 1;
         }
+        let may_send = (0..).zip(self.all).filter(|(_, door)| !door.shut);
         let candidates: Vec<_> =
-            (0..self.all.len()).filter_map(|door| self.candidate(door, 0.0, None)).collect();
+            may_send.filter_map(|(door, _)| self.candidate(door, 0.0, None)).collect();
         let next = turn(self.strategy, &candidates, door);
         if let Some(turn) = self.turns.get_mut(door) {
             *turn = next;
@@ -100,10 +101,7 @@ impl<'a> Doors<'a> {
         }
         let candidate = |offer: &Offer| self.candidate(offer.door, offer.load, Some(&ask.size));
         let candidates: Vec<_> = offers.iter().filter_map(candidate).collect();
-        match pick_by(self.strategy, &candidates) {
-            Choice::Now(door) => Some(door),
-            _ => None,
-        }
+        pick(self.strategy, &candidates)
     }
 
     pub(super) fn candidate(
@@ -126,7 +124,7 @@ impl<'a> Doors<'a> {
             health: door.health,
             weight: door.weight,
             turn: *self.turns.get(index)?,
-            ..Candidate::new(index, door.tier, Ready::Now)
+            ..Candidate::new(index, door.tier)
         })
     }
 }

@@ -3,7 +3,7 @@
 //! It must know nothing of deployments.
 
 use super::Ask;
-use crate::pool::order::Times;
+use super::times::Times;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Who asks, in the order of service.

@@ -36,6 +36,19 @@ pub struct Heard {
     pub exact: bool,
 }
 
+/// What was learned from responses.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Feedback {
+    /// What the provider counts for what we count.
+    pub ratio: f64,
+    /// The part of the limit that is used since the last rejections.
+    pub trim: f64,
+    /// The part of a bucket that is left.
+    pub level: f64,
+    /// What provisioned throughput is taken to let through at once, in milliseconds at its rate.
+    pub ceiling_ms: f64,
+}
+
 /// How a booking ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Outcome {
@@ -294,6 +307,7 @@ impl Calendar {
             let open_ms = open_ms * (0.8 + 0.4 * jitter.clamp(0.0, 1.0));
             self.blocked_until = self.blocked_until.max(now + open_ms);
             self.opened_at = now;
+            self.out_since = self.out_since.or(Some(now));
             self.half_open = true;
         }
     }
@@ -316,6 +330,12 @@ impl Calendar {
     /// Whether nothing is sent, and until when: after a rejection, or after failures.
     pub fn blocked(&self, now: f64) -> Option<f64> {
         Some(self.blocked_until).filter(|until| *until > now)
+    }
+
+    /// Since when it cannot be used for failures, unless it can, or a call may try it now.
+    pub fn out_since(&self, now: f64) -> Option<f64> {
+        let rests = self.blocked(now).or(self.probe_until.filter(|until| *until > now));
+        rests.and(self.out_since)
     }
 
     /// Whether it rests after failures.
@@ -368,8 +388,9 @@ impl Calendar {
         self.tokens.within(now, MINUTE_MS) * self.ratio / self.limit_tokens().max(1.0)
     }
 
-    /// What the provider counts for what we count, and what is used of the limit.
-    pub fn feedback(&self) -> (f64, f64) {
-        (self.ratio, self.trim)
+    /// What was learned from responses.
+    pub fn feedback(&self) -> Feedback {
+        let &Self { ratio, trim, level, ceiling_ms, .. } = self;
+        Feedback { ratio, trim, level, ceiling_ms }
     }
 }

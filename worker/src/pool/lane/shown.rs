@@ -11,7 +11,12 @@ use tokio::time::Instant;
 impl Lane {
     /// For how long no deployment could be used; none while one can.
     pub(in crate::pool) fn outage(&self, now: Instant) -> Option<Duration> {
-        let since = self.deployments.iter().map(|deployment| deployment.out_since(now));
+        let out_since = |deployment: &Deployment| {
+            let calendar = self.book.calendar(&deployment.address);
+            let rests = calendar.and_then(|calendar| calendar.out_since(self.at(now)));
+            rests.map(|at| self.instant(at)).or(deployment.denied_since(now))
+        };
+        let since = self.deployments.iter().map(out_since);
         let last = since.collect::<Option<Vec<_>>>()?.into_iter().max()?;
         Some(now.saturating_duration_since(last))
     }

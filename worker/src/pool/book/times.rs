@@ -12,64 +12,46 @@ const WEIGHT_MIN: f64 = 0.001;
 
 /// The clocks of the tenants, and the time below which no clock starts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(in crate::pool) struct Times {
+pub(super) struct Times {
     /// Where a tenant starts that has no clock: who was idle has saved nothing up.
-    pub(in crate::pool) now: f64,
+    now: f64,
     /// The clocks by tenant, of those that are ahead of `now` or wait.
-    pub(in crate::pool) clocks: BTreeMap<String, f64>,
+    clocks: BTreeMap<String, f64>,
 }
 
 impl Times {
     /// The clock of a tenant.
-    pub(in crate::pool) fn of(&self, tenant: &str) -> f64 {
+    pub(super) fn of(&self, tenant: &str) -> f64 {
         self.clocks.get(tenant).copied().unwrap_or(self.now)
     }
 
     /// The clock of a tenant that begins to wait: not behind that of the others.
-    pub(in crate::pool) fn begin(&mut self, tenant: &str) -> f64 {
+    pub(super) fn begin(&mut self, tenant: &str) -> f64 {
         let clock = self.of(tenant).max(self.now);
         self.clocks.insert(tenant.to_owned(), clock);
         clock
     }
 
     /// A tenant is served: its clock moves on.
-    pub(in crate::pool) fn charge(&mut self, tenant: &str, cost: f64, weight: f64) -> f64 {
+    pub(super) fn charge(&mut self, tenant: &str, cost: f64, weight: f64) -> f64 {
         let clock = self.of(tenant) + step(cost, weight);
         self.clocks.insert(tenant.to_owned(), clock);
         clock
     }
 
-    /// What a tenant was served came back unused: its clock moves back.
-    pub(in crate::pool) fn refund(&mut self, tenant: &str, cost: f64, weight: f64) -> f64 {
-        self.charge(tenant, -step(cost, weight), 1.0)
-    }
-
     /// The time has come to this: it never goes back.
-    pub(in crate::pool) fn reach(&mut self, time: f64) {
+    pub(super) fn reach(&mut self, time: f64) {
         self.now = self.now.max(time);
     }
 
-    /// Forgets a tenant that no longer waits, unless it was served ahead of its time.
-    pub(in crate::pool) fn end(&mut self, tenant: &str) {
-        if self.of(tenant) <= self.now {
-            self.clocks.remove(tenant);
-        }
-    }
-
-    /// Nobody waits: all are served, so all are equal.
-    pub(in crate::pool) fn rest(&mut self) {
-        self.now = self.clocks.values().copied().fold(self.now, f64::max);
-        self.clocks.clear();
-    }
-
     /// Forgets the clocks that time has caught up with, unless their tenant waits.
-    pub(in crate::pool) fn keep(&mut self, waits: impl Fn(&str) -> bool) {
+    pub(super) fn keep(&mut self, waits: impl Fn(&str) -> bool) {
         self.clocks.retain(|tenant, clock| *clock > self.now || waits(tenant));
     }
 }
 
 /// How far a clock moves for this cost.
-pub(in crate::pool) fn step(cost: f64, weight: f64) -> f64 {
+fn step(cost: f64, weight: f64) -> f64 {
     let weight = if weight.is_finite() { weight.max(WEIGHT_MIN) } else { 1.0 };
     if cost.is_finite() { cost / weight } else { 0.0 }
 }
@@ -86,18 +68,11 @@ mod tests {
         assert_eq!(times.begin("idle"), 50.0);
         assert_eq!(times.begin("busy"), 50.0);
         times.charge("busy", 10.0, 2.0);
-        times.end("busy");
+        times.keep(|_| false);
         assert_eq!(times.begin("busy"), 55.0, "what it was served ahead is not forgotten");
-    }
-
-    #[test]
-    fn what_came_back_was_never_charged() {
-        let mut times = Times::default();
-        times.begin("a");
-        times.charge("a", 30.0, 3.0);
-        assert_eq!(times.refund("a", 30.0, 3.0), 0.0);
-        times.end("a");
-        assert_eq!(times, Times::default());
+        times.reach(60.0);
+        times.keep(|_| false);
+        assert_eq!(times.clocks.len(), 0);
     }
 
     #[test]
