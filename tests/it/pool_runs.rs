@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 /// Windows fill, and limits are learned.
-const WARM_UP: f64 = 90.0;
+const WARM_UP: f64 = 150.0;
 /// The deployments, their limits a minute, and what a run is told to disturb.
 const NAMES: [&str; 3] = ["window", "bucket", "ptu"];
 /// More than all deployments together answer in a minute.
@@ -35,7 +35,7 @@ struct Run {
 }
 
 const CALM: Run =
-    Run { workers: 1, to: 330.0, outage: None, cut: None, strangers: None, away: None };
+    Run { workers: 1, to: 390.0, outage: None, cut: None, strangers: None, away: None };
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: just pool"]
@@ -60,11 +60,11 @@ async fn sixteen_workers_use_the_quota() {
 async fn four_workers_use_the_quota_through_all_that_happens() {
     run(Run {
         workers: 4,
-        to: 600.0,
-        outage: Some((100.0, 130.0)),
-        cut: Some((170.0, 290.0)),
-        strangers: Some((310.0, 430.0)),
-        away: Some((460.0, 520.0)),
+        to: 640.0,
+        outage: Some((160.0, 190.0)),
+        cut: Some((220.0, 340.0)),
+        strangers: Some((360.0, 480.0)),
+        away: Some((510.0, 570.0)),
     })
     .await;
 }

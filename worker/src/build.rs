@@ -108,7 +108,8 @@ fn strategy(given: config::Strategy) -> Strategy {
     }
 }
 
-fn deployment(given: &config::Deployment) -> DeploymentConfig {
+/// A deployment as the pool wants to know it.
+pub fn deployment(given: &config::Deployment) -> DeploymentConfig {
     let provider = match given.provider {
         config::Provider::Azure => Provider::Azure {
             deployment: given.deployment.clone().unwrap_or_else(|| given.model.clone()),

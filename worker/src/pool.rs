@@ -8,6 +8,7 @@
 mod pick;
 mod mode;
 mod config;
+mod address;
 mod headers;
 mod classify;
 mod calendar;
@@ -27,6 +28,7 @@ mod scenario_tests;
 #[cfg(test)]
 mod tests;
 
+pub use address::{Address, limit_field};
 pub use book::Book;
 pub use calendar::Kind;
 pub use config::{

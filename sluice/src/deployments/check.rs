@@ -12,37 +12,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use shared::config::{Deployment, Limiter};
 use std::time::Duration;
+use worker::pool::Mode;
 
 /// The room for the tiny answer: models that think first need some for that.
 const OUTPUT_MAX: u32 = 256;
-
-/// How a structured answer is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Mode {
-    /// `response_format` of the type `json_schema`, strict.
-    JsonSchema,
-    /// A tool that must be called.
-    Tool,
-    /// `response_format` of the type `json_object`, with the schema beside it.
-    JsonObjectSchema,
-    /// `response_format` of the type `json_object`, with the schema in the question.
-    JsonObject,
-}
-
-impl Mode {
-    const ALL: [Self; 4] = [Self::JsonSchema, Self::Tool, Self::JsonObjectSchema, Self::JsonObject];
-
-    /// Its name in tables.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::JsonSchema => "json_schema",
-            Self::Tool => "tool",
-            Self::JsonObjectSchema => "json_object_schema",
-            Self::JsonObject => "json_object",
-        }
-    }
-}
 
 /// What the check of one deployment found.
 #[derive(Clone, Debug, Serialize)]

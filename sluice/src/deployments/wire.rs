@@ -5,16 +5,14 @@
 
 use reqwest::{
     Client, Url,
-    header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
+    header::{HeaderMap, HeaderName, HeaderValue},
     redirect,
 };
 use serde_json::Value;
-use shared::config::{Deployment, Provider};
+use shared::config::Deployment;
 use std::{error::Error, time::Duration};
 use tokio::time::Instant;
-
-/// Azure's version of the chat API when a deployment names none.
-const AZURE_API_VERSION: &str = "2024-10-21";
+use worker::pool::{Address, limit_field};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,15 +80,16 @@ impl Wire {
             .redirect(redirect::Policy::none())
             .build()
             .map_err(|error| chain(&error))?;
-        let (address, version, model) = address(deployment);
-        let mut url = Url::parse(&address).map_err(|error| format!("the endpoint: {error}"))?;
-        if let Some(version) = &version {
+        let address = Address::of(&worker::deployment(deployment));
+        let address = address.map_err(|error| error.to_string())?;
+        let limit = limit_field(address.api_version.as_deref());
+        let Address { base, api_version, model, key } = address;
+        let mut url = Url::parse(&format!("{base}/chat/completions"))
+            .map_err(|error| format!("the endpoint: {error}"))?;
+        if let Some(version) = &api_version {
             url.query_pairs_mut().append_pair("api-version", version);
         }
-        // Versions of 2024 know only `max_tokens` for all models.
-        let is_old = version.is_some_and(|version| version.starts_with("2024-"));
-        let limit = if is_old { "max_tokens" } else { "max_completion_tokens" };
-        Ok(Self { http, url, key: key(deployment)?, model, limit })
+        Ok(Self { http, url, key, model, limit })
     }
 
     /// Makes one call with these fields beside the model and the room for the answer.
@@ -159,39 +158,6 @@ impl Limits {
     }
 }
 
-/// The address of its chat completions, the version to name, and what to call the model.
-fn address(deployment: &Deployment) -> (String, Option<String>, String) {
-    let endpoint = deployment.endpoint.trim().trim_end_matches('/');
-    let name = deployment.deployment.as_ref().unwrap_or(&deployment.model);
-    let version = deployment.api_version.as_deref().unwrap_or(AZURE_API_VERSION);
-    match deployment.provider {
-        Provider::Azure if version == "v1" => {
-            (format!("{endpoint}/openai/v1/chat/completions"), None, name.clone())
-        }
-        Provider::Azure => {
-            let address = format!("{endpoint}/openai/deployments/{name}/chat/completions");
-            (address, Some(version.to_owned()), deployment.model.clone())
-        }
-        Provider::Openai | Provider::Compatible => {
-            (format!("{endpoint}/chat/completions"), None, deployment.model.clone())
-        }
-    }
-}
-
-fn key(deployment: &Deployment) -> Result<Option<(HeaderName, HeaderValue)>, String> {
-    let Some(key) = &deployment.api_key else { return Ok(None) };
-    let (name, value) = match deployment.provider {
-        Provider::Azure => (HeaderName::from_static("api-key"), key.expose().to_owned()),
-        Provider::Openai | Provider::Compatible => {
-            (AUTHORIZATION, format!("Bearer {}", key.expose()))
-        }
-    };
-    let wrong = |_| "the key has characters that a header cannot carry".to_owned();
-    let mut value = HeaderValue::from_str(&value).map_err(wrong)?;
-    value.set_sensitive(true);
-    Ok(Some((name, value)))
-}
-
 fn silence(error: &reqwest::Error, after: Duration) -> Silence {
     let text = chain(error);
     let lower = text.to_ascii_lowercase();
@@ -223,6 +189,7 @@ fn chain(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shared::config::Provider;
 
     #[test]
     fn limits_are_read_and_nonsense_is_not() {

@@ -171,6 +171,25 @@ fn an_event_changes_what_is_given() {
 }
 
 #[test]
+fn whoever_wants_one_deployment_gets_no_other() {
+    let mut book = Book::new(1, 0.0);
+    let doors = [door("near", Kind::Window, 60_000.0), door("far", Kind::Window, 1_000.0)];
+    let far = |id, tokens| Ask { only: Some(1), ..ask(id, tokens) };
+    let free = |book: &Book, tokens| -> Vec<usize> {
+        let free = book.free(&ask(9, tokens), &doors, 0.0);
+        free.iter().map(|one| one.index).collect()
+    };
+    exchange(&mut book, &[], &[], &doors, 0.0);
+    assert_eq!((free(&book, 900.0), free(&book, 2_000.0)), (vec![0, 1], vec![0]));
+    let answer =
+        exchange(&mut book, &[], &[far(1, 900.0), far(2, 900.0), ask(3, 900.0)], &doors, 0.0);
+    assert_eq!(seen(&answer), [(1, 1), (3, 0)], "the second waits, and nobody behind it");
+    assert_eq!(free(&book, 900.0), [0]);
+    let answer = exchange(&mut book, &[], &[far(4, 2_000.0)], &doors, 0.0);
+    assert_eq!(answer.refused, [(4, NoSlot::TooLarge)]);
+}
+
+#[test]
 fn the_forecast_counts_who_goes_first() {
     let mut book = Book::new(1, 0.0);
     let doors = [door("d", Kind::Window, 60_000.0)];

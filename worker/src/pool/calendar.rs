@@ -36,7 +36,7 @@ const LEVEL_KEPT: f64 = 0.2;
 const LEVEL_GOAL: f64 = 0.5;
 /// How much faster than its rate a bucket goes that is fuller than that, and slower where it is
 /// less full.
-const LEVEL_GAIN: f64 = 0.2;
+const LEVEL_GAIN: f64 = 0.5;
 /// What provisioned throughput is taken to let through at once, in time at its rate.
 const CEILING_MS: f64 = 9_000.0;
 /// A rejection within this time makes bursts smaller.

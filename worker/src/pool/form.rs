@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 /// Where requests differ by server and model.
 #[derive(Clone, Copy)]
 pub(super) struct Dialect {
-    /// Versions of 2024 know only `max_tokens` for all models.
-    pub(super) max_tokens: bool,
+    /// The field that limits the answer.
+    pub(super) limit: &'static str,
     /// Newer models take no other temperature than their own.
     pub(super) temperature: bool,
 }
@@ -49,8 +49,7 @@ pub(super) fn question(model: &str, dialect: Dialect, mode: Mode, request: &Requ
             body.insert("response_format".to_owned(), json!({ "type": "json_object" }));
         }
     }
-    let limit = if dialect.max_tokens { "max_tokens" } else { "max_completion_tokens" };
-    body.insert(limit.to_owned(), request.tokens_output_max.into());
+    body.insert(dialect.limit.to_owned(), request.tokens_output_max.into());
     if dialect.temperature {
         body.insert("temperature".to_owned(), 0.into());
     }
@@ -121,7 +120,7 @@ mod tests {
 
     #[test]
     fn each_mode_asks_in_its_way() {
-        let dialect = Dialect { max_tokens: false, temperature: true };
+        let dialect = Dialect { limit: "max_completion_tokens", temperature: true };
         let questions = Mode::ALL.map(|mode| question("m", dialect, mode, &request()));
         insta::assert_json_snapshot!(questions);
     }

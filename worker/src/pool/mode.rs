@@ -5,13 +5,15 @@
 //! where another way works, is not used again. Each way leaves the search at most once, so a
 //! search ends. It must know nothing of the network, nor of whether a call was paid.
 
+use serde::Serialize;
 use std::collections::HashSet;
 
 /// The most questions that are remembered as having met a failure.
 const BURNT_MAX: usize = 1024;
 
 /// A way to ask for JSON of a schema, the strongest first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// `response_format` of type `json_schema`, strict.
     #[default]

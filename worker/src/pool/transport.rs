@@ -1,12 +1,13 @@
-//! The way to one deployment: its address, its key, and one HTTP request per call.
+//! The way to one deployment: one HTTP request per call.
 //!
 //! async-openai writes the request; our HTTP service under it sends it and reads the whole response
 //! itself, because that crate repeats failed calls, drops headers, loses the status of bodies that
 //! it cannot read, and writes such bodies to the log. It must know nothing of quotas.
 
+use super::address::{self, Address};
 use super::calendar::Heard;
 use super::classify::{self, classify, shorten};
-use super::config::{DeploymentConfig, PoolError, Provider};
+use super::config::{DeploymentConfig, PoolError};
 use super::form::{self, Dialect};
 use super::headers::{self, Limits, Standing};
 use super::mode::{Advice, Attempt, Ending, Mode, Search};
@@ -103,22 +104,12 @@ impl Transport {
         client: &reqwest::Client,
         config: &DeploymentConfig,
     ) -> Result<Self, PoolError> {
-        let endpoint = endpoint(config)?;
-        let (base, api_version, model) = match &config.provider {
-            Provider::Azure { deployment, api_version } if api_version == "v1" => {
-                (format!("{endpoint}/openai/v1"), None, deployment)
-            }
-            Provider::Azure { deployment, api_version } => {
-                let base = format!("{endpoint}/openai/deployments/{deployment}");
-                (base, Some(api_version.clone()), &config.model)
-            }
-            Provider::OpenAi | Provider::Compatible => (endpoint, None, &config.model),
-        };
+        let Address { base, api_version, model, key } = Address::of(config)?;
         let dialect = Dialect {
-            max_tokens: api_version.as_deref().is_some_and(|version| version.starts_with("2024-")),
+            limit: address::limit_field(api_version.as_deref()),
             temperature: ["gpt-4", "gpt-3"].iter().any(|start| config.model.starts_with(start)),
         };
-        let wire = Wire { client: client.clone(), key: key(config)?, api_version };
+        let wire = Wire { client: client.clone(), key, api_version };
         let service = tower::service_fn(move |factory: HttpRequestFactory| {
             let wire = wire.clone();
             async move { wire.exchange(factory).await }
@@ -132,7 +123,7 @@ impl Transport {
         let client = Client::build(client.clone(), address).with_http_service(service);
         Ok(Self {
             deployment: config.name.clone(),
-            model: model.clone(),
+            model,
             dialect,
             client,
             search: Arc::new(Mutex::new(Search::new(config.mode))),
@@ -289,32 +280,6 @@ fn advised(error: CallError, advice: Advice, mode: Mode) -> CallError {
         ),
     };
     CallError::Refused { deployment, status, why, message }
-}
-
-fn endpoint(config: &DeploymentConfig) -> Result<String, PoolError> {
-    let endpoint = config.endpoint.trim().trim_end_matches('/');
-    let parsed = reqwest::Url::parse(endpoint).ok();
-    match parsed.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
-        Some(_) => Ok(endpoint.to_owned()),
-        None => Err(PoolError::Endpoint {
-            name: config.name.clone(),
-            endpoint: config.endpoint.clone(),
-        }),
-    }
-}
-
-fn key(config: &DeploymentConfig) -> Result<Option<(HeaderName, HeaderValue)>, PoolError> {
-    let Some(key) = &config.api_key else { return Ok(None) };
-    let (name, value) = match config.provider {
-        Provider::Azure { .. } => (HeaderName::from_static("api-key"), key.reveal().to_owned()),
-        Provider::OpenAi | Provider::Compatible => {
-            (AUTHORIZATION, format!("Bearer {}", key.reveal()))
-        }
-    };
-    let wrong = |_| PoolError::Key { name: config.name.clone() };
-    let mut value = HeaderValue::from_str(&value).map_err(wrong)?;
-    value.set_sensitive(true);
-    Ok(Some((name, value)))
 }
 
 /// An error with all its causes.
