@@ -315,6 +315,11 @@ impl Pool {
         self.seats.get(model).map_or(0, |seat| seat.lock().waiting())
     }
 
+    /// Whether somebody waits for the answer of a call that waits for this model.
+    pub fn is_urgent(&self, model: &str) -> bool {
+        self.seats.get(model).is_some_and(|seat| seat.lock().is_urgent())
+    }
+
     /// Whether the book of this model does not know yet how some calls ended.
     pub fn has_news(&self, model: &str) -> bool {
         self.seats.get(model).is_some_and(|seat| seat.lock().has_news())

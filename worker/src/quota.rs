@@ -141,7 +141,7 @@ impl Running {
             () = self.pool.news() => {
                 for (model, line) in &mut self.lines {
                     if self.pool.waiting(model) > 0 {
-                        line.hurry();
+                        line.hurry(self.pool.is_urgent(model));
                     }
                 }
             }
@@ -201,9 +201,14 @@ impl Running {
 
 impl Line {
     /// As soon as it may be.
-    fn hurry(&mut self) {
-        let soon = self.last + self.pause;
+    fn hurry(&mut self, is_urgent: bool) {
+        let soon = self.last + self.rest(is_urgent);
         self.due = Some(self.due.map_or(soon, |due| due.min(soon)));
+    }
+
+    /// The pause after an exchange: where somebody waits for an answer it is short whatever others do.
+    fn rest(&self, is_urgent: bool) -> Duration {
+        if is_urgent { PAUSE_MIN / 2 } else { self.pause }
     }
 }
 
@@ -233,7 +238,8 @@ async fn exchange(
                 let factor = if tries == 0 { 0.9 } else { 1.5 };
                 line.pause = line.pause.mul_f64(factor).clamp(PAUSE_MIN, PAUSE_MAX);
                 let again = pool.take(model, given);
-                line.due = again.map(|again| again.max(line.last + line.pause));
+                let rest = line.rest(pool.is_urgent(model));
+                line.due = again.map(|again| again.max(line.last + rest));
                 return Ok(written.workers);
             }
             Ok(newer) => {

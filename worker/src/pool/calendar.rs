@@ -385,7 +385,7 @@ impl Calendar {
     /// What a window may hold, in our tokens.
     fn window_limit(&self) -> f64 {
         // The further we are off, the more differs from call to call.
-        let strangers = (0.2 * (self.ratio - 1.03)).max(0.1 * (1.0 - self.ratio)).clamp(0.0, 0.03);
+        let strangers = (0.2 * (self.ratio - 1.03)).max(0.04 * (1.0 - self.ratio)).clamp(0.0, 0.03);
         self.limit_tokens() * self.trim * (1.0 - WINDOW_MARGIN - strangers) / self.ratio
     }
 

@@ -266,6 +266,11 @@ impl Lane {
         self.waiting.len()
     }
 
+    /// Whether somebody waits for the answer of one that waits.
+    pub(super) fn is_urgent(&self) -> bool {
+        self.waiting.values().any(|ticket| ticket.ask.urgent)
+    }
+
     /// Serves whoever can be served, and finds out when to ask again. Where the book is shared,
     /// that is for others to do.
     fn dispatch(&mut self, now: Instant) {
