@@ -12,7 +12,7 @@ mod line;
 
 pub(in crate::pool) use doors::Door;
 
-use super::calendar::{Booking, Calendar, Earliest, Outcome, Size};
+use super::calendar::{Booking, Calendar, Earliest, Knowledge, Outcome, Size};
 use super::pick::{Candidate, Strategy};
 use doors::{Doors, Offer};
 use line::Line;
@@ -244,11 +244,18 @@ impl Book {
         doors.iter().enumerate().filter_map(|(index, door)| free(index, door)).collect()
     }
 
-    /// Writes down what was sent while the book could not be asked, or was written into one that
-    /// is lost.
-    pub fn merge(&mut self, door: &Door, bookings: &[Booking], now: f64) {
+    /// Writes down what was sent, and what was learned, while the book could not be asked, or was
+    /// written into one that is lost.
+    pub fn merge(
+        &mut self,
+        door: &Door,
+        known: Option<&Knowledge>,
+        bookings: &[Booking],
+        now: f64,
+    ) {
         self.open(door, now);
         if let Some(calendar) = self.calendars.get_mut(&*door.address) {
+            known.into_iter().for_each(|known| calendar.adopt(known));
             bookings.iter().for_each(|booking| calendar.merge(booking));
         }
     }

@@ -212,7 +212,8 @@ fn a_lost_book_is_written_again() {
     let answer = exchange(&mut book, &[], &asks, &doors, 0.0);
     let bookings: Vec<_> = answer.grants.into_iter().map(|grant| grant.booking).collect();
     let mut new = Book::new(2, 0.0);
-    new.merge(&doors[0], &bookings, 100.0);
+    let known = book.calendar("d").unwrap().knowledge();
+    new.merge(&doors[0], known.as_ref(), &bookings, 100.0);
     let used = |book: &Book| book.calendar("d").unwrap().utilisation(100.0);
     assert!(used(&book) > 0.3 && (used(&book) - used(&new)).abs() < 1e-9);
     let heard = Heard::default();

@@ -9,7 +9,7 @@ mod terms;
 mod ring;
 mod learn;
 
-pub(in crate::pool) use learn::{Feedback, Heard, Outcome};
+pub(in crate::pool) use learn::{Feedback, Heard, Knowledge, Outcome};
 
 pub use terms::Kind;
 pub(in crate::pool) use terms::{Charge, Size, Terms};
@@ -414,7 +414,8 @@ impl Calendar {
     fn burst(&self) -> f64 {
         let calm = self.last - self.rejected_at.max(self.opened_at) > CALM_MS;
         let room = match self.kind {
-            _ if !calm => 0.0,
+            // Of one that may be provisioned throughput nothing is taken at once.
+            _ if !calm || self.kind == Kind::Unknown => 0.0,
             Kind::Unknown | Kind::Window => {
                 (1.0 - self.tokens.sum() / self.window_limit()).clamp(0.0, 1.0).powi(2)
             }

@@ -170,6 +170,42 @@ fn the_first_responses_tell_the_kind() {
 }
 
 #[test]
+fn one_that_turns_out_to_be_provisioned_holds_what_was_sent() {
+    let mut calendar = Calendar::new(terms(Kind::Unknown), 0.0);
+    let one = size(3_900.0, 100.0);
+    let sent = fill(&mut calendar, &one, 0.0, 20_000.0);
+    let heard = Heard { exact: true, ..Heard::default() };
+    let outcome = Outcome::Throttled { wait_ms: 40.0, no_capacity: false, heard };
+    let last = sent.last().unwrap();
+    calendar.settle(last, last.at, &outcome, last.at);
+    // A token drains in a millisecond; the last call, 3,900 and four times 100, was not let in.
+    let held = 4_000.0 * sent.len() as f64 - last.at - 4_300.0;
+    assert!(held > 2_000.0 && (calendar.used - held).abs() < 200.0, "{} {held}", calendar.used);
+    assert!(calendar.ceiling_ms < CEILING_MS);
+}
+
+#[test]
+fn what_one_calendar_was_taught_another_adopts() {
+    let one = size(500.0, 500.0);
+    let mut taught = Calendar::new(terms(Kind::Unknown), 0.0);
+    assert_eq!(taught.knowledge(), None);
+    let booking = taught.reserve(&one, 0.0);
+    let heard = Heard { requests_left: Some(9.0), ..Heard::default() };
+    taught.settle(&booking, 0.0, &answered(500.0, 80.0, heard), 900.0);
+    taught.told_tokens = Some(30_000.0);
+    (taught.trim, taught.ceiling_ms) = (0.9, 7_000.0);
+    let known = taught.knowledge().unwrap();
+    let mut fresh = Calendar::new(terms(Kind::Unknown), 1_000.0);
+    fresh.adopt(&known);
+    assert_eq!(fresh.knowledge(), Some(known));
+    assert_eq!((fresh.kind(), fresh.per_minute().0), (Kind::Window, 30_000.0));
+    // One that knows better only becomes more careful.
+    (fresh.trim, fresh.ratio, fresh.told_tokens) = (0.8, 1.1, Some(40_000.0));
+    fresh.adopt(&known);
+    assert_eq!((fresh.trim, fresh.ratio, fresh.per_minute().0), (0.8, 1.1, 40_000.0));
+}
+
+#[test]
 fn three_failures_open_the_breaker_and_one_probe_closes_it() {
     let mut calendar = Calendar::new(terms(Kind::Window), 0.0);
     let one = size(50.0, 50.0);

@@ -4,9 +4,9 @@
 //! It must know nothing of where the book lies.
 
 use super::book::{Answer, Ask, Book, Door, Event, NoSlot};
-use super::calendar::Booking;
+use super::calendar::{Booking, Knowledge};
 use super::pick::Strategy;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -19,6 +19,8 @@ pub struct Exchange {
     pub(super) events: Vec<Event>,
     pub(super) asks: Vec<Ask>,
     pub(super) doors: Vec<Door>,
+    /// What this worker knows of each address.
+    pub(super) known: BTreeMap<Arc<str>, Knowledge>,
     pub(super) strategy: Strategy,
     pub(super) log: Log,
     pub(super) born: Instant,
@@ -39,7 +41,8 @@ impl Exchange {
         for door in &self.doors {
             let mut unknown = self.log.unknown_to(book.epoch(), &door.address);
             unknown.iter_mut().for_each(|booking| booking.at += offset);
-            book.merge(door, &unknown, now);
+            let known = self.known.get(&door.address).filter(|_| self.log.knows_more(book.epoch()));
+            book.merge(door, known, &unknown, now);
         }
         let event = |event: &Event| {
             let (mut event, by) = (event.clone(), offset);
@@ -132,6 +135,11 @@ impl Log {
     /// Whether there is something that the shared book has not heard of.
     pub(super) fn has_news(&self) -> bool {
         self.sent.iter().any(|sent| !sent.is_known)
+    }
+
+    /// Whether this worker may have learned what a book of this epoch does not know.
+    fn knows_more(&self, epoch: u64) -> bool {
+        self.alone || epoch != self.epoch
     }
 
     /// What a book of this epoch has not heard of.

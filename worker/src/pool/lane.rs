@@ -14,7 +14,7 @@ pub use refusal::AcquireError;
 
 use super::Need;
 use super::book::{Ask, Book, Door, Event, Grant as Slot, NoSlot};
-use super::calendar::{Booking, Calendar, Outcome, Size};
+use super::calendar::{Booking, Calendar, Knowledge, Outcome, Size};
 use super::config::DeploymentConfig;
 use super::deployment::{Deployment, DeploymentStatus, End, milliseconds};
 use super::exchange::{Exchange, Given, Log};
@@ -98,7 +98,7 @@ impl Lane {
     /// Adds a deployment.
     pub(super) fn add(&mut self, config: DeploymentConfig, now: Instant) {
         let deployment = Deployment::new(config);
-        self.book.merge(&deployment.door(now), &[], self.at(now));
+        self.book.merge(&deployment.door(now), None, &[], self.at(now));
         self.deployments.push(deployment);
     }
 
@@ -237,6 +237,7 @@ impl Lane {
             events: std::mem::take(&mut self.events),
             asks: self.asks(),
             doors: self.doors(now),
+            known: self.known(),
             strategy: self.strategy,
             log: self.log.clone().unwrap_or_default(),
             born: self.born,
@@ -362,6 +363,14 @@ impl Lane {
 
     fn asks(&self) -> Vec<Ask> {
         self.waiting.values().map(|ticket| ticket.ask.clone()).collect()
+    }
+
+    fn known(&self) -> BTreeMap<Arc<str>, Knowledge> {
+        let known = |deployment: &Deployment| {
+            let calendar = self.book.calendar(&deployment.address)?;
+            Some((Arc::clone(&deployment.address), calendar.knowledge()?))
+        };
+        self.deployments.iter().filter_map(known).collect()
     }
 
     fn doors(&self, now: Instant) -> Vec<Door> {

@@ -304,7 +304,12 @@ impl World {
             let from = self.scenario.lost.map_or(0.0, |(from, _)| from * 1_000.0);
             for (door, booking) in self.workers.iter().flat_map(|worker| &worker.log) {
                 if booking.at >= from {
-                    self.book.merge(&self.doors[*door], std::slice::from_ref(booking), self.now);
+                    self.book.merge(
+                        &self.doors[*door],
+                        None,
+                        std::slice::from_ref(booking),
+                        self.now,
+                    );
                 }
             }
         }

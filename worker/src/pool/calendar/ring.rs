@@ -98,6 +98,17 @@ impl Ring {
         }
     }
 
+    /// What is left at this time of all that it holds, where so much drains in a millisecond.
+    pub(super) fn held(&self, at: f64, drains: f64) -> f64 {
+        let (mut held, mut last) = (0.0_f64, f64::NEG_INFINITY);
+        for &(step, amount) in &self.entries {
+            let added = step as f64 * STEP_MS;
+            held = (held - (added - last) * drains).max(0.0) + amount;
+            last = added;
+        }
+        (held - (at - last).max(0.0) * drains).max(0.0)
+    }
+
     /// Counts all that it holds for this part of it.
     pub(super) fn scale(&mut self, part: f64) {
         self.entries.iter_mut().for_each(|(_, held)| *held *= part);
