@@ -103,10 +103,12 @@ impl Run {
         let lost = |when: Option<(f64, f64)>, part: f64| {
             when.map_or(0.0, |(from, to)| part * (to - from)) / (self.to - WARM_UP)
         };
+        // Without Redis each goes on with 85 % of its part.
+        let all = 1.0 - lost(self.away, 0.15);
         match name {
-            "window" => 1.0 - lost(self.outage, 1.0) - lost(self.strangers, 0.25),
-            "bucket" => 1.0 - lost(self.cut, 0.3),
-            _ => 1.0,
+            "window" => all - lost(self.outage, 1.0) - lost(self.strangers, 0.25),
+            "bucket" => all - lost(self.cut, 0.3),
+            _ => all,
         }
     }
 }
@@ -153,7 +155,11 @@ async fn run(run: Run) {
     let vhost = broker.vhost().await;
     let port = free_port();
     let mut redis = Some(OwnRedis::start(port, &[]).await);
-    let mut place = Place::new(run.deployments(), "concurrency = 128").await;
+    // Enough at once for a second's slots of all deployments, and for the answers under way.
+    let concurrency = format!("concurrency = {}", (256 / run.workers).clamp(16, 128));
+    let mut place = Place::new(run.deployments(), &concurrency).await;
+    // Many processes on few cores: the lease is as it ships.
+    place.settings.push(("SLUICE_WORKER__LEASE_SECONDS", "60".to_owned()));
     place.settings.push(("SLUICE_QUOTA", format!("redis://127.0.0.1:{port}")));
     if run.workers > 4 {
         // One file is not for so many.
@@ -239,7 +245,7 @@ async fn run(run: Run) {
     let is_calm = run.outage.or(run.cut).or(run.strangers).or(run.away).is_none();
     let [payg, ptu] = of_kind.map(|(calls, rejected)| rejected / calls);
     assert!(payg < if is_calm { 0.001 } else { 0.02 }, "{of_kind:?}");
-    assert!(ptu < 0.005, "{of_kind:?}");
+    assert!(ptu < if is_calm { 0.005 } else { 0.02 }, "{of_kind:?}");
     assert!(attempts / answered <= if is_calm { 1.02 } else { 1.05 }, "{attempts} {answered}");
 }
 
