@@ -8,8 +8,10 @@
 mod terms;
 mod ring;
 mod learn;
+mod known;
 
-pub(in crate::pool) use learn::{Feedback, Heard, Knowledge, Outcome};
+pub(in crate::pool) use known::{Feedback, Knowledge};
+pub(in crate::pool) use learn::{Heard, Outcome};
 
 pub use terms::Kind;
 pub(in crate::pool) use terms::{Charge, Size, Terms};

@@ -36,31 +36,6 @@ pub struct Heard {
     pub exact: bool,
 }
 
-/// What was learned from responses.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Feedback {
-    /// What the provider counts for what we count.
-    pub ratio: f64,
-    /// The part of the limit that is used since the last rejections.
-    pub trim: f64,
-    /// The part of a bucket that is left.
-    pub level: f64,
-    /// What provisioned throughput is taken to let through at once, in milliseconds at its rate.
-    pub ceiling_ms: f64,
-}
-
-/// All that responses have taught of a deployment, whoever sent what.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Knowledge {
-    kind: Kind,
-    told_tokens: Option<f64>,
-    told_requests: Option<f64>,
-    feedback: Feedback,
-    ceiling_known_ms: f64,
-    pace: f64,
-    output: Option<f64>,
-}
-
 /// How a booking ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Outcome {
@@ -269,7 +244,7 @@ impl Calendar {
     }
 
     /// It is of this kind; until now it was taken for a window.
-    fn turn_out(&mut self, kind: Kind) {
+    pub(super) fn turn_out(&mut self, kind: Kind) {
         self.kind = kind;
         if kind == Kind::Ptu {
             // What it holds is what was sent and has not drained.
@@ -409,44 +384,5 @@ impl Calendar {
     /// The part of the last minute's quota that was used, as we count.
     pub fn utilisation(&self, now: f64) -> f64 {
         self.tokens.within(now, MINUTE_MS) * self.ratio / self.limit_tokens().max(1.0)
-    }
-
-    /// What responses have taught; none before the first.
-    pub fn knowledge(&self) -> Option<Knowledge> {
-        self.output?;
-        let &Self { kind, told_tokens, told_requests, ceiling_known_ms, pace, output, .. } = self;
-        let feedback = self.feedback();
-        Some(Knowledge {
-            kind,
-            told_tokens,
-            told_requests,
-            feedback,
-            ceiling_known_ms,
-            pace,
-            output,
-        })
-    }
-
-    /// Learns from what another calendar of the same deployment was taught: all of it where there
-    /// was no response yet, and otherwise what makes it more careful.
-    pub fn adopt(&mut self, known: &Knowledge) {
-        if self.kind == Kind::Unknown {
-            self.turn_out(known.kind);
-        }
-        let Feedback { ratio, trim, level, ceiling_ms } = known.feedback;
-        if self.output.is_none() {
-            (self.told_tokens, self.told_requests) = (known.told_tokens, known.told_requests);
-            (self.ratio, self.level, self.pace) = (ratio, level, known.pace);
-            self.output = known.output;
-        }
-        self.trim = self.trim.min(trim);
-        self.ceiling_ms = self.ceiling_ms.min(ceiling_ms);
-        self.ceiling_known_ms = self.ceiling_known_ms.min(known.ceiling_known_ms);
-    }
-
-    /// What was learned from responses.
-    pub fn feedback(&self) -> Feedback {
-        let &Self { ratio, trim, level, ceiling_ms, .. } = self;
-        Feedback { ratio, trim, level, ceiling_ms }
     }
 }

@@ -1,0 +1,71 @@
+//! What responses have taught of a deployment, and how one calendar tells it another.
+//!
+//! It must know nothing of how it was learned.
+
+use super::{Calendar, Kind};
+
+/// What was learned from responses.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Feedback {
+    /// What the provider counts for what we count.
+    pub ratio: f64,
+    /// The part of the limit that is used since the last rejections.
+    pub trim: f64,
+    /// The part of a bucket that is left.
+    pub level: f64,
+    /// What provisioned throughput is taken to let through at once, in milliseconds at its rate.
+    pub ceiling_ms: f64,
+}
+
+/// All that responses have taught of a deployment, whoever sent what.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Knowledge {
+    kind: Kind,
+    told_tokens: Option<f64>,
+    told_requests: Option<f64>,
+    feedback: Feedback,
+    ceiling_known_ms: f64,
+    pace: f64,
+    output: Option<f64>,
+}
+
+impl Calendar {
+    /// What responses have taught; none before the first.
+    pub fn knowledge(&self) -> Option<Knowledge> {
+        self.output?;
+        let &Self { kind, told_tokens, told_requests, ceiling_known_ms, pace, output, .. } = self;
+        let feedback = self.feedback();
+        Some(Knowledge {
+            kind,
+            told_tokens,
+            told_requests,
+            feedback,
+            ceiling_known_ms,
+            pace,
+            output,
+        })
+    }
+
+    /// Learns from what another calendar of the same deployment was taught: all of it where there
+    /// was no response yet, and otherwise what makes it more careful.
+    pub fn adopt(&mut self, known: &Knowledge) {
+        if self.kind == Kind::Unknown {
+            self.turn_out(known.kind);
+        }
+        let Feedback { ratio, trim, level, ceiling_ms } = known.feedback;
+        if self.output.is_none() {
+            (self.told_tokens, self.told_requests) = (known.told_tokens, known.told_requests);
+            (self.ratio, self.level, self.pace) = (ratio, level, known.pace);
+            self.output = known.output;
+        }
+        self.trim = self.trim.min(trim);
+        self.ceiling_ms = self.ceiling_ms.min(ceiling_ms);
+        self.ceiling_known_ms = self.ceiling_known_ms.min(known.ceiling_known_ms);
+    }
+
+    /// What was learned from responses.
+    pub fn feedback(&self) -> Feedback {
+        let &Self { ratio, trim, level, ceiling_ms, .. } = self;
+        Feedback { ratio, trim, level, ceiling_ms }
+    }
+}
