@@ -416,8 +416,7 @@ impl Calendar {
     fn burst(&self) -> f64 {
         let calm = self.last - self.rejected_at.max(self.opened_at) > CALM_MS;
         let room = match self.kind {
-            // Of one that may be provisioned throughput nothing is taken at once.
-            _ if !calm || self.kind == Kind::Unknown => 0.0,
+            _ if !calm => 0.0,
             Kind::Unknown | Kind::Window => {
                 (1.0 - self.tokens.sum() / self.window_limit()).clamp(0.0, 1.0).powi(2)
             }
