@@ -43,7 +43,11 @@ struct Ended {
 
 /// A call that was made beside the one that counts.
 enum Other {
-    Ended(Ended),
+    Failed {
+        call: i64,
+        took: Duration,
+        error: CallError,
+    },
     /// Another was answered first.
     GivenUp {
         call: i64,
@@ -67,7 +71,9 @@ pub(crate) async fn pay(
     // An answer is written down first: from then on nobody asks again.
     let result = close(payment, ended).await;
     match other {
-        Some(Other::Ended(ended)) => drop(close(payment, ended).await?),
+        // What it says of the question counts only where the last call brought no answer either:
+        // then that one says it again.
+        Some(Other::Failed { call, took, error }) => failed(payment, call, took, &error).await?,
         Some(Other::GivenUp { call, is_sent: false, .. }) => {
             unsent(payment.worker, payment.key, call).await?;
         }
@@ -110,13 +116,15 @@ async fn race(payment: &Payment<'_>, call: i64, slot: Slot) -> (Ended, Option<Ot
         Other::GivenUp { call, took, is_sent: sent.is_some() }
     };
     let (ended, other) = match select(first, second).await {
-        Either::Left((ended, second)) if ended.result.is_err() && sent_again.get().is_some() => {
-            (second.await, Other::Ended(ended))
+        Either::Left((Ended { call, took, result: Err(error) }, second))
+            if sent_again.get().is_some() =>
+        {
+            (second.await, Other::Failed { call, took, error })
+        }
+        Either::Right((Ended { call, took, result: Err(error) }, first)) => {
+            (first.await, Other::Failed { call, took, error })
         }
         Either::Left((ended, _)) => (ended, given_up(again, sent_again.get().copied())),
-        Either::Right((ended, first)) if ended.result.is_err() => {
-            (first.await, Other::Ended(ended))
-        }
         Either::Right((ended, _)) => (ended, given_up(call, Some(sent))),
     };
     (ended, Some(other))
@@ -156,26 +164,37 @@ pub(crate) async fn unsent(worker: &Worker, key: &str, call: i64) -> Result<(), 
 async fn close(payment: &Payment<'_>, ended: Ended) -> Result<Option<Reply>, Unanswered> {
     let Payment { worker, key, .. } = payment;
     let Ended { call, took, result } = ended;
-    let (end, result) = match result {
+    match result {
         Ok(reply) => {
             fault::point("answered");
             let (tokens_input, tokens_output) = reply.tokens();
             let reply = save(worker, key, reply).await?;
             fault::point("reply-saved");
-            (CallEnd::Answered { tokens_input, tokens_output }, Ok(Some(reply)))
+            let end = CallEnd::Answered { tokens_input, tokens_output };
+            call_ended(payment, call, end, took).await?;
+            Ok(Some(reply))
         }
         Err(error) => {
-            let (status, text) = (error.status(), error.to_string());
-            let end = if error.is_unbilled() {
-                CallEnd::Unbilled { status, error: text }
-            } else {
-                CallEnd::Unknown { status, error: text }
-            };
-            (end, verdict(error))
+            failed(payment, call, took, &error).await?;
+            verdict(error)
         }
+    }
+}
+
+/// Writes down that a call brought no answer.
+async fn failed(
+    payment: &Payment<'_>,
+    call: i64,
+    took: Duration,
+    error: &CallError,
+) -> Result<(), Verdict> {
+    let (status, text) = (error.status(), error.to_string());
+    let end = if error.is_unbilled() {
+        CallEnd::Unbilled { status, error: text }
+    } else {
+        CallEnd::Unknown { status, error: text }
     };
-    call_ended(payment, call, end, took).await?;
-    result
+    call_ended(payment, call, end, took).await
 }
 
 async fn call_ended(
