@@ -7,10 +7,6 @@ use serde_json::{Value, json};
 /// As many calls as earn a second one, and more than it takes to know how long answers take.
 const CALLS: usize = 60;
 
-fn near(faults: Value) -> simulator::DeploymentConfig {
-    one("near", faults)
-}
-
 fn one(name: &str, faults: Value) -> simulator::DeploymentConfig {
     deployment(json!({
         "name": name, "model": "gpt-4o", "faults": faults,
@@ -20,8 +16,12 @@ fn one(name: &str, faults: Value) -> simulator::DeploymentConfig {
 }
 
 async fn upload(place: &Place, number: usize, priority: &str) -> Value {
+    upload_as(place, "invoice", number, priority).await
+}
+
+async fn upload_as(place: &Place, schema: &str, number: usize, priority: &str) -> Value {
     let url = place.url("/v1/documents");
-    let query = [("schema", "invoice"), ("filename", "a.txt"), ("priority", priority)];
+    let query = [("schema", schema), ("filename", "a.txt"), ("priority", priority)];
     let answer = place.http.post(url).query(&query).body(letter(number)).send().await.unwrap();
     assert_eq!(answer.status(), 202);
     answer.json().await.unwrap()
@@ -29,7 +29,11 @@ async fn upload(place: &Place, number: usize, priority: &str) -> Value {
 
 /// A place that prefers the deployment `near`, and has learned how long its answers take.
 async fn place(faults: Value, settings: &str) -> (Place, crate::harness::Process) {
-    let place = Place::new(vec![near(faults), one("far", json!([]))], settings).await;
+    place_with(faults, json!([]), settings).await
+}
+
+async fn place_with(near: Value, far: Value, settings: &str) -> (Place, crate::harness::Process) {
+    let place = Place::new(vec![one("near", near), one("far", far)], settings).await;
     // The last section of the configuration is that of `far`.
     let file = place.folder.path().join("sluice.toml");
     let text = std::fs::read_to_string(&file).unwrap();
@@ -59,6 +63,19 @@ async fn a_late_answer_is_asked_for_elsewhere() {
     let again = upload(&place, 7777, "interactive").await;
     assert_eq!(place.extraction(&again).await["usage"]["replayed"], 1);
     assert_eq!(place.stats("far").await["accepted"], 1);
+}
+
+#[tokio::test]
+async fn what_the_first_call_is_refused_for_does_not_undo_the_answer_of_the_second() {
+    let faults = json!([
+        { "kind": "first_schema_latency", "when_text": "F-7777", "seconds": 1.0 },
+        { "kind": "content_filter", "when_text": "F-7777" },
+    ]);
+    let slow = json!([{ "kind": "hang", "seconds": 3.0 }]);
+    let (place, _sluice) = place_with(faults, slow, "").await;
+    let document = upload_as(&place, "generic", 7777, "interactive").await;
+    let extraction = place.extraction(&document).await;
+    assert_eq!(extraction["model"]["deployment"], "far", "{extraction}");
 }
 
 #[tokio::test]
