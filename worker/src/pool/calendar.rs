@@ -7,6 +7,8 @@
 
 mod terms;
 mod ring;
+mod leaky;
+mod pace;
 mod learn;
 mod known;
 
@@ -16,6 +18,8 @@ pub(in crate::pool) use learn::{Heard, Outcome};
 pub use terms::Kind;
 pub(in crate::pool) use terms::{Charge, Size, Terms};
 
+use leaky::LeakyBucket;
+use pace::{BURST_IDLE_MS, BURST_MS, CALM_MS};
 use ring::Ring;
 use serde::{Deserialize, Serialize};
 
@@ -25,24 +29,12 @@ const TEN_SECONDS_MS: f64 = 10_000.0;
 /// Our count of a question at admission starts this much high: too high costs nothing, for what
 /// responses say corrects it; too low costs rejections.
 const ESTIMATE_HIGH: f64 = 1.08;
-/// How much faster than its rate a window is filled where it has room.
-const PACE: f64 = 1.3;
-/// What a window never uses: its steps are coarser than the provider's.
-const WINDOW_MARGIN: f64 = 0.004;
-/// What may be sent at once, in time at the rate, and what more when the provider was idle.
-const BURST_MS: f64 = 2_000.0;
-const BURST_IDLE_MS: f64 = 28_000.0;
 /// Below this part of a bucket nothing is sent ahead of the rate, even if somebody waits for it.
 const LEVEL_KEPT: f64 = 0.2;
-/// The part of a bucket that is kept for those who wait for an answer.
-const LEVEL_GOAL: f64 = 0.5;
-/// How much faster than its rate a bucket goes that is fuller than that, and slower where it is
-/// less full.
-const LEVEL_GAIN: f64 = 0.5;
 /// What provisioned throughput is taken to let through at once, in time at its rate.
 const CEILING_MS: f64 = 9_000.0;
-/// A rejection within this time makes bursts smaller.
-const CALM_MS: f64 = 60_000.0;
+/// How long a call that goes ahead of all others is waited for, at least.
+const PROBE_MS: f64 = 1_500.0;
 /// The part of its room that an answer is taken to need before one has been seen.
 const OUTPUT_GUESS: f64 = 0.5;
 
@@ -60,7 +52,7 @@ pub struct Booking {
     output: f64,
     /// Tokens a millisecond of the pace at which it was charged.
     rate: f64,
-    /// What the provider's window should hold after it.
+    /// What the provider's window should hold after it; 0 where only a share of that is known.
     expected: f64,
     /// Whether it waited for the pace: then more would have been sent, had it been allowed.
     paced: bool,
@@ -81,6 +73,9 @@ pub struct Calendar {
     terms: Terms,
     /// As learned, where it is not configured.
     kind: Kind,
+    /// An answer came that said nothing of the kind.
+    #[serde(default)]
+    is_silent: bool,
     /// The limits that responses name.
     told_tokens: Option<f64>,
     told_requests: Option<f64>,
@@ -94,16 +89,21 @@ pub struct Calendar {
     /// What was used in the last minute, and requests in the last ten seconds.
     tokens: Ring,
     requests: Ring,
-    /// Provisioned throughput: what is used, when that was so, and what it may come to.
-    used: f64,
-    used_at: f64,
+    /// Provisioned throughput: what is used, and what it may come to.
+    used: LeakyBucket,
     ceiling_ms: f64,
     /// What it may come back to soon: just below what was rejected last.
     ceiling_known_ms: f64,
     /// The part of a bucket that is left, as responses say.
     level: f64,
-    /// What the provider counts for what we count: our bias, and what strangers use.
+    /// What the provider counts for what we count.
     ratio: f64,
+    /// How many responses have told of it, up to those that count alike.
+    #[serde(default)]
+    ratios: u32,
+    /// What strangers use of a window, or what its limit has fallen by.
+    #[serde(default)]
+    strangers: f64,
     /// What is used of the limit: less after rejections.
     trim: f64,
     /// How much faster than the limit a bucket goes that charges less than we think.
@@ -137,6 +137,7 @@ impl Calendar {
         Self {
             terms,
             kind: terms.kind,
+            is_silent: false,
             told_tokens: None,
             told_requests: None,
             share: 1.0,
@@ -146,12 +147,13 @@ impl Calendar {
             last: now - MINUTE_MS,
             tokens: Ring::default(),
             requests: Ring::default(),
-            used: 0.0,
-            used_at: now,
+            used: LeakyBucket::new(now),
             ceiling_ms: CEILING_MS,
             ceiling_known_ms: CEILING_MS,
             level: 1.0,
             ratio: 1.0,
+            ratios: 0,
+            strangers: 0.0,
             trim: 1.0,
             pace: 1.0,
             output: None,
@@ -176,6 +178,11 @@ impl Calendar {
             self.kind = terms.kind;
         }
         self.terms = terms;
+    }
+
+    /// Whether this is what is configured.
+    pub fn follows(&self, terms: &Terms) -> bool {
+        self.terms == *terms
     }
 
     /// Uses only this part of the quota, from above 0 to 1.
@@ -228,25 +235,18 @@ impl Calendar {
             }
             _ => at = at.max(self.next_tokens).max(self.next_requests),
         }
-        match self.kind {
-            Kind::Unknown | Kind::Window => {
-                let over = self.tokens.sum() + cost - self.window_limit();
-                if over > 0.0 {
-                    at = at.max(self.tokens.frees(over, MINUTE_MS));
-                }
-                let over = self.requests.sum() + 1.0 - self.at_once();
-                if over > 0.0 {
-                    at = at.max(self.requests.frees(over, TEN_SECONDS_MS));
-                }
+        if matches!(self.kind, Kind::Unknown | Kind::Window) {
+            let over = self.tokens.sum() + cost - self.window_limit();
+            if over > 0.0 {
+                at = at.max(self.tokens.frees(over, MINUTE_MS));
             }
-            Kind::Bucket => {}
-            Kind::Ptu => {
-                let drains = self.limit_tokens() / MINUTE_MS;
-                let over = self.used_now(now) - self.ceiling_ms * drains;
-                if over > 0.0 {
-                    at = at.max(now + over / drains);
-                }
+            let over = self.requests.sum() + 1.0 - self.at_once();
+            if over > 0.0 {
+                at = at.max(self.requests.frees(over, TEN_SECONDS_MS));
             }
+        }
+        if self.kind == Kind::Ptu || (self.kind == Kind::Unknown && !self.is_silent) {
+            at = at.max(self.used.falls_to(self.most_used(size), now, self.drains()));
         }
         Earliest::At(at)
     }
@@ -255,13 +255,14 @@ impl Calendar {
     pub fn reserve(&mut self, size: &Size, at: f64) -> Booking {
         self.rise(at);
         let (cost, rate) = (self.cost(size), self.rate());
+        let is_whole = self.share >= 1.0;
         let booking = Booking {
             at,
             size: *size,
             cost,
             output: self.output_of(size),
             rate,
-            expected: self.tokens.within(at, MINUTE_MS) + cost,
+            expected: if is_whole { self.tokens.within(at, MINUTE_MS) + cost } else { 0.0 },
             paced: self.next_tokens > self.last,
         };
         let burst = self.burst();
@@ -278,9 +279,9 @@ impl Calendar {
     /// Writes down what was sent without having been reserved here: after a time in which this
     /// calendar could not be asked.
     pub fn merge(&mut self, booking: &Booking) {
-        let before = self.used;
+        let before = self.used.clone();
         self.note(booking);
-        if booking.at < self.used_at - CEILING_MS {
+        if booking.at < self.used.passed() - CEILING_MS {
             // It has drained since.
             self.used = before;
         }
@@ -294,8 +295,8 @@ impl Calendar {
         self.set_share(share);
         self.tokens.scale(self.share);
         self.requests.scale(self.share);
-        self.used = self.used_now(now) * self.share;
-        self.used_at = self.used_at.max(now);
+        self.used.pass(now, self.drains());
+        self.used.scale(self.share);
         (self.next_tokens, self.next_requests) = (now + wait_ms, now);
     }
 
@@ -305,7 +306,6 @@ impl Calendar {
             &mut self.next_tokens,
             &mut self.next_requests,
             &mut self.last,
-            &mut self.used_at,
             &mut self.blocked_until,
             &mut self.opened_at,
             &mut self.failed_at,
@@ -319,14 +319,26 @@ impl Calendar {
         }
         self.tokens.shift(by_ms);
         self.requests.shift(by_ms);
+        self.used.shift(by_ms);
     }
 
     fn note(&mut self, booking: &Booking) {
         self.tokens.add(booking.at, booking.cost);
         self.requests.add(booking.at, 1.0);
-        if self.kind == Kind::Ptu {
-            self.used += self.full(&booking.size);
+        if self.may_be_ptu() {
+            self.used.add(booking.at, self.full(&booking.size));
         }
+    }
+
+    fn may_be_ptu(&self) -> bool {
+        matches!(self.kind, Kind::Unknown | Kind::Ptu)
+    }
+
+    /// What may be in use when such a call is sent. The last one may go over the ceiling; where
+    /// each worker goes on alone, each would have a last one.
+    fn most_used(&self, size: &Size) -> f64 {
+        let most = self.ceiling_ms * self.limit_tokens() / MINUTE_MS;
+        if self.share < 1.0 { (most - self.full(size)).max(0.0) } else { most }
     }
 
     /// What provisioned throughput charges at admission: the whole room for the answer.
@@ -346,7 +358,7 @@ impl Calendar {
     fn expire(&mut self, now: f64) {
         self.tokens.expire(now, MINUTE_MS);
         self.requests.expire(now, TEN_SECONDS_MS);
-        (self.used, self.used_at) = (self.used_now(now), self.used_at.max(now));
+        self.used.pass(now, self.drains());
         if self.probe_until.is_some_and(|until| until <= now) {
             // Rejections are fast: what has not failed by now was let in.
             self.recover();
@@ -367,78 +379,16 @@ impl Calendar {
         }
     }
 
-    /// The limit of the whole deployment, or the share of it: what is configured, or less when the
-    /// provider says so.
-    fn limit_tokens(&self) -> f64 {
-        let configured = self.terms.tokens_per_minute;
-        self.told_tokens.map_or(configured, |told| told.min(configured)) * self.share
-    }
-
-    fn limit_requests(&self) -> f64 {
-        let configured = self.terms.requests_per_minute;
-        self.told_requests.map_or(configured, |told| told.min(configured)) * self.share
-    }
-
-    /// The requests that a window lets in within ten seconds.
-    fn at_once(&self) -> f64 {
-        (self.limit_requests() / self.share / 6.0).ceil().mul_add(self.share, 1e-9).floor().max(1.0)
-    }
-
-    /// What a window may hold, in our tokens.
-    fn window_limit(&self) -> f64 {
-        // The further we are off, the more differs from call to call.
-        let strangers = (0.2 * (self.ratio - 1.03)).max(0.04 * (1.0 - self.ratio)).clamp(0.0, 0.03);
-        self.limit_tokens() * self.trim * (1.0 - WINDOW_MARGIN - strangers) / self.ratio
-    }
-
-    /// Tokens a millisecond at which calls are paced.
-    fn rate(&self) -> f64 {
-        let limit = self.limit_tokens() * self.trim / MINUTE_MS;
-        match self.kind {
-            Kind::Unknown | Kind::Window => limit * PACE / self.ratio,
-            // Half full is where it is to stay: that absorbs our bias, strangers and bursts.
-            Kind::Bucket => limit * self.pace * (1.0 + LEVEL_GAIN * (self.level - LEVEL_GOAL)),
-            Kind::Ptu => limit,
-        }
-    }
-
-    /// How far apart requests are paced.
-    fn spacing(&self) -> f64 {
-        let spacing = MINUTE_MS / self.limit_requests();
-        match self.kind {
-            Kind::Unknown | Kind::Window => spacing / PACE,
-            Kind::Bucket => spacing / self.trim,
-            Kind::Ptu => 0.0,
-        }
-    }
-
-    /// How far calls may run ahead of the pace, in time.
-    fn burst(&self) -> f64 {
-        let calm = self.last - self.rejected_at.max(self.opened_at) > CALM_MS;
-        let room = match self.kind {
-            _ if !calm => 0.0,
-            Kind::Unknown | Kind::Window => {
-                (1.0 - self.tokens.sum() / self.window_limit()).clamp(0.0, 1.0).powi(2)
-            }
-            Kind::Bucket => (self.level - LEVEL_GOAL).max(0.0),
-            Kind::Ptu => 0.0,
-        };
-        // What leaves a window at once is not sent at once again, or it would be so for ever.
-        let least = match self.kind {
-            Kind::Unknown | Kind::Window => BURST_MS / 4.0,
-            Kind::Bucket | Kind::Ptu => BURST_MS,
-        };
-        least + BURST_IDLE_MS * room
-    }
-
+    /// What provisioned throughput uses now.
     fn used_now(&self, now: f64) -> f64 {
-        let drained = (now - self.used_at).max(0.0) * self.limit_tokens() / MINUTE_MS;
-        (self.used - drained).max(0.0)
+        self.used.level(now, self.drains())
+    }
+
+    /// Tokens that drain in a millisecond.
+    fn drains(&self) -> f64 {
+        self.limit_tokens() / MINUTE_MS
     }
 }
-
-/// How long a call that goes ahead of all others is waited for, at least.
-const PROBE_MS: f64 = 1_500.0;
 
 #[cfg(test)]
 #[path = "calendar_tests.rs"]

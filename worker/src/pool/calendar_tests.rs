@@ -106,9 +106,9 @@ fn provisioned_throughput_learns_how_much_it_takes_at_once() {
     assert_eq!(calendar.blocked(20.0), Some(60.0));
     at(&mut calendar, &one, 60.0);
     let booking = calendar.reserve(&one, 60.0);
-    let used = calendar.used;
+    let used = calendar.used_now(60.0);
     calendar.settle(&booking, 60.0, &answered(1_000.0, 10.0, Heard::default()), 60.0);
-    assert!((used - calendar.used - 4.0 * 990.0).abs() < 1e-6);
+    assert!((used - calendar.used_now(60.0) - 4.0 * 990.0).abs() < 1e-6);
 }
 
 #[test]
@@ -125,6 +125,44 @@ fn what_is_counted_more_than_we_count_makes_the_window_smaller() {
     }
     assert!((calendar.ratio - 1.1).abs() < 0.01, "{}", calendar.ratio);
     assert!(calendar.window_limit() < 60_000.0 / 1.09);
+}
+
+#[test]
+fn strangers_are_found_out_by_one_response_or_one_rejection() {
+    let one = size(150.0, 150.0);
+    let many = Terms { requests_per_minute: 6_000.0, ..terms(Kind::Window) };
+    let mut calendar = Calendar::new(many, 0.0);
+    let mut now = 0.0;
+    let last = loop {
+        now = at(&mut calendar, &one, now + 500.0);
+        let booking = calendar.reserve(&one, now);
+        if now > 120_000.0 {
+            break booking;
+        }
+        let heard = Heard { tokens_left: Some(60_000.0 - booking.expected), ..Heard::default() };
+        calendar.settle(&booking, now, &answered(500.0, 1.0, heard), now);
+    };
+    assert_eq!((calendar.ratio, calendar.strangers), (1.0, 0.0));
+    let mut told = calendar.clone();
+    let heard = Heard { tokens_left: Some(0.0), ..Heard::default() };
+    told.settle(&last, now, &answered(500.0, 1.0, heard), now);
+    let others = 60_000.0 - last.expected;
+    assert!(others > 0.06 * 60_000.0);
+    assert_eq!(told.strangers, 0.5 * others, "half of the way, for it may be chance");
+    // When it has room again, it is ours that has left.
+    calendar.settle(&last, now, &throttled(20_000.0), now);
+    let left = calendar.tokens.within(now + 20_000.0, MINUTE_MS) + calendar.cost(&one);
+    assert!((calendar.strangers - (60_000.0 - left)).abs() < 1e-6, "{}", calendar.strangers);
+    assert_eq!(calendar.blocked(now), Some(now + 20_000.0));
+    // They go, and responses tell.
+    let mut after = now + 20_000.0;
+    for _ in 0..60 {
+        after = at(&mut calendar, &one, after + 500.0);
+        let booking = calendar.reserve(&one, after);
+        let heard = Heard { tokens_left: Some(60_000.0 - booking.expected), ..Heard::default() };
+        calendar.settle(&booking, after, &answered(500.0, 1.0, heard), after);
+    }
+    assert_eq!((calendar.ratio, calendar.strangers), (1.0, 0.0));
 }
 
 #[test]
@@ -179,9 +217,42 @@ fn one_that_turns_out_to_be_provisioned_holds_what_was_sent() {
     let last = sent.last().unwrap();
     calendar.settle(last, last.at, &outcome, last.at);
     // A token drains in a millisecond; the last call, 3,900 and four times 100, was not let in.
-    let held = 4_000.0 * sent.len() as f64 - last.at - 4_300.0;
-    assert!(held > 2_000.0 && (calendar.used - held).abs() < 200.0, "{} {held}", calendar.used);
+    let (held, used) = (4_300.0 * (sent.len() - 1) as f64 - last.at, calendar.used_now(last.at));
+    assert!(held > 2_000.0 && (used - held).abs() < 1e-6, "{used} {held}");
     assert!(calendar.ceiling_ms < CEILING_MS);
+}
+
+#[test]
+fn one_of_unknown_kind_gets_no_more_at_once_than_any_kind_takes() {
+    let one = size(1_000.0, 1_000.0);
+    let silent = Heard::default();
+    let window = Heard { requests_left: Some(9.0), ..silent };
+    let bucket = Heard { renews: true, ..silent };
+    // Two times 5,000 pass the ceiling of 9 s; a window and a bucket still have their store.
+    for (heard, expected) in [(silent, 1), (window, 8), (bucket, 11)] {
+        let mut calendar = Calendar::new(terms(Kind::Unknown), 0.0);
+        let sent = fill(&mut calendar, &one, 0.0, 500.0);
+        assert_eq!(sent.len(), 2);
+        calendar.settle(&sent[0], 0.0, &answered(1_000.0, 1_000.0, heard), 500.0);
+        let more = fill(&mut calendar, &one, 500.0, 510.0).len();
+        assert_eq!(more, expected, "{heard:?}");
+    }
+}
+
+#[test]
+fn those_who_go_on_alone_do_not_all_pass_the_ceiling_with_their_last_call() {
+    let one = size(100.0, 100.0);
+    let mut calendar = Calendar::new(terms(Kind::Ptu), 0.0);
+    for (share, expected) in [(1.0, 0.0), (0.25, 1_000.0)] {
+        calendar.set_share(share);
+        (calendar.next_tokens, calendar.used) = (0.0, LeakyBucket::new(0.0));
+        calendar.used.add(0.0, 2_000.0);
+        // A quarter of 9 s at the rate are 2,250, and the call counts 500.
+        assert_eq!(at(&mut calendar, &one, 0.0), expected);
+    }
+    // One that is larger than the share goes when nothing else is under way.
+    let large = size(1_000.0, 1_000.0);
+    assert_eq!(at(&mut calendar, &large, 0.0), 8_000.0);
 }
 
 #[test]
@@ -283,7 +354,8 @@ fn what_is_returned_was_never_there() {
         // What an idle time had saved up is not all given back.
         let lost = calendar.next_tokens - before.next_tokens;
         assert!((-1e-6..2_000.0).contains(&lost), "{kind:?}: {lost}");
-        assert_eq!((calendar.tokens.sum(), calendar.used), (before.tokens.sum(), before.used));
+        assert_eq!(calendar.tokens.sum(), before.tokens.sum());
+        assert_eq!(calendar.used_now(0.0), before.used_now(0.0));
         assert!(calendar.tokens.sum() > 0.0 && first.at == 0.0);
     }
 }

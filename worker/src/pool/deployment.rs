@@ -75,6 +75,8 @@ pub struct DeploymentStatus {
     pub utilisation: f64,
     /// What the provider counts for a token that we count.
     pub ratio: f64,
+    /// Tokens a minute that strangers use, or by which the limit has fallen without a word.
+    pub strangers: u64,
     /// The part of the quota that is used since the last rejections.
     pub trim: f64,
     /// The part of a bucket that is left, as responses say.
@@ -269,7 +271,7 @@ impl Deployment {
         let denied = self.health.denied_until(now).map(|until| until - now);
         let (tokens_available, requests_available) = calendar.available(at);
         let (tokens_per_minute, requests_per_minute) = calendar.per_minute();
-        let Feedback { ratio, trim, level, ceiling_ms } = calendar.feedback();
+        let Feedback { ratio, strangers, trim, level, ceiling_ms } = calendar.feedback();
         // Casting saturates: below zero is zero.
         DeploymentStatus {
             name: self.config.name.clone(),
@@ -289,6 +291,7 @@ impl Deployment {
             requests_per_minute: requests_per_minute as u64,
             utilisation: calendar.utilisation(at),
             ratio,
+            strangers: strangers as u64,
             trim,
             level,
             ceiling: milliseconds(ceiling_ms),

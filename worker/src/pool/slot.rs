@@ -177,7 +177,12 @@ impl Drop for Slot {
 
 /// A number from 0 to 1 by chance.
 pub(crate) fn chance() -> f64 {
-    RandomState::new().hash_one(0) as f64 / u64::MAX as f64
+    random() as f64 / u64::MAX as f64
+}
+
+/// Any number, by chance.
+pub(super) fn random() -> u64 {
+    RandomState::new().hash_one(0)
 }
 
 fn outcome_name(result: &Result<Reply, CallError>) -> &'static str {
@@ -227,6 +232,7 @@ pub(super) fn gauge(status: &DeploymentStatus) {
     metrics::gauge!("sluice_quota_tokens_available", &labels).set(tokens);
     metrics::gauge!("sluice_pool_quota_utilisation", &labels).set(status.utilisation);
     metrics::gauge!("sluice_pool_ratio", &labels).set(status.ratio);
+    metrics::gauge!("sluice_pool_strangers_tokens", &labels).set(status.strangers as f64);
     metrics::gauge!("sluice_pool_trim", &labels).set(status.trim);
     metrics::gauge!("sluice_pool_level", &labels).set(status.level);
     metrics::gauge!("sluice_pool_ceiling_seconds", &labels).set(status.ceiling.as_secs_f64());

@@ -9,6 +9,8 @@ use super::{Calendar, Kind};
 pub struct Feedback {
     /// What the provider counts for what we count.
     pub ratio: f64,
+    /// Tokens of a window that strangers use, or by which its limit has fallen without a word.
+    pub strangers: f64,
     /// The part of the limit that is used since the last rejections.
     pub trim: f64,
     /// The part of a bucket that is left.
@@ -24,6 +26,7 @@ pub struct Knowledge {
     told_tokens: Option<f64>,
     told_requests: Option<f64>,
     feedback: Feedback,
+    ratios: u32,
     ceiling_known_ms: f64,
     pace: f64,
     output: Option<f64>,
@@ -33,13 +36,15 @@ impl Calendar {
     /// What responses have taught; none before the first.
     pub fn knowledge(&self) -> Option<Knowledge> {
         self.output?;
-        let &Self { kind, told_tokens, told_requests, ceiling_known_ms, pace, output, .. } = self;
+        let &Self { kind, told_tokens, told_requests, ratios, .. } = self;
+        let &Self { ceiling_known_ms, pace, output, .. } = self;
         let feedback = self.feedback();
         Some(Knowledge {
             kind,
             told_tokens,
             told_requests,
             feedback,
+            ratios,
             ceiling_known_ms,
             pace,
             output,
@@ -50,14 +55,15 @@ impl Calendar {
     /// was no response yet, and otherwise what makes it more careful.
     pub fn adopt(&mut self, known: &Knowledge) {
         if self.kind == Kind::Unknown {
-            self.turn_out(known.kind);
+            self.kind = known.kind;
         }
-        let Feedback { ratio, trim, level, ceiling_ms } = known.feedback;
+        let Feedback { ratio, strangers, trim, level, ceiling_ms } = known.feedback;
         if self.output.is_none() {
             (self.told_tokens, self.told_requests) = (known.told_tokens, known.told_requests);
             (self.ratio, self.level, self.pace) = (ratio, level, known.pace);
-            self.output = known.output;
+            (self.ratios, self.output) = (known.ratios, known.output);
         }
+        self.strangers = self.strangers.max(strangers);
         self.trim = self.trim.min(trim);
         self.ceiling_ms = self.ceiling_ms.min(ceiling_ms);
         self.ceiling_known_ms = self.ceiling_known_ms.min(known.ceiling_known_ms);
@@ -65,7 +71,7 @@ impl Calendar {
 
     /// What was learned from responses.
     pub fn feedback(&self) -> Feedback {
-        let &Self { ratio, trim, level, ceiling_ms, .. } = self;
-        Feedback { ratio, trim, level, ceiling_ms }
+        let &Self { ratio, strangers, trim, level, ceiling_ms, .. } = self;
+        Feedback { ratio, strangers, trim, level, ceiling_ms }
     }
 }

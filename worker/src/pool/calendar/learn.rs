@@ -2,7 +2,7 @@
 
 use super::{Booking, Calendar, Kind, MINUTE_MS, TEN_SECONDS_MS};
 
-/// The longest that a rejection is believed to mean.
+/// The longest that a rejection is believed to mean where a minute is not its measure.
 const BLOCK_MS_MAX: f64 = 15_000.0;
 /// Rejections this close together are one.
 const REJECTED_MS: f64 = 2_000.0;
@@ -18,6 +18,14 @@ const OPEN_MS_MAX: f64 = 5_000.0;
 const PATIENCE_MS_MAX: f64 = 60_000.0;
 /// Less than this part of a window says nothing of our bias.
 const RATIO_FROM: f64 = 0.3;
+/// What the first responses tell is taken for our bias alone.
+const RATIOS_FIRST: u32 = 20;
+/// How much the newest response counts.
+const RATIO_GAIN: f64 = 0.05;
+/// A part of a window that we may be off by chance; where a call is larger, so much.
+const BY_CHANCE: f64 = 0.06;
+/// The most of a window that strangers are taken to use: only who sends hears of it when they go.
+const STRANGERS_MAX: f64 = 0.7;
 
 /// What a response says of its deployment's limiter; none where it says nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -131,8 +139,8 @@ impl Calendar {
             self.requests.take(booking.at, 1.0);
             self.next_requests -= self.spacing();
         }
-        if self.kind == Kind::Ptu {
-            self.used = (self.used - self.full(&booking.size)).max(0.0);
+        if self.may_be_ptu() {
+            self.used.take(booking.at, self.full(&booking.size));
         }
     }
 
@@ -148,25 +156,25 @@ impl Calendar {
 
     /// Puts what was really used in the place of what was expected.
     fn correct(&mut self, booking: &Booking, tokens_input: f64, tokens_output: f64, now: f64) {
-        let weight = match self.kind {
-            // A window keeps its estimate for a minute, whatever comes.
-            Kind::Unknown | Kind::Window => return,
-            Kind::Bucket if self.terms.charge.settled == Some(false) => return,
-            Kind::Bucket => 1.0,
-            Kind::Ptu => self.terms.output_weight,
-        };
         // A response that does not say what it used keeps its estimate.
         if tokens_input.max(tokens_output) <= 0.0 {
             return;
         }
-        let mut more = weight * (tokens_output - booking.output);
-        if self.kind == Kind::Ptu {
-            let input = if tokens_input > 0.0 { tokens_input } else { booking.size.input_real };
-            more += input - booking.size.input_real;
-            let unused = self.full(&booking.size) - input - weight * tokens_output;
-            self.used = (self.used_now(now) - unused).max(0.0);
-            self.used_at = self.used_at.max(now);
+        let input = if tokens_input > 0.0 { tokens_input } else { booking.size.input_real };
+        if self.may_be_ptu() {
+            let used = input + self.terms.output_weight * tokens_output;
+            let unused = self.full(&booking.size) - used;
+            self.used.pass(now, self.drains());
+            self.used.take(booking.at, unused);
         }
+        let more = tokens_output - booking.output;
+        let more = match self.kind {
+            // A window keeps its estimate for a minute, whatever comes.
+            Kind::Unknown | Kind::Window => return,
+            Kind::Bucket if self.terms.charge.settled == Some(false) => return,
+            Kind::Bucket => more,
+            Kind::Ptu => self.terms.output_weight * more + input - booking.size.input_real,
+        };
         self.next_tokens += more / booking.rate;
         if more > 0.0 {
             self.tokens.add(booking.at, more);
@@ -178,6 +186,7 @@ impl Calendar {
     fn hear(&mut self, booking: &Booking, heard: &Heard, now: f64) {
         self.hear_limits(heard);
         self.find_kind(heard);
+        self.is_silent |= self.kind == Kind::Unknown;
         let Some(left) = heard.tokens_left else { return };
         let limit = self.limit_tokens() / self.share;
         match self.kind {
@@ -195,15 +204,37 @@ impl Calendar {
         }
     }
 
-    /// Our bias and the strangers are one number: what is counted for what we count.
+    /// What is used beside what we know of: our bias grows with what we send, and what strangers
+    /// use does not.
     fn hear_window(&mut self, booking: &Booking, used: f64, limit: f64) {
-        if booking.expected > RATIO_FROM * limit {
+        // Of calls that are sent together nobody knows which came first.
+        let together = self.tokens.near(booking.at) - booking.cost;
+        if booking.expected <= 0.0 || together > 0.5 * BY_CHANCE * limit {
+            return;
+        }
+        let ours = booking.expected * self.ratio;
+        let (others, chance) = (used - ours, f64::max(BY_CHANCE * limit, booking.cost));
+        if booking.expected < RATIO_FROM * limit {
+            if others - self.strangers > 0.1 * ours + 0.1 * limit {
+                // It was used before we came: it is forgotten a minute after now at the latest.
+                let known = self.tokens.within(booking.at, MINUTE_MS);
+                let more = (used - self.strangers) / self.ratio - known;
+                self.tokens.add(booking.at, more.max(0.0));
+            }
+        } else if self.ratios < RATIOS_FIRST || (self.strangers <= 0.0 && others <= chance) {
             let ratio = (used / booking.expected).clamp(0.5, 3.0);
-            self.ratio += 0.05 * (ratio - self.ratio);
-        } else if used > booking.expected * self.ratio * 1.1 + 0.1 * limit {
-            // It was used before we came: that is forgotten a minute after now at the latest.
-            let more = used / self.ratio - self.tokens.within(booking.at, MINUTE_MS);
-            self.tokens.add(booking.at, more.max(0.0));
+            self.ratios = (self.ratios + 1).min(RATIOS_FIRST);
+            self.ratio += RATIO_GAIN * (ratio - self.ratio);
+        } else {
+            // Strangers have come, or the limit has fallen without a word.
+            let gain = match others - self.strangers {
+                more if more > chance => 0.5,
+                less if less < -chance => 0.2,
+                _ => RATIO_GAIN,
+            };
+            let strangers = self.strangers + gain * (others - self.strangers);
+            let is_chance = strangers < 0.5 * chance;
+            self.strangers = if is_chance { 0.0 } else { strangers.min(STRANGERS_MAX * limit) };
         }
     }
 
@@ -240,24 +271,13 @@ impl Calendar {
             None if heard.exact && !is_limited => Kind::Ptu,
             _ => Kind::Unknown,
         };
-        self.turn_out(kind);
-    }
-
-    /// It is of this kind; until now it was taken for a window.
-    pub(super) fn turn_out(&mut self, kind: Kind) {
         self.kind = kind;
-        if kind == Kind::Ptu {
-            // What it holds is what was sent and has not drained.
-            let drains = self.limit_tokens() / MINUTE_MS;
-            self.used = self.tokens.held(self.used_at, drains);
-        }
     }
 
     fn throttled(&mut self, booking: &Booking, wait_ms: f64, no_capacity: bool, now: f64) {
         if now - self.rejected_at > REJECTED_MS {
             if self.kind == Kind::Ptu && !no_capacity {
-                let drains = self.limit_tokens() / MINUTE_MS;
-                let held = (self.used_now(now) - self.full(&booking.size)) / drains;
+                let held = (self.used_now(now) - self.full(&booking.size)) / self.drains();
                 let met = self.ceiling_ms.min(held.max(1_000.0));
                 (self.ceiling_ms, self.ceiling_known_ms) = (met * 0.93, met * 0.97);
             } else {
@@ -265,19 +285,31 @@ impl Calendar {
                 self.trim = self.trim.min(f64::max(self.trim * factor, least));
             }
         }
+        let wait_ms = self.believed(wait_ms);
         if !no_capacity {
-            self.was_full(booking);
+            self.was_full(booking, wait_ms, now);
         }
         self.refund(booking, false);
-        self.blocked_until = self.blocked_until.max(now + wait_ms.min(BLOCK_MS_MAX));
+        self.block(wait_ms, now);
         self.rejected_at = now;
         self.half_open = matches!(self.kind, Kind::Unknown | Kind::Window);
         self.probe_until = None;
     }
 
-    /// A window that was full though we thought there was room counts more than we do: strangers
-    /// have come, or its limit has fallen.
-    fn was_full(&mut self, booking: &Booking) {
+    /// Nothing is to be sent for so long, as far as that is believed.
+    pub fn block(&mut self, wait_ms: f64, now: f64) {
+        self.blocked_until = self.blocked_until.max(now + self.believed(wait_ms));
+    }
+
+    /// Some providers name a day.
+    fn believed(&self, wait_ms: f64) -> f64 {
+        let is_likely = self.kind == Kind::Window && wait_ms < MINUTE_MS;
+        if is_likely { wait_ms } else { wait_ms.min(BLOCK_MS_MAX) }
+    }
+
+    /// A window was full though we thought there was room. When it will have room, as it says, what
+    /// others use is what we do not use then: strangers have come, or its limit has fallen.
+    fn was_full(&mut self, booking: &Booking, wait_ms: f64, now: f64) {
         let limit = self.limit_tokens();
         let has_requests = self.requests.sum() < 0.9 * self.at_once();
         if matches!(self.kind, Kind::Unknown | Kind::Window)
@@ -285,8 +317,10 @@ impl Calendar {
             && has_requests
             && booking.expected > RATIO_FROM * limit
         {
-            let ratio = (limit / booking.expected).clamp(0.5, 3.0);
-            self.ratio += 0.5 * (ratio - self.ratio).max(0.0);
+            let others = limit - self.ratio * self.tokens.within(now + wait_ms, MINUTE_MS);
+            if others > f64::max(BY_CHANCE * limit, booking.cost) {
+                self.strangers = self.strangers.max(others.min(STRANGERS_MAX * limit));
+            }
         }
     }
 
@@ -353,7 +387,7 @@ impl Calendar {
 
     /// Calls of this cost that may start in a millisecond, in the long run.
     pub fn supply(&self, cost: f64) -> f64 {
-        let tokens = self.limit_tokens() * self.trim / self.ratio.max(1.0) / cost.max(1.0);
+        let tokens = self.ours() * self.trim / self.ratio.max(1.0) / cost.max(1.0);
         let requests = if self.kind == Kind::Ptu { tokens } else { self.limit_requests() };
         tokens.min(requests) / MINUTE_MS
     }
@@ -383,6 +417,6 @@ impl Calendar {
 
     /// The part of the last minute's quota that was used, as we count.
     pub fn utilisation(&self, now: f64) -> f64 {
-        self.tokens.within(now, MINUTE_MS) * self.ratio / self.limit_tokens().max(1.0)
+        self.tokens.within(now, MINUTE_MS) * self.ratio / self.ours().max(1.0)
     }
 }

@@ -71,7 +71,7 @@ impl Ring {
     pub(super) fn frees(&self, amount: f64, span_ms: f64) -> f64 {
         let mut freed = 0.0;
         let mut at = 0.0;
-        for &(step, held) in &self.entries {
+        for &(step, held) in self.entries.iter().filter(|(_, held)| *held > 0.0) {
             freed += held;
             at = gone_at(step, span_ms);
             // The hair makes up for rounding.
@@ -90,23 +90,20 @@ impl Ring {
         self.sum - old.chain(ahead).map(|(_, held)| held).sum::<f64>()
     }
 
+    /// What it holds of this step and those beside it.
+    pub(super) fn near(&self, at: f64) -> f64 {
+        let step = step_of(at);
+        let from = self.entries.partition_point(|(other, _)| *other < step - 1);
+        let near = self.entries.iter().skip(from).take_while(|(other, _)| *other <= step + 1);
+        near.map(|(_, held)| held).sum()
+    }
+
     /// Moves all times.
     pub(super) fn shift(&mut self, by_ms: f64) {
         let steps = (by_ms / STEP_MS).ceil() as i64;
         for (step, _) in &mut self.entries {
             *step = step.saturating_add(steps);
         }
-    }
-
-    /// What is left at this time of all that it holds, where so much drains in a millisecond.
-    pub(super) fn held(&self, at: f64, drains: f64) -> f64 {
-        let (mut held, mut last) = (0.0_f64, f64::NEG_INFINITY);
-        for &(step, amount) in &self.entries {
-            let added = step as f64 * STEP_MS;
-            held = (held - (added - last) * drains).max(0.0) + amount;
-            last = added;
-        }
-        (held - (at - last).max(0.0) * drains).max(0.0)
     }
 
     /// Counts all that it holds for this part of it.
@@ -154,6 +151,7 @@ mod tests {
         ring.add(500.0, 10.0);
         assert_eq!(ring.take(510.0, 4.0), 4.0);
         assert_eq!(ring.take(510.0, 40.0), 6.0);
+        assert_eq!(ring.frees(1.0, 60_000.0), 0.0, "nothing is waited for");
         assert_eq!(ring.take(900.0, 1.0), 0.0);
         ring.add(100.0, 3.0);
         assert_eq!((ring.sum(), ring.within(90_000.0, 60_000.0)), (3.0, 0.0));

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 /// How a provider enforces its quota.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
-    /// Not known yet: treated like a window, which is the strictest, until responses tell.
+    /// Not known yet. Until the first answer no more is sent than each of the others takes, then no
+    /// more than a window does, until responses tell.
     #[default]
     Unknown,
     /// Exact sliding logs: 60 s of tokens, with the room for the answer, and 10 s of requests.
