@@ -232,9 +232,11 @@ async fn run(run: Run) {
     let use_ = used / quota;
     eprintln!(
         "{} workers: {:.1} % of all; {attempts} attempts for {answered} answers; no document \
-         failed; {} interactive waited {} ms in the middle, {} ms at p99, {} ms at most",
+         failed; {} of {} interactive waited more than 50 ms; {} ms in the middle, {} ms at p99, \
+         {} ms at most",
         run.workers,
         100.0 * use_,
+        waits.iter().filter(|wait| **wait > 50).count(),
         waits.len(),
         wait(50),
         wait(99),

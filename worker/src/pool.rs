@@ -288,7 +288,7 @@ impl Pool {
     /// From now on slots come from books that are shared with other workers: by [`Self::prepare`],
     /// [`Exchange::run`] and [`Self::take`], model by model.
     pub fn lease(&self) {
-        self.seats.values().for_each(|seat| seat.lock().lease());
+        self.seats.values().for_each(|seat| seat.lock().lease(slot::random()));
     }
 
     /// What is to be said to the book of this model. Whatever becomes of it, it is for
@@ -315,7 +315,8 @@ impl Pool {
         self.seats.get(model).map_or(0, |seat| seat.lock().waiting())
     }
 
-    /// Whether somebody waits for the answer of a call that waits for this model.
+    /// Whether somebody waits for the answer of a call that waits for this model, or a call was
+    /// rejected of which the book does not know yet.
     pub fn is_urgent(&self, model: &str) -> bool {
         self.seats.get(model).is_some_and(|seat| seat.lock().is_urgent())
     }

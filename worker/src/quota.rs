@@ -29,6 +29,9 @@ const BEAT: Duration = Duration::from_secs(1);
 /// were faster, the longer.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(250);
+/// Slots are given further ahead than this: where many wait for the same one, they need not all
+/// ask for it at the same moment.
+const SPREAD: Duration = Duration::from_millis(250);
 /// How often an exchange is tried before it rests.
 const TRIES: usize = 8;
 /// A new book gives no slots for so long: all others write down first what they have sent. That is
@@ -140,8 +143,9 @@ impl Running {
             () = sleep_until(until) => {}
             () = self.pool.news() => {
                 for (model, line) in &mut self.lines {
-                    if self.pool.waiting(model) > 0 {
-                        line.hurry(self.pool.is_urgent(model));
+                    let is_urgent = self.pool.is_urgent(model);
+                    if is_urgent || self.pool.waiting(model) > 0 {
+                        line.hurry(is_urgent);
                     }
                 }
             }
@@ -206,6 +210,17 @@ impl Line {
         self.due = Some(self.due.map_or(soon, |due| due.min(soon)));
     }
 
+    /// An exchange came to its end: when the next one is due.
+    fn done(&mut self, found: &Found, tries: usize, again: Option<Instant>, is_urgent: bool) {
+        (self.last, self.beat) = (found.here, found.here + BEAT);
+        self.epoch.clone_from(&found.epoch);
+        let factor = if tries == 0 { 0.9 } else { 1.5 };
+        self.pause = self.pause.mul_f64(factor).clamp(PAUSE_MIN, PAUSE_MAX);
+        let spread = if is_urgent { Duration::ZERO } else { SPREAD.mul_f64(chance()) };
+        let rested = self.last + self.rest(is_urgent);
+        self.due = again.map(|again| (again + spread).max(rested));
+    }
+
     /// The pause after an exchange: where somebody waits for an answer it is short whatever others do.
     fn rest(&self, is_urgent: bool) -> Duration {
         if is_urgent { PAUSE_MIN / 2 } else { self.pause }
@@ -229,17 +244,20 @@ async fn exchange(
     };
     metrics::counter!("sluice_quota_exchanges_total").increment(1);
     for tries in 0..TRIES {
-        let mut book = found.book().unwrap_or_else(|| new(&found));
+        let there = found.book();
+        let is_new = there.is_none();
+        let mut book = there.unwrap_or_else(|| new(&found));
         let given = exchange.run(&mut book, found.time_ms, found.here);
+        if !is_new && !given.is_changed() {
+            // Who found no slot and has nothing to tell disturbs nobody.
+            let again = pool.take(model, given);
+            line.done(&found, tries, again, pool.is_urgent(model));
+            return Ok(found.workers);
+        }
         match shelf.write(model, &found, &book).await {
             Ok(written) if written.is_written => {
-                (line.last, line.beat) = (written.here, written.here + BEAT);
-                line.epoch = written.epoch;
-                let factor = if tries == 0 { 0.9 } else { 1.5 };
-                line.pause = line.pause.mul_f64(factor).clamp(PAUSE_MIN, PAUSE_MAX);
                 let again = pool.take(model, given);
-                let rest = line.rest(pool.is_urgent(model));
-                line.due = again.map(|again| again.max(line.last + rest));
+                line.done(&written, tries, again, pool.is_urgent(model));
                 return Ok(written.workers);
             }
             Ok(newer) => {
@@ -247,7 +265,8 @@ async fn exchange(
                 found = newer;
             }
             Err(error) => {
-                // It may be written: then slots are lost that nobody uses, and nothing is paid.
+                // It may be written: then slots are lost that nobody uses, and nothing is paid. What
+                // is said again does not count again.
                 pool.keep(model, exchange);
                 return Err(error);
             }

@@ -7,10 +7,12 @@
 //! network or chance.
 
 mod times;
+mod told;
 mod doors;
 mod line;
 
 pub(in crate::pool) use doors::Door;
+pub(in crate::pool) use told::Told;
 
 use super::calendar::{Booking, Calendar, Earliest, Knowledge, Outcome, Size};
 use super::pick::{Candidate, Strategy};
@@ -20,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use times::Times;
+use told::Tellers;
 
 /// How far ahead slots are given, and to those for whose answer somebody waits.
 const HORIZON_MS: f64 = 1_000.0;
@@ -127,6 +130,8 @@ pub struct Book {
     share: Option<f64>,
     calendars: BTreeMap<String, Calendar>,
     times: Times,
+    #[serde(default)]
+    tellers: Tellers,
 }
 
 impl Book {
@@ -139,6 +144,22 @@ impl Book {
     /// What tells it from a book that was lost.
     pub fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// How much this worker has told.
+    pub(in crate::pool) fn told(&self, writer: u64) -> Told {
+        self.tellers.of(writer)
+    }
+
+    /// This worker has told so much.
+    pub(in crate::pool) fn tell(&mut self, writer: u64, told: Told) {
+        self.tellers.tell(writer, told);
+    }
+
+    /// Whether it has a calendar for each of these, with the same terms.
+    pub(in crate::pool) fn knows(&self, doors: &[Door]) -> bool {
+        let calendar = |door: &Door| self.calendars.get(&*door.address);
+        doors.iter().all(|door| calendar(door).is_some_and(|found| found.follows(&door.terms)))
     }
 
     /// The calendar of a deployment, once something was asked of it.
@@ -269,6 +290,13 @@ impl Book {
         }
     }
 
+    /// This address wants nothing for so long.
+    pub(in crate::pool) fn block(&mut self, address: &str, wait_ms: f64, now: f64) {
+        if let Some(calendar) = self.calendars.get_mut(address) {
+            calendar.block(wait_ms, now);
+        }
+    }
+
     /// Uses only this part of every quota.
     pub fn set_share(&mut self, share: f64) {
         self.share = Some(share);
@@ -280,6 +308,7 @@ impl Book {
     /// Moves all times: to another clock.
     pub fn shift(&mut self, by_ms: f64) {
         self.opens += by_ms;
+        self.tellers.shift(by_ms);
         for calendar in self.calendars.values_mut() {
             calendar.shift(by_ms);
         }

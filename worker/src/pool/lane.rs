@@ -14,7 +14,7 @@ pub use refusal::AcquireError;
 
 use super::Need;
 use super::book::{Ask, Book, Door, Event, Grant as Slot, NoSlot};
-use super::calendar::{Booking, Calendar, Knowledge, Outcome, Size};
+use super::calendar::{Booking, Knowledge, Outcome, Size};
 use super::config::DeploymentConfig;
 use super::deployment::{Deployment, DeploymentStatus, End, milliseconds};
 use super::exchange::{Exchange, Given, Log};
@@ -66,7 +66,9 @@ pub(super) struct Lane {
     born: Instant,
     /// The book itself, or what was last seen of the one that is shared.
     book: Book,
-    events: Vec<Event>,
+    /// How calls ended, each with its place among all.
+    events: Vec<(u64, Event)>,
+    event_count: u64,
     /// When the first of those who wait should ask again.
     alarm: Option<Instant>,
     /// What only this worker sent, while the book is shared.
@@ -88,6 +90,7 @@ impl Lane {
             born: now,
             book: Book::default(),
             events: Vec::new(),
+            event_count: 0,
             alarm: None,
             log: None,
             questions: Questions::default(),
@@ -188,7 +191,11 @@ impl Lane {
         let outcome = deployment.settle(end, now);
         deployment.release();
         let (address, booking) = (Arc::clone(&deployment.address), booking.clone());
-        self.events.push(Event { address, booking, sent, at, outcome });
+        if let Outcome::Throttled { wait_ms, .. } = outcome {
+            // What this worker has there is void at once, whoever keeps the book.
+            self.book.block(&address, wait_ms, at);
+        }
+        self.note(Event { address, booking, sent, at, outcome });
         self.dispatch(now);
         self.deployments.get(index).map(|deployment| self.status(deployment, now))
     }
@@ -226,9 +233,10 @@ impl Lane {
         self.dispatch(now);
     }
 
-    /// The book is shared from now on: slots come by [`Self::take`].
-    pub(super) fn lease(&mut self) {
-        self.log.get_or_insert_default();
+    /// The book is shared from now on: slots come by [`Self::take`]. `writer` is a number that no
+    /// other worker has.
+    pub(super) fn lease(&mut self, writer: u64) {
+        self.log.get_or_insert_with(|| Log::new(writer));
     }
 
     /// What is to be said to the book, and what is wanted of it.
@@ -267,9 +275,12 @@ impl Lane {
         self.waiting.len()
     }
 
-    /// Whether somebody waits for the answer of one that waits.
+    /// Whether somebody waits for the answer of one that waits, or others should hear of a
+    /// rejection.
     pub(super) fn is_urgent(&self) -> bool {
-        self.waiting.values().any(|ticket| ticket.ask.urgent)
+        let rejected =
+            |(_, event): &(u64, Event)| matches!(event.outcome, Outcome::Throttled { .. });
+        self.waiting.values().any(|ticket| ticket.ask.urgent) || self.events.iter().any(rejected)
     }
 
     /// Serves whoever can be served, and finds out when to ask again. Where the book is shared,
@@ -280,6 +291,7 @@ impl Lane {
         }
         let at = self.at(now);
         let events = std::mem::take(&mut self.events);
+        let events: Vec<Event> = events.into_iter().map(|(_, event)| event).collect();
         let (asks, doors) = (self.asks(), self.doors(now));
         let answer = self.book.exchange(&events, &asks, &doors, self.strategy, at);
         self.apply(answer, now);
@@ -342,7 +354,12 @@ impl Lane {
             log.remove(&address, booking);
         }
         let (booking, outcome) = (booking.clone(), Outcome::Returned);
-        self.events.push(Event { address, booking, sent: at, at, outcome });
+        self.note(Event { address, booking, sent: at, at, outcome });
+    }
+
+    fn note(&mut self, event: Event) {
+        self.events.push((self.event_count, event));
+        self.event_count += 1;
     }
 
     /// Whether the deployment wants nothing any more at the time of the slot.
@@ -394,29 +411,6 @@ impl Lane {
             weight: need.weight,
             deadline: need.deadline.map(|deadline| self.at(deadline)),
             only: None,
-        }
-    }
-
-    fn error(&self, ask: &Ask, why: NoSlot, now: Instant) -> AcquireError {
-        match why {
-            NoSlot::TooLarge => {
-                let calendars = self.deployments.iter().filter_map(|deployment| {
-                    let calendar: &Calendar = self.book.calendar(&deployment.address)?;
-                    Some((deployment.config.tokens_per_minute, calendar.cost(&ask.size)))
-                });
-                let (tokens_max, tokens) =
-                    calendars.max_by_key(|(tokens_max, _)| *tokens_max).unwrap_or_default();
-                AcquireError::TooLong { tokens: tokens.ceil() as u64, tokens_max }
-            }
-            NoSlot::Shut => {
-                let said = self.deployments.iter().find_map(Deployment::denial);
-                let message = said.unwrap_or("it is not said why").to_owned();
-                AcquireError::Denied { message }
-            }
-            NoSlot::TooLate { door, at } => {
-                let wait = milliseconds(at - self.at(now));
-                AcquireError::TooLate { deployment: self.name(door), wait }
-            }
         }
     }
 

@@ -118,7 +118,7 @@ fn interactive_goes_first_and_equals_in_order() {
     let interactive = scene.enter(250, true);
     assert_eq!(scene.see(bulk[0]), "@59");
     scene.at(59.2);
-    assert_eq!([scene.see(interactive), scene.see(bulk[0])], ["@60", "@70"]);
+    assert_eq!([scene.see(interactive), scene.see(bulk[0])], ["@60", "@71"]);
     scene.at(100.0);
     assert_eq!([scene.see(interactive), scene.see(bulk[0])], ["d", "d"]);
     assert_ne!(scene.see(bulk[1]), "-");
@@ -292,8 +292,8 @@ fn workers_that_share_a_book_use_a_quota_once() {
     let mut book = Book::new(1, 0.0);
     let mut one = Scene::new(vec![config("d", 1000, 0, 9)]);
     let mut two = Scene::new(vec![config("d", 1000, 0, 9)]);
-    one.lane.lease();
-    two.lane.lease();
+    one.lane.lease(1);
+    two.lane.lease(2);
     let (first, second) = (one.enter(600, false), two.enter(600, false));
     assert_eq!([one.see(first), two.see(second)], ["-", "-"]);
     exchange(&mut one, &mut book);
@@ -323,7 +323,7 @@ fn workers_that_share_a_book_use_a_quota_once() {
 fn what_is_sent_alone_while_the_book_is_asked_is_told_next_time() {
     let mut book = Book::new(1, 0.0);
     let mut scene = Scene::new(vec![config("d", 1000, 0, 9)]);
-    scene.lane.lease();
+    scene.lane.lease(1);
     exchange(&mut scene, &mut book);
     scene.lane.set_share(0.85, 0.0, scene.now);
     let asked = scene.lane.prepare(scene.now);
@@ -345,7 +345,7 @@ fn what_is_sent_alone_while_the_book_is_asked_is_told_next_time() {
 fn a_slot_for_one_that_has_left_comes_back() {
     let mut book = Book::new(1, 0.0);
     let mut scene = Scene::new(vec![config("d", 1000, 0, 9)]);
-    scene.lane.lease();
+    scene.lane.lease(1);
     let id = scene.enter(900, false);
     let asked = scene.lane.prepare(scene.now);
     scene.lane.leave(id, scene.now);
@@ -361,12 +361,78 @@ fn what_a_book_did_not_hear_is_said_again() {
     let mut scene = Scene::new(vec![config("d", 1000, 0, 9)]);
     let id = scene.enter(900, false);
     let grant = scene.grant(id);
-    scene.lane.lease();
+    scene.lane.lease(1);
     scene.end(&grant, Ok((1, 1)));
     let asked = scene.lane.prepare(scene.now);
     assert_eq!((asked.events.len(), scene.lane.events.len()), (1, 0));
     scene.lane.keep(asked);
     assert_eq!(scene.lane.events.len(), 1);
+}
+
+#[test]
+fn what_may_have_been_heard_counts_once_when_it_is_said_again() {
+    let mut book = Book::new(1, 0.0);
+    let mut scene = Scene::new(vec![config("d", 1000, 0, 9)]);
+    scene.lane.lease(1);
+    let (kept, other) = (scene.enter(300, false), scene.enter(300, false));
+    exchange(&mut scene, &mut book);
+    let (_, other) = (scene.grant(kept), scene.grant(other));
+    let used = |book: &Book| book.calendar("http://d/v1 m").unwrap().utilisation(1e9);
+    assert!((used(&book) - 0.6).abs() < 1e-6, "{}", used(&book));
+    scene.lane.cancel(other.index, &other.booking, scene.now);
+    let asked = scene.lane.prepare(scene.now);
+    // It is written, and the answer is lost.
+    let given = asked.run(&mut book, 1e9 + scene.lane.at(scene.now), scene.now);
+    assert!(given.is_changed());
+    scene.lane.keep(asked);
+    for _ in 0..2 {
+        let asked = scene.lane.prepare(scene.now);
+        let given = asked.run(&mut book, 1e9 + scene.lane.at(scene.now), scene.now);
+        assert!(!given.is_changed(), "the book knows all of it");
+        scene.lane.take(given, scene.now);
+        assert!((used(&book) - 0.3).abs() < 1e-6, "{}", used(&book));
+    }
+}
+
+#[test]
+fn who_gets_nothing_changes_nothing() {
+    let mut book = Book::new(1, 0.0);
+    let mut scenes = [1, 2].map(|writer| {
+        let mut scene = Scene::new(vec![config("d", 1000, 0, 9)]);
+        scene.lane.lease(writer);
+        scene.enter(600, false);
+        scene
+    });
+    let changed = scenes.each_mut().map(|scene| {
+        let asked = scene.lane.prepare(scene.now);
+        asked.run(&mut book, 1e9 + scene.lane.at(scene.now), scene.now).is_changed()
+    });
+    assert_eq!(changed, [true, false], "there is room for one");
+    let asked = scenes[1].lane.prepare(scenes[1].now);
+    let given = asked.run(&mut book, 1e9 + scenes[1].lane.at(scenes[1].now), scenes[1].now);
+    assert!(!given.is_changed());
+    assert!(scenes[1].lane.take(given, scenes[1].now).is_some(), "it asks again");
+}
+
+#[test]
+fn a_rejection_voids_slots_before_the_book_hears_of_it() {
+    let mut book = Book::new(1, 0.0);
+    let mut scene = Scene::new(vec![config("d", 1000, 0, 9)]);
+    scene.lane.lease(1);
+    let (first, second) = (scene.enter(300, false), scene.enter(300, false));
+    exchange(&mut scene, &mut book);
+    let first = scene.grant(first);
+    assert!(!scene.lane.is_urgent());
+    scene.end(&first, Err(&throttled(2)));
+    assert!(scene.lane.is_urgent(), "the others should know");
+    assert_eq!(scene.see(second), "-");
+    exchange(&mut scene, &mut book);
+    assert!(!scene.lane.is_urgent());
+    let blocked = book.calendar("http://d/v1 m").unwrap().blocked(1e9);
+    assert_eq!(blocked, Some(1e9 + 2_000.0));
+    scene.at(2.5);
+    exchange(&mut scene, &mut book);
+    assert_eq!(scene.see(second), "d");
 }
 
 #[test]

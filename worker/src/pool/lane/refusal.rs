@@ -2,7 +2,12 @@
 //!
 //! It must know nothing of how that is found out.
 
+use super::super::book::{Ask, NoSlot};
+use super::super::calendar::Calendar;
+use super::super::deployment::{Deployment, milliseconds};
+use super::Lane;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Why a call gets no slot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,4 +48,30 @@ pub enum AcquireError {
         /// How long until then.
         wait: Duration,
     },
+}
+
+impl Lane {
+    /// What to say to who asked.
+    pub(super) fn error(&self, ask: &Ask, why: NoSlot, now: Instant) -> AcquireError {
+        match why {
+            NoSlot::TooLarge => {
+                let calendars = self.deployments.iter().filter_map(|deployment| {
+                    let calendar: &Calendar = self.book.calendar(&deployment.address)?;
+                    Some((deployment.config.tokens_per_minute, calendar.cost(&ask.size)))
+                });
+                let (tokens_max, tokens) =
+                    calendars.max_by_key(|(tokens_max, _)| *tokens_max).unwrap_or_default();
+                AcquireError::TooLong { tokens: tokens.ceil() as u64, tokens_max }
+            }
+            NoSlot::Shut => {
+                let said = self.deployments.iter().find_map(Deployment::denial);
+                let message = said.unwrap_or("it is not said why").to_owned();
+                AcquireError::Denied { message }
+            }
+            NoSlot::TooLate { door, at } => {
+                let wait = milliseconds(at - self.at(now));
+                AcquireError::TooLate { deployment: self.name(door), wait }
+            }
+        }
+    }
 }
