@@ -63,14 +63,15 @@ impl Queue {
         }
     }
 
-    /// Starts to consume, with at most `prefetch` messages unanswered.
+    /// Starts to consume what is of this priority, with at most `prefetch` messages unanswered. Each
+    /// priority has an order of its own, so none waits behind the other.
     ///
     /// # Errors
     /// When the queue does not answer.
-    pub async fn consume(&self, prefetch: u32) -> Result<Consumer, QueueError> {
+    pub async fn consume(&self, priority: Priority, prefetch: u32) -> Result<Consumer, QueueError> {
         match self {
-            Self::Embedded(queue) => Ok(Consumer::Embedded(queue.consume(prefetch))),
-            Self::Rabbit(queue) => Ok(Consumer::Rabbit(queue.consume(prefetch))),
+            Self::Embedded(queue) => Ok(Consumer::Embedded(queue.consume(priority, prefetch))),
+            Self::Rabbit(queue) => Ok(Consumer::Rabbit(queue.consume(priority, prefetch))),
         }
     }
 

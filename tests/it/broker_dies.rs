@@ -63,7 +63,7 @@ async fn roles_may_do_what_they_must(uploader: &Queue, worker: &Queue) {
     assert!(worker.dead_letters().await.unwrap().is_empty());
     let error = uploader.dead_letters().await.unwrap_err().to_string();
     assert!(error.contains("ACCESS_REFUSED"), "{error}");
-    let mut consumer = worker.consume(1).await.unwrap();
+    let mut consumer = worker.consume(Priority::Bulk, 1).await.unwrap();
     for _ in 0..2 {
         take(&mut consumer, 1).await.remove(0).ack().await.unwrap();
     }
@@ -72,7 +72,7 @@ async fn roles_may_do_what_they_must(uploader: &Queue, worker: &Queue) {
 async fn dies(own: &OwnBroker, uploader: &Queue, worker: &Queue) {
     let before = messages(300);
     uploader.publish(&before).await.unwrap();
-    let mut consumer = worker.consume(20).await.unwrap();
+    let mut consumer = worker.consume(Priority::Bulk, 20).await.unwrap();
     let mut held = Vec::new();
     while held.len() < 20 {
         held.extend(take(&mut consumer, 20).await);
@@ -115,7 +115,7 @@ async fn is_short_of_memory(own: &OwnBroker, worker: &Queue) {
     let store = Store::Sqlite(SqliteStore::new(file));
     store.migrate().await.unwrap();
     let outbox = Outbox::new(store.clone(), worker.clone());
-    let mut consumer = worker.consume(10).await.unwrap();
+    let mut consumer = worker.consume(Priority::Bulk, 10).await.unwrap();
     worker.publish(&messages(10)).await.unwrap();
     let mut held = Vec::new();
     while held.len() < 10 {

@@ -80,6 +80,7 @@ contracts! {
     what_is_given_back_is_there_for_others
     everything_arrives
     what_nobody_answers_is_bounded
+    no_priority_waits_behind_the_other
 }
 
 fn messages(count: i64) -> Vec<(JobMessage, Priority)> {
@@ -107,20 +108,38 @@ async fn a_published_message_is_delivered_and_then_gone(engine: Engine) {
     queue.ready().await.unwrap();
     let sent = messages(1);
     queue.publish(&sent).await.unwrap();
-    let mut consumer = queue.consume(10).await.unwrap();
+    let mut consumer = queue.consume(Priority::Bulk, 10).await.unwrap();
     let delivery = take(&mut consumer, 10).await.remove(0);
     assert_eq!(read(&delivery), sent[0].0);
     delivery.ack().await.unwrap();
     engine.expire();
     drop(consumer);
-    nothing_comes(&mut queue.consume(10).await.unwrap()).await;
+    nothing_comes(&mut queue.consume(Priority::Bulk, 10).await.unwrap()).await;
+}
+
+async fn no_priority_waits_behind_the_other(engine: Engine) {
+    let queue = &engine.queue;
+    let mut sent = messages(4);
+    sent[3].1 = Priority::Interactive;
+    queue.publish(&sent).await.unwrap();
+    let mut interactive = queue.consume(Priority::Interactive, 10).await.unwrap();
+    let first = take(&mut interactive, 10).await;
+    assert_eq!(first.iter().map(read).collect::<Vec<_>>(), [sent[3].0.clone()]);
+    let mut bulk = queue.consume(Priority::Bulk, 10).await.unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        seen.extend(take(&mut bulk, 10).await);
+    }
+    let seen: Vec<_> = seen.iter().map(read).collect();
+    assert_eq!(seen, [0, 1, 2].map(|index: usize| sent[index].0.clone()));
+    nothing_comes(&mut bulk).await;
 }
 
 async fn what_nobody_answers_comes_again(engine: Engine) {
     let queue = &engine.queue;
     let sent = messages(3);
     queue.publish(&sent).await.unwrap();
-    let mut consumer = queue.consume(10).await.unwrap();
+    let mut consumer = queue.consume(Priority::Bulk, 10).await.unwrap();
     let held = take(&mut consumer, 1).await.remove(0);
     // A wait that is given up takes nothing with it.
     for _ in 0..20 {
@@ -128,7 +147,7 @@ async fn what_nobody_answers_comes_again(engine: Engine) {
     }
     drop((consumer, held));
     engine.expire();
-    let mut consumer = queue.consume(10).await.unwrap();
+    let mut consumer = queue.consume(Priority::Bulk, 10).await.unwrap();
     let (mut seen, mut answered) = (BTreeSet::new(), Vec::new());
     while seen.len() < 3 {
         for delivery in take(&mut consumer, 10).await {
@@ -145,11 +164,11 @@ async fn what_is_given_back_is_there_for_others(engine: Engine) {
     let queue = &engine.queue;
     let sent = messages(1);
     queue.publish(&sent).await.unwrap();
-    let mut consumer = queue.consume(1).await.unwrap();
+    let mut consumer = queue.consume(Priority::Bulk, 1).await.unwrap();
     let delivery = take(&mut consumer, 1).await.remove(0);
     drop(consumer);
     delivery.give_back().await.unwrap();
-    let mut other = queue.consume(1).await.unwrap();
+    let mut other = queue.consume(Priority::Bulk, 1).await.unwrap();
     let delivery = take(&mut other, 1).await.remove(0);
     assert_eq!(read(&delivery), sent[0].0);
     delivery.ack().await.unwrap();
@@ -158,7 +177,7 @@ async fn what_is_given_back_is_there_for_others(engine: Engine) {
 async fn everything_arrives(engine: Engine) {
     let queue = &engine.queue;
     let sent = messages(1000);
-    let mut consumer = queue.consume(50).await.unwrap();
+    let mut consumer = queue.consume(Priority::Bulk, 50).await.unwrap();
     let publish = async {
         for batch in sent.chunks(100) {
             queue.publish(batch).await.unwrap();
@@ -183,7 +202,7 @@ async fn everything_arrives(engine: Engine) {
 async fn what_nobody_answers_is_bounded(engine: Engine) {
     let queue = &engine.queue;
     queue.publish(&messages(6)).await.unwrap();
-    let mut consumer = queue.consume(4).await.unwrap();
+    let mut consumer = queue.consume(Priority::Bulk, 4).await.unwrap();
     let mut held = Vec::new();
     while held.len() < 4 {
         held.extend(take(&mut consumer, 10).await);
@@ -206,7 +225,7 @@ async fn a_ring_that_no_queue_takes_is_an_error() {
     assert!(error.contains("was returned: NO_ROUTE"), "{error}");
     // What is missing is declared again.
     queue.publish(&messages(3)).await.unwrap();
-    let (mut consumer, mut held) = (queue.consume(10).await.unwrap(), Vec::new());
+    let (mut consumer, mut held) = (queue.consume(Priority::Bulk, 10).await.unwrap(), Vec::new());
     while held.len() < 3 {
         held.extend(take(&mut consumer, 10).await);
     }
@@ -217,7 +236,7 @@ async fn a_queue_that_is_deleted_under_its_consumer_is_declared_again() {
     let Some(broker) = Broker::shared() else { return };
     let vhost = broker.vhost().await;
     let queue = vhost.queue();
-    let mut consumer = queue.consume(10).await.unwrap();
+    let mut consumer = queue.consume(Priority::Bulk, 10).await.unwrap();
     queue.publish(&messages(1)).await.unwrap();
     let held = take(&mut consumer, 1).await.remove(0);
     let path = format!("queues/{}/sluice.documents", vhost.name);
@@ -281,7 +300,7 @@ async fn a_message_that_comes_too_often_is_a_dead_letter_and_read_back() {
     let sent = messages(1);
     queue.publish(&sent).await.unwrap();
     assert!(queue.dead_letters().await.unwrap().is_empty());
-    let mut consumer = queue.consume(1).await.unwrap();
+    let mut consumer = queue.consume(Priority::Bulk, 1).await.unwrap();
     for _ in 0..=20 {
         take(&mut consumer, 1).await.remove(0).give_back().await.unwrap();
     }

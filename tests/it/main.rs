@@ -34,6 +34,7 @@ mod text;
 mod answers;
 mod fallback;
 mod hedge;
+mod interactive;
 mod modes;
 mod paid_once;
 mod model;

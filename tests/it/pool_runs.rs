@@ -5,7 +5,7 @@
 use crate::{
     broker::Broker,
     engines::storage_and_database,
-    harness::{Place, Process, deployment, free_port},
+    harness::{Place, deployment, free_port},
     servers::OwnRedis,
 };
 use serde_json::{Value, json};
@@ -176,7 +176,10 @@ async fn run(run: Run) {
     place.reset().await;
     let begun = Instant::now();
     let at = |seconds: f64| sleep_until(begun + Duration::from_secs_f64(seconds));
-    let workers: Vec<Process> = (0..run.workers).map(|_| place.spawn("worker", &[])).collect();
+    let listen = format!("127.0.0.1:{}", free_port());
+    eprintln!("what the first worker thinks: http://{listen}/metrics");
+    let mut workers = vec![place.spawn("worker", &[("SLUICE_WORKER__LISTEN", &listen)])];
+    workers.extend((1..run.workers).map(|_| place.spawn("worker", &[])));
     at(WARM_UP).await;
     let mut before = [Seen::default(); 3];
     for (seen_before, name) in before.iter_mut().zip(NAMES) {
@@ -222,18 +225,22 @@ async fn run(run: Run) {
     assert_ne!(left["data"], json!([]), "there was not enough work");
     let failed = place.get("/v1/documents?state=failed&limit=1").await;
     assert_eq!(failed["data"], json!([]), "{failed}");
-    let mut waits = Vec::new();
+    let (mut waits, mut queued) = (Vec::new(), Vec::new());
     for document in asked.await.unwrap() {
         let extraction = place.extraction(&document).await;
-        waits.push(extraction["timings_ms"]["waited_for_quota"].as_u64().unwrap());
+        let took = |what: &str| extraction["timings_ms"][what].as_u64().unwrap();
+        waits.push(took("waited_for_quota"));
+        queued.push(took("queued"));
     }
     waits.sort_unstable();
-    let wait = |part: usize| waits[(waits.len() * part).div_ceil(100).max(1) - 1];
+    queued.sort_unstable();
+    let part_of = |all: &[u64], part: usize| all[(all.len() * part).div_ceil(100).max(1) - 1];
+    let wait = |part: usize| part_of(&waits, part);
     let use_ = used / quota;
     eprintln!(
         "{} workers: {:.1} % of all; {attempts} attempts for {answered} answers; no document \
          failed; {} of {} interactive waited more than 50 ms; {} ms in the middle, {} ms at p99, \
-         {} ms at most",
+         {} ms at most; before that they were queued for {} ms in the middle, {} ms at p99",
         run.workers,
         100.0 * use_,
         waits.iter().filter(|wait| **wait > 50).count(),
@@ -241,6 +248,8 @@ async fn run(run: Run) {
         wait(50),
         wait(99),
         wait(100),
+        part_of(&queued, 50),
+        part_of(&queued, 99),
     );
     drop((workers, redis));
     assert!(use_ >= 0.98, "{use_}");

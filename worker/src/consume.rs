@@ -1,17 +1,19 @@
 //! From the queue to the work and back: the only place that turns a verdict into what the store
 //! and the queue understand.
 
+mod room;
+
 use crate::{process::process, worker::Worker};
+use room::{Room, Seat};
 use shared::{
-    document::{Failure, FailureCode, Stage},
+    document::{Failure, FailureCode, Priority, Stage},
     fault,
     job::{Claim, Verdict, retry_pause},
     message::{JobMessage, Traceparent},
     queue::{Consumer, Delivery},
     store::StoreError,
 };
-use std::{sync::Arc, time::Duration};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::time::Duration;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, Span};
 
@@ -20,70 +22,91 @@ const OUTAGE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Consumes until the worker is asked to drain, then waits for what runs.
 pub async fn run(worker: Worker, hard: CancellationToken) {
-    let concurrency = worker.settings.concurrency.max(1);
-    let permits = Arc::new(Semaphore::new(concurrency as usize));
+    let settings = &worker.settings;
+    let room = Room::new(settings.concurrency, settings.interactive_reserved);
     let tasks = TaskTracker::new();
-    while !worker.draining.is_cancelled() {
-        let consumer = worker.services.queue.consume(concurrency).await;
-        match consumer {
-            Ok(consumer) => consume(&worker, consumer, &permits, &tasks, &hard).await,
-            Err(error) => tracing::warn!(%error, "the queue does not answer"),
-        }
-        pause(&worker).await;
-    }
+    let both = [Priority::Interactive, Priority::Bulk].map(|priority| {
+        let consuming = Consuming { worker: &worker, priority, room: &room, tasks: &tasks };
+        consuming.run(&hard)
+    });
+    let [interactive, bulk] = both;
+    tokio::join!(interactive, bulk);
     tasks.close();
     tasks.wait().await;
 }
 
-/// Consumes until the queue fails or the worker drains.
-async fn consume(
-    worker: &Worker,
-    mut consumer: Consumer,
-    permits: &Arc<Semaphore>,
-    tasks: &TaskTracker,
-    hard: &CancellationToken,
-) {
-    loop {
-        let Some(first) = permit(worker, permits).await else { return };
-        let free = u32::try_from(permits.available_permits()).unwrap_or(u32::MAX);
-        let next = tokio::select! {
-            biased;
-            () = worker.draining.cancelled() => return,
-            next = consumer.next(free.saturating_add(1)) => next,
-        };
-        let deliveries = match next {
-            Ok(deliveries) => deliveries,
-            Err(error) => {
-                tracing::warn!(%error, "the queue does not answer");
-                return;
+/// What consumes the documents of one priority.
+struct Consuming<'a> {
+    worker: &'a Worker,
+    priority: Priority,
+    room: &'a Room,
+    tasks: &'a TaskTracker,
+}
+
+impl Consuming<'_> {
+    async fn run(self, hard: &CancellationToken) {
+        let worker = self.worker;
+        while !worker.draining.is_cancelled() {
+            let most = self.room.most(self.priority);
+            match worker.services.queue.consume(self.priority, most).await {
+                Ok(consumer) => self.consume(consumer, hard).await,
+                Err(error) => tracing::warn!(%error, "the queue does not answer"),
             }
-        };
-        let mut first = Some(first);
-        for delivery in deliveries {
-            let permit = match first.take() {
-                Some(permit) => Some(permit),
-                None => permit(worker, permits).await,
+            pause(worker).await;
+        }
+    }
+
+    /// Consumes until the queue fails or the worker drains.
+    async fn consume(&self, mut consumer: Consumer, hard: &CancellationToken) {
+        loop {
+            // What is bulk is taken when there is room for it, and what is not is taken at once:
+            // whoever waits for it must not hold room that others could use.
+            let mut seat = match self.priority {
+                Priority::Interactive => None,
+                Priority::Bulk => match self.seat().await {
+                    Some(seat) => Some(seat),
+                    None => return,
+                },
             };
-            match permit {
-                Some(permit) => {
-                    let work = work(worker.clone(), delivery, hard.clone());
-                    tasks.spawn(async move {
-                        work.await;
-                        drop(permit);
-                    });
+            let free = self.room.free(self.priority).saturating_add(u32::from(seat.is_some()));
+            let next = tokio::select! {
+                biased;
+                () = self.worker.draining.cancelled() => return,
+                next = consumer.next(free.max(1)) => next,
+            };
+            let deliveries = match next {
+                Ok(deliveries) => deliveries,
+                Err(error) => {
+                    tracing::warn!(%error, "the queue does not answer");
+                    return;
                 }
-                None => give_back(delivery).await,
+            };
+            for delivery in deliveries {
+                let seat = match seat.take() {
+                    Some(seat) => Some(seat),
+                    None => self.seat().await,
+                };
+                match seat {
+                    Some(seat) => {
+                        let work = work(self.worker.clone(), delivery, hard.clone());
+                        self.tasks.spawn(async move {
+                            work.await;
+                            drop(seat);
+                        });
+                    }
+                    None => give_back(delivery).await,
+                }
             }
         }
     }
-}
 
-/// Room for one more document; `None` when the worker drains.
-async fn permit(worker: &Worker, permits: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-    tokio::select! {
-        biased;
-        () = worker.draining.cancelled() => None,
-        permit = permits.clone().acquire_owned() => permit.ok(),
+    /// Room for one more document; `None` when the worker drains.
+    async fn seat(&self) -> Option<Seat> {
+        tokio::select! {
+            biased;
+            () = self.worker.draining.cancelled() => None,
+            seat = self.room.enter(self.priority) => seat,
+        }
     }
 }
 

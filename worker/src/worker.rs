@@ -26,6 +26,8 @@ const OUTAGE_PAUSE: Duration = Duration::from_secs(5);
 pub struct Settings {
     /// Documents in work at once.
     pub concurrency: u32,
+    /// How many of these are kept for interactive ones.
+    pub interactive_reserved: u32,
     /// Payments at most for one question.
     pub calls_max: u32,
     /// How often a document is taken up before it is given up.

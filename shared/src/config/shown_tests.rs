@@ -86,6 +86,7 @@ fn the_example_has_every_setting_and_its_default() {
     for json in [&mut defaults, &mut shown] {
         // They depend on the machine.
         json["worker"]["concurrency"].take();
+        json["worker"]["interactive_reserved"].take();
         json["worker"]["text_children"].take();
         json["deployments"].take();
     }

@@ -65,9 +65,9 @@ impl EmbeddedQueue {
         Ok(())
     }
 
-    pub(super) fn consume(&self, prefetch: u32) -> EmbeddedConsumer {
+    pub(super) fn consume(&self, priority: Priority, prefetch: u32) -> EmbeddedConsumer {
         let unanswered = Arc::new(Semaphore::new(prefetch.max(1) as usize));
-        EmbeddedConsumer { queue: self.clone(), unanswered }
+        EmbeddedConsumer { queue: self.clone(), rank: priority as u8, unanswered }
     }
 
     pub(super) async fn ready(&self) -> Result<(), QueueError> {
@@ -82,6 +82,7 @@ impl EmbeddedQueue {
 #[derive(Debug)]
 pub struct EmbeddedConsumer {
     queue: EmbeddedQueue,
+    rank: u8,
     /// Room for deliveries that nobody has answered for.
     unanswered: Arc<Semaphore>,
 }
@@ -115,12 +116,16 @@ impl EmbeddedConsumer {
 
     async fn take(&self, room: &mut OwnedSemaphorePermit) -> Result<Vec<Delivery>, QueueError> {
         let most = room.num_permits();
-        let any =
-            concat!("SELECT EXISTS (SELECT 1 FROM messages WHERE visible_ms <= ", now!(), ")");
+        let any = concat!(
+            "SELECT EXISTS (SELECT 1 FROM messages WHERE rank = ?1 AND visible_ms <= ",
+            now!(),
+            ")"
+        );
+        let rank = self.rank;
         let any = self
             .queue
             .file
-            .read(|db| db.prepare_cached(any)?.query_row([], |row| row.get::<_, bool>(0)));
+            .read(move |db| db.prepare_cached(any)?.query_row([rank], |row| row.get::<_, bool>(0)));
         if !any.await.map_err(QueueError::from)? {
             return Ok(Vec::new());
         }
@@ -131,17 +136,17 @@ impl EmbeddedConsumer {
                visible_ms = ",
             now!(),
             " + ?2
-             WHERE id IN (SELECT id FROM messages WHERE visible_ms <= ",
+             WHERE id IN (SELECT id FROM messages WHERE rank = ?4 AND visible_ms <= ",
             now!(),
             "
-               ORDER BY rank, id LIMIT ?3)
+               ORDER BY id LIMIT ?3)
              RETURNING id, body"
         );
         let hidden = i64::try_from(VISIBILITY.as_millis()).unwrap_or(i64::MAX);
         let take = move |db: &Transaction<'_>| {
             let mut statement = db.prepare_cached(sql)?;
             let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-            let rows = statement.query_map(params![marked, hidden, most], row)?;
+            let rows = statement.query_map(params![marked, hidden, most, rank], row)?;
             let mut rows = rows.collect::<rusqlite::Result<Vec<(i64, String)>>>()?;
             rows.sort_by_key(|(id, _)| *id);
             Ok(rows)

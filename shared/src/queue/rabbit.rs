@@ -1,5 +1,5 @@
-//! The queue on RabbitMQ: one quorum queue of ids, whose dead letters are read back, and one
-//! exchange of events for others.
+//! The queue on RabbitMQ: a quorum queue of ids for each priority, whose dead letters are read back,
+//! and one exchange of events for others.
 //!
 //! Publishing and consuming have a connection each. A broker that is short of memory stops
 //! reading from the one that publishes; acknowledgements must go on, because they are what frees
@@ -54,8 +54,9 @@ impl RabbitQueue {
         self.publisher.tell(events).await
     }
 
-    pub(super) fn consume(&self, prefetch: u32) -> RabbitConsumer {
-        RabbitConsumer::new(Arc::clone(&self.consuming), prefetch)
+    pub(super) fn consume(&self, priority: Priority, prefetch: u32) -> RabbitConsumer {
+        let queue = topology::documents(priority);
+        RabbitConsumer::new(Arc::clone(&self.consuming), queue, prefetch)
     }
 
     pub(super) async fn dead_letters(&self) -> Result<Vec<Delivery>, QueueError> {

@@ -30,6 +30,7 @@ async fn resumed(lease: u64, sweep: u64) -> Option<Duration> {
     // Every call takes longer than anybody looks on.
     let mut fleet = Fleet::new(&queue, slow([90_000, 90_000]), "calls_max = 12").await?;
     fleet.place.settings.extend([
+        ("SLUICE_WORKER__INTERACTIVE_RESERVED", "0".to_owned()),
         ("SLUICE_WORKER__LEASE_SECONDS", lease.to_string()),
         ("SLUICE_WORKER__SWEEP_SECONDS", sweep.to_string()),
     ]);

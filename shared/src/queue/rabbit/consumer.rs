@@ -22,9 +22,10 @@ const ANSWER_MAX: Duration = Duration::from_secs(15);
 /// How many dead letters are read at once.
 const DEAD_MAX: usize = 100;
 
-/// A consumer of the documents' queue.
+/// A consumer of one of the documents' queues.
 pub struct RabbitConsumer {
     link: Arc<Link>,
+    queue: &'static str,
     prefetch: u16,
     live: Option<Box<Live>>,
     /// How often in a row it could not be started, and what was last said about it.
@@ -45,9 +46,9 @@ impl fmt::Debug for RabbitConsumer {
 }
 
 impl RabbitConsumer {
-    pub(super) fn new(link: Arc<Link>, prefetch: u32) -> Self {
+    pub(super) fn new(link: Arc<Link>, queue: &'static str, prefetch: u32) -> Self {
         let prefetch = u16::try_from(prefetch).unwrap_or(u16::MAX).max(1);
-        Self { link, prefetch, live: None, failures: 0, said: None }
+        Self { link, queue, prefetch, live: None, failures: 0, said: None }
     }
 
     /// Waits for messages, through outages; they are logged once each.
@@ -105,8 +106,7 @@ impl RabbitConsumer {
             // Of each consumer: a quorum queue knows no limit of a channel.
             channel.basic_qos(self.prefetch, BasicQosOptions { global: false }).await?;
             let options = BasicConsumeOptions::default();
-            let queue = topology::DOCUMENTS.into();
-            let none = FieldTable::default();
+            let (queue, none) = (self.queue.into(), FieldTable::default());
             let deliveries = channel.basic_consume(queue, "".into(), options, none).await?;
             Ok(Box::new(Live { deliveries, channel }))
         };

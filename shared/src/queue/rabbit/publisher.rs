@@ -42,20 +42,19 @@ impl Publisher {
         Ok(Self { link, channels: channels.map_err(|error| QueueError::new(error.to_string()))? })
     }
 
-    /// Quorum queues know no `x-max-priority` before RabbitMQ 4, so there is one order for all: the
-    /// priority is a header, for people and for consumers of their own, and it is the worker's pool
-    /// of model calls that serves the interactive ones first.
+    /// Quorum queues know no `x-max-priority` before RabbitMQ 4, so each priority has a queue. It is
+    /// also a header, for people and for consumers of their own.
     pub(super) async fn publish(
         &self,
         messages: &[(JobMessage, Priority)],
     ) -> Result<(), QueueError> {
         let parcel = |(message, priority): &(JobMessage, Priority)| {
             let mut headers = FieldTable::default();
-            let priority = AMQPValue::LongString(priority.as_str().into());
-            headers.insert("priority".into(), priority);
+            let value = AMQPValue::LongString(priority.as_str().into());
+            headers.insert("priority".into(), value);
             Ok(Parcel {
                 exchange: "",
-                key: topology::DOCUMENTS.to_owned(),
+                key: topology::documents(*priority).to_owned(),
                 id: message.id.clone(),
                 headers,
                 // A message that no queue takes comes back; without this it would be confirmed.
@@ -104,7 +103,7 @@ impl Publisher {
     /// Whether the broker takes messages and the queue is there.
     pub(super) async fn ready(&self) -> Result<(), QueueError> {
         let channel = self.channel().await?;
-        let look = timeout(CONFIRM_MAX, topology::queue(&channel, topology::DOCUMENTS, true));
+        let look = timeout(CONFIRM_MAX, topology::queues(&channel, true));
         let Ok(found) = look.await else {
             drop(Object::take(channel));
             return Err(self.link.brokers.error("find its queue", "no answer"));
@@ -157,8 +156,7 @@ impl Publisher {
                     self.link.undeclared();
                     refused = Some(format!(
                         "{} was returned: {}",
-                        topology::DOCUMENTS,
-                        returned.reply_text
+                        returned.routing_key, returned.reply_text
                     ));
                 }
                 Confirmation::Nack(None) => {

@@ -3,14 +3,16 @@
 //! A queue is declared with its type and nothing else: whatever a policy can say is said by
 //! `deploy/rabbitmq/definitions.json`, because an argument of a queue can never be changed.
 
+use crate::document::Priority;
 use lapin::{
     Channel, Connection, Error, ErrorKind, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable},
 };
 
-/// The queue of documents to look at, which is rung for through the default exchange.
-pub(super) const DOCUMENTS: &str = "sluice.documents";
+/// The queues of documents to look at, which are rung for through the default exchange.
+const DOCUMENTS: &str = "sluice.documents";
+const INTERACTIVE: &str = "sluice.documents.interactive";
 
 /// Where the broker puts a message that was delivered too often.
 const DEAD_EXCHANGE: &str = "sluice.dead";
@@ -29,6 +31,14 @@ pub(super) const DOORS: [u16; 2] = [ACCESS_REFUSED, 530];
 /// There is no such thing.
 pub(super) const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
+
+/// The queue of the documents of this priority.
+pub(super) fn documents(priority: Priority) -> &'static str {
+    match priority {
+        Priority::Interactive => INTERACTIVE,
+        Priority::Bulk => DOCUMENTS,
+    }
+}
 
 /// Makes sure that everything is there.
 pub(super) async fn declare(connection: &Connection) -> Result<(), String> {
@@ -72,7 +82,7 @@ async fn all(connection: &Connection, passive: bool) -> Result<(), Error> {
     exchange(&channel, DEAD_EXCHANGE, ExchangeKind::Fanout, passive).await?;
     exchange(&channel, EVENTS, ExchangeKind::Topic, passive).await?;
     queue(&channel, DEAD, passive).await?;
-    queue(&channel, DOCUMENTS, passive).await?;
+    queues(&channel, passive).await?;
     if !passive {
         let options = QueueBindOptions::default();
         let (queue, exchange) = (DEAD.into(), DEAD_EXCHANGE.into());
@@ -91,8 +101,14 @@ async fn exchange(
     channel.exchange_declare(name.into(), kind, options, FieldTable::default()).await
 }
 
+/// Declares the queues of documents, or asks whether they are there.
+pub(super) async fn queues(channel: &Channel, passive: bool) -> Result<(), Error> {
+    queue(channel, DOCUMENTS, passive).await?;
+    queue(channel, INTERACTIVE, passive).await
+}
+
 /// Declares a quorum queue, or asks whether it is there.
-pub(super) async fn queue(channel: &Channel, name: &str, passive: bool) -> Result<(), Error> {
+async fn queue(channel: &Channel, name: &str, passive: bool) -> Result<(), Error> {
     let options = QueueDeclareOptions { passive, durable: true, ..Default::default() };
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
