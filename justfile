@@ -31,4 +31,6 @@ overhead:
 
 # The pool over loopback with more work than quota, about half an hour: docs/pool.md.
 pool:
-    ./tests/run 'pool_runs::' --ignored --nocapture --test-threads 1
+    cargo build --release --package sluice
+    SLUICE_TEST_BINARY={{justfile_directory()}}/target/release/sluice \
+      ./tests/run 'pool_runs::' --ignored --nocapture --test-threads 1

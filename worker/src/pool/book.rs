@@ -19,7 +19,7 @@ use super::pick::{Candidate, Strategy};
 use doors::{Doors, Offer};
 use line::Line;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use times::Times;
 use told::Tellers;
@@ -27,6 +27,9 @@ use told::Tellers;
 /// How far ahead slots are given, and to those for whose answer somebody waits.
 const HORIZON_MS: f64 = 1_000.0;
 const HORIZON_URGENT_MS: f64 = 1_500.0;
+/// The same for a tenant that was served more than others that wait, perhaps at other workers: they
+/// have time to take the slot before.
+const HORIZON_AHEAD_MS: f64 = 600.0;
 /// How much later than elsewhere a call starts where it is preferred, and the same where somebody
 /// waits for its answer.
 const GRACE_MS: f64 = 1_000.0;
@@ -56,6 +59,11 @@ pub struct Ask {
 }
 
 impl Ask {
+    /// Whether it is the tenants' turns that decide.
+    fn goes_by_turn(&self) -> bool {
+        !self.urgent && !self.returned
+    }
+
     fn may_use(&self, door: usize) -> bool {
         self.only.is_none_or(|only| only == door)
     }
@@ -187,7 +195,7 @@ impl Book {
             answer.turns = doors.turns;
             return answer;
         }
-        let mut line = Line::new(asks, &mut self.times);
+        let mut line = Line::new(asks, &mut self.times, now);
         while let Some(ask) = line.next(&self.times) {
             if let Some(why) = self.hopeless(ask, doors.all, now) {
                 answer.refused.push((ask.id, why));
@@ -199,7 +207,7 @@ impl Book {
                 }
                 continue;
             };
-            let horizon = if ask.urgent { HORIZON_URGENT_MS } else { HORIZON_MS };
+            let horizon = self.horizon(ask, now);
             if offer.at > now + horizon {
                 doors.claim(offer.door);
                 let again = (offer.at - horizon).max(now + AGAIN_MS_MIN);
@@ -212,9 +220,36 @@ impl Book {
             }
         }
         self.refuse_the_rest(&mut line, doors.all, now, &mut answer);
-        self.times.keep(|tenant| asks.iter().any(|ask| &*ask.tenant == tenant));
+        self.rest_who_waits_no_more(asks, &answer.grants);
+        self.times.keep(now);
         answer.turns = doors.turns;
         answer
+    }
+
+    /// Whether it was told lately that these wait.
+    pub(in crate::pool) fn knows_waiting(&self, asks: &[Ask], now: f64) -> bool {
+        let in_turn = asks.iter().filter(|ask| ask.goes_by_turn());
+        in_turn.into_iter().all(|ask| self.times.is_told(&ask.tenant, now))
+    }
+
+    /// Whoever got all that it asked for was not kept waiting, and has nothing to catch up on.
+    fn rest_who_waits_no_more(&mut self, asks: &[Ask], grants: &[Grant]) {
+        let granted: BTreeSet<u64> = grants.iter().map(|grant| grant.ask).collect();
+        let (served, waiting): (Vec<&Ask>, Vec<&Ask>) =
+            asks.iter().filter(|ask| ask.goes_by_turn()).partition(|ask| granted.contains(&ask.id));
+        let waiting: BTreeSet<&str> = waiting.into_iter().map(|ask| &*ask.tenant).collect();
+        for ask in served.into_iter().filter(|ask| !waiting.contains(&*ask.tenant)) {
+            self.times.rest(&ask.tenant);
+        }
+    }
+
+    /// How far ahead it gets a slot.
+    fn horizon(&self, ask: &Ask, now: f64) -> f64 {
+        match ask {
+            ask if ask.urgent => HORIZON_URGENT_MS,
+            ask if ask.goes_by_turn() && self.times.is_ahead(&ask.tenant, now) => HORIZON_AHEAD_MS,
+            _ => HORIZON_MS,
+        }
     }
 
     /// When such a call could be sent, behind all these: the door, and the time.
@@ -309,6 +344,7 @@ impl Book {
     pub fn shift(&mut self, by_ms: f64) {
         self.opens += by_ms;
         self.tellers.shift(by_ms);
+        self.times.shift(by_ms);
         for calendar in self.calendars.values_mut() {
             calendar.shift(by_ms);
         }
@@ -335,7 +371,7 @@ impl Book {
         let calendar = self.calendars.get_mut(&*doors.get(offer.door)?.address)?;
         let booking = calendar.reserve(&ask.size, offer.at);
         // Whoever was rejected has paid for its turn, and somebody who waits goes before turns.
-        if !ask.urgent && !ask.returned {
+        if ask.goes_by_turn() {
             self.times.reach(self.times.of(&ask.tenant));
             self.times.charge(&ask.tenant, ask.size.input + ask.size.output_max, ask.weight);
         }

@@ -59,6 +59,7 @@ impl Exchange {
         let news = self.events.iter().filter(|(number, _)| *number >= told.events);
         let events: Vec<_> = news.map(event).collect();
         let asks: Vec<_> = self.asks.iter().map(ask).collect();
+        is_changed |= !book.knows_waiting(&asks, now);
         let mut answer = book.exchange(&events, &asks, &self.doors, self.strategy, now);
         answer.grants.iter_mut().for_each(|grant| grant.booking.at -= offset);
         answer.again.iter_mut().for_each(|again| *again -= offset);

@@ -36,6 +36,8 @@ struct Scenario {
     /// Interactive calls a second.
     urgent: f64,
     auto: bool,
+    /// Each tenant at a worker of its own.
+    apart: bool,
 }
 
 const CENTRAL: Scenario = Scenario {
@@ -50,6 +52,7 @@ const CENTRAL: Scenario = Scenario {
     lost: None,
     urgent: 0.0,
     auto: false,
+    apart: false,
 };
 
 /// How often a worker of a fleet asks the book that all share, unless somebody waits for an answer.
@@ -245,7 +248,7 @@ impl World {
         let slots = (48.0 * scenario.scale / scenario.workers as f64).ceil().max(16.0);
         for worker in 0..scenario.workers {
             for slot in 0..slots as usize {
-                let call = world.call(slot % 4, false);
+                let call = world.call(if scenario.apart { worker } else { slot } % 4, false);
                 let id = world.number;
                 world.workers[worker].waiting.insert(id, call);
             }
@@ -682,6 +685,16 @@ fn whoever_waits_for_an_answer_does_not_wait_for_bulk() {
         let report = check("interactive", Scenario { workers, urgent: 0.5, ..CENTRAL });
         assert!(report.wait_p99_ms < 50.0);
         assert!(report.use_percent >= 98.0 && report.payg_429_percent < 0.1);
+        for (share, expected) in report.tenants.into_iter().zip([0.5, 0.25, 0.125, 0.125]) {
+            assert!((share / expected - 1.0).abs() < 0.05, "{share} {expected}");
+        }
+    }
+}
+
+#[test]
+fn tenants_at_workers_of_their_own_share_all_the_same() {
+    for workers in [4, 16] {
+        let report = check("tenants apart", Scenario { workers, apart: true, ..CENTRAL });
         for (share, expected) in report.tenants.into_iter().zip([0.5, 0.25, 0.125, 0.125]) {
             assert!((share / expected - 1.0).abs() < 0.05, "{share} {expected}");
         }

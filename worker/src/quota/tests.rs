@@ -15,19 +15,19 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// A slot may be taken up a little late: the provider's own clock is no better.
 const LATE: Duration = Duration::from_millis(200);
 
-fn pool(model: &str) -> Pool {
+fn pool(model: &str, limiter: LimiterKind, requests_per_minute: u64) -> Pool {
     let deployment = DeploymentConfig {
         name: "d".into(),
         model: model.into(),
         provider: Provider::Compatible,
         endpoint: "http://d/v1".into(),
         api_key: None,
-        tokens_per_minute: 10_000_000,
-        requests_per_minute: REQUESTS,
+        tokens_per_minute: 100_000_000,
+        requests_per_minute,
         tier: 0,
         weight: 1.0,
-        concurrency_max: 1_000,
-        limiter: LimiterKind::Window,
+        concurrency_max: 1_000_000,
+        limiter,
         charge: Default::default(),
         mode: None,
         context_tokens_max: None,
@@ -38,7 +38,7 @@ fn pool(model: &str) -> Pool {
     Pool::new(PoolConfig { deployments: vec![deployment], strategies, call_timeout }).unwrap()
 }
 
-fn need(model: &str) -> Need {
+fn need(model: &str, tenant: &str, weight: f64) -> Need {
     Need {
         model: model.into(),
         tokens_input: 100,
@@ -47,57 +47,95 @@ fn need(model: &str) -> Need {
         wait_max: Duration::from_secs(60),
         schema: "s".into(),
         returned: false,
-        tenant: "".into(),
-        weight: 1.0,
+        tenant: tenant.into(),
+        weight,
         deadline: None,
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn sixteen_workers_at_one_book_get_no_slot_twice() {
+/// A slot: for which tenant, and when.
+type Taken = Arc<Mutex<Vec<(usize, Instant)>>>;
+
+/// So many workers with so many callers each at a book that nobody else uses, each worker for the
+/// tenant of these weights whose turn it is, until there are so many slots.
+async fn run(
+    limiter: LimiterKind,
+    requests_per_minute: u64,
+    (count, callers_each): (usize, usize),
+    weights: &[f64],
+    enough: usize,
+) -> Option<Vec<(usize, Instant)>> {
     let Ok(url) = std::env::var("SLUICE_TEST_REDIS") else {
         assert!(std::env::var_os("CI").is_none(), "SLUICE_TEST_REDIS must be set in CI");
         eprintln!("SKIPPED: SLUICE_TEST_REDIS is not set: eval \"$(tests/services start redis)\"");
-        return;
+        return None;
     };
     let quota = Quota::open(&config::Quota::Redis(Secret::new(url))).unwrap();
-    // A book that nobody else uses.
     let model: Arc<str> = uuid::Uuid::new_v4().to_string().into();
     let stop = CancellationToken::new();
-    let taken: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let taken: Taken = Arc::default();
     let mut callers = tokio::task::JoinSet::new();
     let mut workers = tokio::task::JoinSet::new();
-    for number in 0..WORKERS {
-        let pool = pool(&model);
+    for number in 0..count {
+        let pool = pool(&model, limiter, requests_per_minute);
         let agreement = Agreement::new(quota.clone(), pool.clone(), number.to_string().into());
         workers.spawn(agreement.run(stop.clone()));
-        for _ in 0..CALLERS {
-            let (pool, model, taken) = (pool.clone(), Arc::clone(&model), Arc::clone(&taken));
+        let tenant = number % weights.len();
+        let need = need(&model, &tenant.to_string(), weights[tenant]);
+        for _ in 0..callers_each {
+            let (pool, need, taken) = (pool.clone(), need.clone(), Arc::clone(&taken));
             callers.spawn(async move {
-                while let Ok(slot) = pool.acquire(&need(&model)).await {
-                    taken.lock().unwrap().push(Instant::now());
+                while let Ok(slot) = pool.acquire(&need).await {
+                    taken.lock().unwrap().push((tenant, Instant::now()));
                     // It is sent, and nobody ever hears how it ended.
                     std::mem::forget(slot);
                 }
             });
         }
     }
-    let enough = || taken.lock().unwrap().len() >= 3 * AT_ONCE;
     let begun = Instant::now();
-    while !enough() {
+    while taken.lock().unwrap().len() < enough {
         assert!(begun.elapsed() < Duration::from_secs(120), "the quota is not given out");
         sleep(Duration::from_millis(50)).await;
     }
     callers.shutdown().await;
     stop.cancel();
     while workers.join_next().await.is_some() {}
-    let mut taken = std::mem::take(&mut *taken.lock().unwrap());
+    let time = begun.elapsed().as_secs_f64();
+    let taken = std::mem::take(&mut *taken.lock().unwrap());
+    eprintln!("{count} workers: {} slots in {time:.1} s", taken.len());
+    Some(taken)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixteen_workers_at_one_book_get_no_slot_twice() {
+    let fleet = (WORKERS, CALLERS);
+    let taken = run(LimiterKind::Window, REQUESTS, fleet, &[1.0], 3 * AT_ONCE).await;
+    let Some(taken) = taken else { return };
+    let mut taken: Vec<Instant> = taken.into_iter().map(|(_, at)| at).collect();
     taken.sort();
     let within = |from: &Instant| {
         taken.iter().filter(|at| *at >= from && **at < *from + WINDOW - LATE).count()
     };
     let most = taken.iter().map(within).max().unwrap();
-    let time = begun.elapsed().as_secs_f64();
-    eprintln!("{WORKERS} workers: {} slots in {time:.1} s, {most} in any 10 s", taken.len());
+    eprintln!("{most} in any 10 s");
     assert!(most <= AT_ONCE, "{most} slots within ten seconds");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_at_workers_of_their_own_get_their_weights() {
+    let weights = [4.0, 2.0, 1.0, 1.0];
+    // What a bucket has stored goes to whoever is there first. More must wait than is given out
+    // ahead, which is 40: otherwise nobody waits for anybody.
+    let (stored, counted) = (800, 600);
+    let taken = run(LimiterKind::Bucket, 2_400, (4, 32), &weights, stored + counted).await;
+    let Some(taken) = taken else { return };
+    let last = &taken[stored..stored + counted];
+    let shares = [0, 1, 2, 3].map(|tenant| {
+        last.iter().filter(|(other, _)| *other == tenant).count() as f64 / counted as f64
+    });
+    eprintln!("shares of {weights:?}: {shares:?}");
+    for (share, weight) in shares.iter().zip(weights) {
+        assert!((share / (weight / 8.0) - 1.0).abs() < 0.15, "{shares:?}");
+    }
 }

@@ -13,7 +13,7 @@ pub(super) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    pub(super) fn new(asks: &'a [Ask], times: &mut Times) -> Self {
+    pub(super) fn new(asks: &'a [Ask], times: &mut Times, now: f64) -> Self {
         let rank = |ask: &Ask| match (ask.urgent, ask.returned) {
             (true, true) => 0,
             (true, false) => 1,
@@ -26,9 +26,7 @@ impl<'a> Line<'a> {
         for ask in asks.iter().filter(|ask| rank(ask) == 3) {
             tenants.entry(&*ask.tenant).or_default().push_back(ask);
         }
-        tenants.keys().for_each(|tenant| {
-            times.begin(tenant);
-        });
+        tenants.keys().for_each(|tenant| times.wait(tenant, now));
         Self { first: first.into(), tenants }
     }
 

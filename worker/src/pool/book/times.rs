@@ -10,33 +10,63 @@ use std::collections::BTreeMap;
 /// The least weight: one of nothing would wait for ever.
 const WEIGHT_MIN: f64 = 0.001;
 
+/// Who waited no longer ago than this is taken to wait still, at whichever worker.
+const WAITS_MS: f64 = 1_500.0;
+/// So often it is worth telling that a tenant waits.
+const TOLD_MS: f64 = 500.0;
+
 /// The clocks of the tenants, and the time below which no clock starts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Times {
     /// Where a tenant starts that has no clock: who was idle has saved nothing up.
     now: f64,
     /// The clocks by tenant, of those that are ahead of `now` or wait.
-    clocks: BTreeMap<String, f64>,
+    clocks: BTreeMap<String, Clock>,
+}
+
+/// How far a tenant was served, and when it last waited, in milliseconds of the book.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Clock {
+    served: f64,
+    waited: f64,
 }
 
 impl Times {
     /// The clock of a tenant.
     pub(super) fn of(&self, tenant: &str) -> f64 {
-        self.clocks.get(tenant).copied().unwrap_or(self.now)
+        self.clocks.get(tenant).map_or(self.now, |clock| clock.served)
     }
 
-    /// The clock of a tenant that begins to wait: not behind that of the others.
-    pub(super) fn begin(&mut self, tenant: &str) -> f64 {
-        let clock = self.of(tenant).max(self.now);
-        self.clocks.insert(tenant.to_owned(), clock);
-        clock
+    /// The clock of a tenant that waits: not behind that of the others when it begins to.
+    pub(super) fn wait(&mut self, tenant: &str, at: f64) {
+        let waits = self.clocks.get(tenant).filter(|clock| clock.waited + WAITS_MS > at);
+        let served = waits.map_or_else(|| self.of(tenant).max(self.now), |clock| clock.served);
+        self.clocks.insert(tenant.to_owned(), Clock { served, waited: at });
+    }
+
+    /// A tenant waits no more.
+    pub(super) fn rest(&mut self, tenant: &str) {
+        if let Some(clock) = self.clocks.get_mut(tenant) {
+            clock.waited = f64::MIN;
+        }
+    }
+
+    /// Whether others that wait are behind it: then they go first.
+    pub(super) fn is_ahead(&self, tenant: &str, at: f64) -> bool {
+        let served = self.of(tenant);
+        self.clocks.values().any(|other| other.served < served && other.waited + WAITS_MS > at)
+    }
+
+    /// Whether it was told lately that the tenant waits.
+    pub(super) fn is_told(&self, tenant: &str, at: f64) -> bool {
+        self.clocks.get(tenant).is_some_and(|clock| clock.waited + TOLD_MS > at)
     }
 
     /// A tenant is served: its clock moves on.
-    pub(super) fn charge(&mut self, tenant: &str, cost: f64, weight: f64) -> f64 {
-        let clock = self.of(tenant) + step(cost, weight);
-        self.clocks.insert(tenant.to_owned(), clock);
-        clock
+    pub(super) fn charge(&mut self, tenant: &str, cost: f64, weight: f64) {
+        let served = self.of(tenant) + step(cost, weight);
+        let waited = self.clocks.get(tenant).map_or(f64::MIN, |clock| clock.waited);
+        self.clocks.insert(tenant.to_owned(), Clock { served, waited });
     }
 
     /// The time has come to this: it never goes back.
@@ -45,8 +75,14 @@ impl Times {
     }
 
     /// Forgets the clocks that time has caught up with, unless their tenant waits.
-    pub(super) fn keep(&mut self, waits: impl Fn(&str) -> bool) {
-        self.clocks.retain(|tenant, clock| *clock > self.now || waits(tenant));
+    pub(super) fn keep(&mut self, at: f64) {
+        let now = self.now;
+        self.clocks.retain(|_, clock| clock.served > now || clock.waited + WAITS_MS > at);
+    }
+
+    /// Moves the times at which tenants waited.
+    pub(super) fn shift(&mut self, by_ms: f64) {
+        self.clocks.values_mut().for_each(|clock| clock.waited += by_ms);
     }
 }
 
@@ -65,14 +101,42 @@ mod tests {
         let mut times = Times::default();
         times.charge("busy", 100.0, 2.0);
         times.reach(50.0);
-        assert_eq!(times.begin("idle"), 50.0);
-        assert_eq!(times.begin("busy"), 50.0);
+        times.wait("idle", 0.0);
+        times.wait("busy", 0.0);
+        assert_eq!((times.of("idle"), times.of("busy")), (50.0, 50.0));
         times.charge("busy", 10.0, 2.0);
-        times.keep(|_| false);
-        assert_eq!(times.begin("busy"), 55.0, "what it was served ahead is not forgotten");
+        times.keep(WAITS_MS);
+        assert_eq!(times.clocks.len(), 1);
+        times.wait("busy", WAITS_MS);
+        assert_eq!(times.of("busy"), 55.0, "what it was served ahead is not forgotten");
         times.reach(60.0);
-        times.keep(|_| false);
+        times.keep(2.0 * WAITS_MS);
         assert_eq!(times.clocks.len(), 0);
+    }
+
+    #[test]
+    fn who_waits_elsewhere_goes_first_where_it_is_behind() {
+        let mut times = Times::default();
+        times.wait("here", 0.0);
+        times.charge("here", 8.0, 1.0);
+        assert!(!times.is_ahead("here", 0.0), "nobody else waits");
+        times.wait("there", 100.0);
+        assert!(times.is_ahead("here", 200.0));
+        assert!(!times.is_ahead("there", 200.0));
+        assert!(times.is_told("there", 200.0) && !times.is_told("there", 100.0 + TOLD_MS));
+        assert!(!times.is_ahead("here", 100.0 + WAITS_MS), "it does not wait any more");
+        times.shift(1_000.0);
+        assert!(times.is_ahead("here", 100.0 + WAITS_MS));
+        times.charge("there", 8.0, 1.0);
+        assert!(!times.is_ahead("here", 200.0));
+        // Who waits keeps what it is behind; who does not, does not.
+        times.charge("here", 8.0, 1.0);
+        times.reach(16.0);
+        for expected in [8.0, 16.0] {
+            times.wait("there", 1_100.0);
+            assert_eq!(times.of("there"), expected);
+            times.rest("there");
+        }
     }
 
     #[test]
@@ -87,9 +151,10 @@ mod tests {
     #[test]
     fn they_are_plain_data() {
         let mut times = Times::default();
+        times.wait("a", 7.0);
         times.charge("a", 3.0, 2.0);
         let text = serde_json::to_string(&times).unwrap();
-        assert_eq!(text, r#"{"now":0.0,"clocks":{"a":1.5}}"#);
+        assert_eq!(text, r#"{"now":0.0,"clocks":{"a":{"served":1.5,"waited":7.0}}}"#);
         assert_eq!(serde_json::from_str::<Times>(&text).unwrap(), times);
     }
 }
