@@ -55,6 +55,16 @@ async fn goes_first(settings: Vec<(&'static str, String)>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_with_room_for_one_serves_both() {
+    let place = Place::new(vec![model()], "concurrency = 1").await;
+    let _sluice = place.start("up").await;
+    for (number, priority) in [(1, "interactive"), (2, "bulk"), (3, "interactive")] {
+        let ended = place.ended(&upload(&place, number, priority).await).await;
+        assert_eq!(ended["state"], "succeeded", "{priority}: {ended}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_waits_does_not_wait_for_bulk() {
     goes_first(Vec::new()).await;
 }

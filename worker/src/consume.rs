@@ -4,7 +4,7 @@
 mod room;
 
 use crate::{process::process, worker::Worker};
-use room::{Room, Seat};
+use room::Room;
 use shared::{
     document::{Failure, FailureCode, Priority, Stage},
     fault,
@@ -59,20 +59,17 @@ impl Consuming<'_> {
     /// Consumes until the queue fails or the worker drains.
     async fn consume(&self, mut consumer: Consumer, hard: &CancellationToken) {
         loop {
-            // What is bulk is taken when there is room for it, and what is not is taken at once:
-            // whoever waits for it must not hold room that others could use.
-            let mut seat = match self.priority {
-                Priority::Interactive => None,
-                Priority::Bulk => match self.seat().await {
-                    Some(seat) => Some(seat),
-                    None => return,
-                },
+            // What is bulk is taken when bulk may have more room, and what is not is taken at once.
+            // Room is held from then on: nobody holds any while there is nothing to do.
+            let Some(turn) = self.unless_draining(self.room.turn(self.priority)).await else {
+                return;
             };
-            let free = self.room.free(self.priority).saturating_add(u32::from(seat.is_some()));
+            let free = self.room.free(self.priority);
+            let mut turn = Some(turn);
             let next = tokio::select! {
                 biased;
                 () = self.worker.draining.cancelled() => return,
-                next = consumer.next(free.max(1)) => next,
+                next = consumer.next(free) => next,
             };
             let deliveries = match next {
                 Ok(deliveries) => deliveries,
@@ -82,10 +79,14 @@ impl Consuming<'_> {
                 }
             };
             for delivery in deliveries {
-                let seat = match seat.take() {
-                    Some(seat) => Some(seat),
-                    None => self.seat().await,
+                let seat = async {
+                    let turn = match turn.take() {
+                        Some(turn) => turn,
+                        None => self.room.turn(self.priority).await?,
+                    };
+                    self.room.enter(turn).await
                 };
+                let seat = self.unless_draining(seat).await;
                 match seat {
                     Some(seat) => {
                         let work = work(self.worker.clone(), delivery, hard.clone());
@@ -100,12 +101,11 @@ impl Consuming<'_> {
         }
     }
 
-    /// Room for one more document; `None` when the worker drains.
-    async fn seat(&self) -> Option<Seat> {
+    async fn unless_draining<T>(&self, room: impl Future<Output = Option<T>>) -> Option<T> {
         tokio::select! {
             biased;
             () = self.worker.draining.cancelled() => None,
-            seat = self.room.enter(self.priority) => seat,
+            room = room => room,
         }
     }
 }

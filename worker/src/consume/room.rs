@@ -15,8 +15,16 @@ pub(super) struct Room {
     most_bulk: u32,
 }
 
+/// The right to wait for room, so that no more bulk does than may have some.
+pub(super) struct Turn {
+    _bulk: Option<OwnedSemaphorePermit>,
+}
+
 /// The room of one document, until it is dropped.
-pub(super) type Seat = (Option<OwnedSemaphorePermit>, OwnedSemaphorePermit);
+pub(super) struct Seat {
+    _turn: Turn,
+    _all: OwnedSemaphorePermit,
+}
 
 impl Room {
     /// For so many documents, of which so many are interactive; one is always left for the others.
@@ -35,23 +43,30 @@ impl Room {
         }
     }
 
-    /// How many more may, now.
+    /// How many could have room now, at least one.
     pub(super) fn free(&self, priority: Priority) -> u32 {
         let all = self.all.available_permits();
         let free = match priority {
             Priority::Interactive => all,
-            Priority::Bulk => all.min(self.bulk.available_permits()),
+            // One turn is taken already.
+            Priority::Bulk => all.min(self.bulk.available_permits().saturating_add(1)),
         };
-        u32::try_from(free).unwrap_or(u32::MAX)
+        u32::try_from(free).unwrap_or(u32::MAX).max(1)
     }
 
-    /// Waits for the room of one document; none is never closed.
-    pub(super) async fn enter(&self, priority: Priority) -> Option<Seat> {
+    /// Waits until one more of this priority may wait for room; never none.
+    pub(super) async fn turn(&self, priority: Priority) -> Option<Turn> {
         let bulk = match priority {
             Priority::Interactive => None,
             Priority::Bulk => Some(Arc::clone(&self.bulk).acquire_owned().await.ok()?),
         };
-        Some((bulk, Arc::clone(&self.all).acquire_owned().await.ok()?))
+        Some(Turn { _bulk: bulk })
+    }
+
+    /// Waits for the room of one document; never none.
+    pub(super) async fn enter(&self, turn: Turn) -> Option<Seat> {
+        let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
+        Some(Seat { _turn: turn, _all: all })
     }
 }
 
@@ -61,7 +76,8 @@ mod tests {
     use futures::FutureExt;
 
     fn enter(room: &Room, priority: Priority) -> Option<Seat> {
-        room.enter(priority).now_or_never().flatten()
+        let turn = room.turn(priority).now_or_never().flatten()?;
+        room.enter(turn).now_or_never().flatten()
     }
 
     #[test]
@@ -80,5 +96,12 @@ mod tests {
             assert_eq!(all.len(), concurrency as usize);
             assert!(enter(&room, Bulk).is_none());
         }
+    }
+
+    #[test]
+    fn who_only_has_a_turn_takes_no_room_from_others() {
+        let room = Room::new(1, 0);
+        let turn = room.turn(Priority::Bulk).now_or_never().flatten();
+        assert!(turn.is_some() && enter(&room, Priority::Interactive).is_some());
     }
 }
