@@ -135,7 +135,9 @@ async fn tenants_at_workers_of_their_own_get_their_weights() {
         last.iter().filter(|(other, _)| *other == tenant).count() as f64 / counted as f64
     });
     eprintln!("shares of {weights:?}: {shares:?}");
+    // Each gets up to half a second's slots at once, so that much is chance at either end.
+    let chance = 2.0 * 20.0 / counted as f64;
     for (share, weight) in shares.iter().zip(weights) {
-        assert!((share / (weight / 8.0) - 1.0).abs() < 0.15, "{shares:?}");
+        assert!((share - weight / 8.0).abs() < chance, "{shares:?}");
     }
 }

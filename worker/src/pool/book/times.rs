@@ -12,6 +12,8 @@ const WEIGHT_MIN: f64 = 0.001;
 
 /// Who waited no longer ago than this is taken to wait still, at whichever worker.
 const WAITS_MS: f64 = 1_500.0;
+/// Of more tenants, the clocks of those that do not wait and are least ahead are forgotten.
+const CLOCKS_MAX: usize = 1_000;
 /// So often it is worth telling that a tenant waits.
 const TOLD_MS: f64 = 500.0;
 
@@ -77,7 +79,16 @@ impl Times {
     /// Forgets the clocks that time has caught up with, unless their tenant waits.
     pub(super) fn keep(&mut self, at: f64) {
         let now = self.now;
-        self.clocks.retain(|_, clock| clock.served > now || clock.waited + WAITS_MS > at);
+        let waits = |clock: &Clock| clock.waited + WAITS_MS > at;
+        self.clocks.retain(|_, clock| clock.served > now || waits(clock));
+        if self.clocks.len() > CLOCKS_MAX {
+            let idle = self.clocks.iter().filter(|(_, clock)| !waits(clock));
+            let mut idle: Vec<_> = idle.map(|(name, clock)| (clock.served, name.clone())).collect();
+            idle.sort_by(|a, b| a.0.total_cmp(&b.0));
+            for (_, name) in idle.into_iter().take(self.clocks.len() - CLOCKS_MAX) {
+                self.clocks.remove(&name);
+            }
+        }
     }
 
     /// Moves the times at which tenants waited.
@@ -137,6 +148,18 @@ mod tests {
             assert_eq!(times.of("there"), expected);
             times.rest("there");
         }
+    }
+
+    #[test]
+    fn there_are_not_more_clocks_than_that() {
+        let mut times = Times::default();
+        times.wait("waits", 0.0);
+        for number in 0..=CLOCKS_MAX {
+            times.charge(&number.to_string(), 1.0 + number as f64, 1.0);
+        }
+        times.keep(0.0);
+        let kept = ["waits", "0", "1", "2", "1000"].map(|name| times.clocks.contains_key(name));
+        assert_eq!((kept, times.clocks.len()), ([true, false, false, true, true], CLOCKS_MAX));
     }
 
     #[test]
