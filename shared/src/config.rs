@@ -133,8 +133,8 @@ section! {
         /// Documents in work at once, 1 to 10,000; default 4 for each core.
         concurrency: u32 = cores() * 4,
         /// How many of these are kept for interactive documents, 0 to 10,000; one is always left for
-        /// the others. Default one for each two cores.
-        interactive_reserved: u32 = cores().div_ceil(2),
+        /// the others. Default one for every 8.
+        interactive_reserved: Option<u32> = None,
         /// Payments at most per question whose outcome is unknown, 1 to 100; 1 never pays twice.
         calls_max: u32 = 2,
         /// How often a document is taken up before it is given up; 1 to 1000.

@@ -68,7 +68,9 @@ fn settings(config: &Config) -> Settings {
     let model = config.deployments.first().map_or(MODEL_DEFAULT, |first| &first.model);
     Settings {
         concurrency: worker.concurrency,
-        interactive_reserved: worker.interactive_reserved,
+        interactive_reserved: worker
+            .interactive_reserved
+            .unwrap_or_else(|| worker.concurrency.div_ceil(8)),
         calls_max: worker.calls_max,
         attempts_max: worker.attempts_max,
         lease: Duration::from_secs(worker.lease_seconds),

@@ -83,6 +83,7 @@ fn address(config: &Config, faults: &mut Vec<Fault>) {
 
 fn ranges(config: &Config, faults: &mut Vec<Fault>) {
     let (limits, worker) = (&config.limits, &config.worker);
+    let reserved = worker.interactive_reserved.unwrap_or_default();
     let ranges = [
         ("start_seconds_max", config.start_seconds_max, 0, 3600),
         ("limits.size_bytes_max", limits.size_bytes_max, 1, u64::MAX),
@@ -93,7 +94,7 @@ fn ranges(config: &Config, faults: &mut Vec<Fault>) {
         ("limits.queue_length_max", limits.queue_length_max, 1, u64::MAX),
         ("limits.text_bytes_max", limits.text_bytes_max, 1, u64::MAX),
         ("worker.concurrency", worker.concurrency.into(), 1, 10_000),
-        ("worker.interactive_reserved", worker.interactive_reserved.into(), 0, 10_000),
+        ("worker.interactive_reserved", reserved.into(), 0, 10_000),
         ("worker.calls_max", worker.calls_max.into(), 1, 100),
         ("worker.attempts_max", worker.attempts_max.into(), 1, 1000),
         ("worker.lease_seconds", worker.lease_seconds, 1, 3600),

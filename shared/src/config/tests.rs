@@ -210,6 +210,10 @@ fn impossible_values_are_named_with_the_remedy() {
         ),
         ("[worker]\ncalls_max = 0", "2: worker.calls_max is 0: it must be at least 1"),
         (
+            "[worker]\ninteractive_reserved = 10001",
+            "2: worker.interactive_reserved is 10001: it must be at most 10000",
+        ),
+        (
             "[limits]\nqueue_length_max = 0",
             "2: limits.queue_length_max is 0: it must be at least 1",
         ),

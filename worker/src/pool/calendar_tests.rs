@@ -228,7 +228,7 @@ fn one_of_unknown_kind_gets_no_more_at_once_than_any_kind_takes() {
     let silent = Heard::default();
     let window = Heard { requests_left: Some(9.0), ..silent };
     let bucket = Heard { renews: true, ..silent };
-    // Two times 5,000 pass the ceiling of 9 s; a window and a bucket still have their store.
+    // Two times 5,000 pass the ceiling of 7 s; a window and a bucket still have their store.
     for (heard, expected) in [(silent, 1), (window, 8), (bucket, 11)] {
         let mut calendar = Calendar::new(terms(Kind::Unknown), 0.0);
         let sent = fill(&mut calendar, &one, 0.0, 500.0);
@@ -243,11 +243,11 @@ fn one_of_unknown_kind_gets_no_more_at_once_than_any_kind_takes() {
 fn those_who_go_on_alone_do_not_all_pass_the_ceiling_with_their_last_call() {
     let one = size(100.0, 100.0);
     let mut calendar = Calendar::new(terms(Kind::Ptu), 0.0);
-    for (share, expected) in [(1.0, 0.0), (0.25, 1_000.0)] {
+    for (share, expected) in [(1.0, 0.0), (0.25, 3_000.0)] {
         calendar.set_share(share);
         (calendar.next_tokens, calendar.used) = (0.0, LeakyBucket::new(0.0));
         calendar.used.add(0.0, 2_000.0);
-        // A quarter of 9 s at the rate are 2,250, and the call counts 500.
+        // A quarter of 7 s at the rate are 1,750, and the call counts 500.
         assert_eq!(at(&mut calendar, &one, 0.0), expected);
     }
     // One that is larger than the share goes when nothing else is under way.
