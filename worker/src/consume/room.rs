@@ -27,7 +27,8 @@ pub(super) struct Seat {
 }
 
 impl Room {
-    /// For so many documents, of which so many are interactive; one is always left for the others.
+    /// For so many documents. So much of it is kept for interactive ones; one is always left for the
+    /// others.
     pub(super) fn new(concurrency: u32, interactive_reserved: u32) -> Self {
         let most = concurrency.max(1);
         let most_bulk = most.saturating_sub(interactive_reserved).max(1);

@@ -228,8 +228,8 @@ impl Book {
 
     /// Whether it was told lately that these wait.
     pub(in crate::pool) fn knows_waiting(&self, asks: &[Ask], now: f64) -> bool {
-        let in_turn = asks.iter().filter(|ask| ask.goes_by_turn());
-        in_turn.into_iter().all(|ask| self.times.is_told(&ask.tenant, now))
+        let mut in_turn = asks.iter().filter(|ask| ask.goes_by_turn());
+        in_turn.all(|ask| self.times.is_told(&ask.tenant, now))
     }
 
     /// Whoever got all that it asked for was not kept waiting, and has nothing to catch up on.

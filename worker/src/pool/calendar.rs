@@ -99,7 +99,7 @@ pub struct Calendar {
     level: f64,
     /// What the provider counts for what we count.
     ratio: f64,
-    /// How many responses have told of it, up to those that count alike.
+    /// How many responses have told of it, up to those that are taken for our bias alone.
     #[serde(default)]
     ratios: u32,
     /// What strangers use of a window, or what its limit has fallen by.
