@@ -23,11 +23,11 @@ chaos:
 
 # The pool against models of the providers' limiters at ten times the scale: docs/pool.md.
 scenarios:
-    cargo test --release -p worker --lib scenario -- --include-ignored --nocapture
+    cargo test --release -p pool --lib scenario -- --include-ignored --nocapture
 
 # What the pool costs a call, beside the network: docs/pool.md.
 overhead:
-    cargo bench -p worker
+    cargo bench -p pool
 
 # The pool over loopback with more work than quota, about half an hour: docs/pool.md.
 pool:

@@ -15,5 +15,4 @@ pub mod blob;
 pub mod store;
 pub mod queue;
 pub mod outbox;
-pub mod quota;
 pub mod services;

@@ -5,7 +5,6 @@ use crate::{
     config::{self, Config},
     outbox::Outbox,
     queue::{Queue, embedded::EmbeddedQueue, rabbit::RabbitQueue},
-    quota::Quota,
     schema::ExtractionSchema,
     store::{
         Store,
@@ -13,6 +12,7 @@ use crate::{
         sqlite::{SqliteFile, SqliteStore},
     },
 };
+use pool::fleet::connection::FleetConnection;
 use std::error::Error;
 
 /// Storage, database, queue, the relay between the last two, and the quota. Cheap to clone.
@@ -27,7 +27,7 @@ pub struct Services {
     /// From the truth to the doorbell.
     pub outbox: Outbox,
     /// Where workers agree on the quota.
-    pub quota: Quota,
+    pub quota: FleetConnection,
 }
 
 impl Services {
@@ -56,7 +56,10 @@ impl Services {
             (config::Queue::Rabbit(address), _) => Queue::Rabbit(RabbitQueue::new(address)?),
         };
         let outbox = Outbox::new(store.clone(), queue.clone());
-        let quota = Quota::open(&config.quota)?;
+        let quota = match &config.quota {
+            config::Quota::Local => FleetConnection::Local,
+            config::Quota::Redis(url) => FleetConnection::redis(url.expose())?,
+        };
         Ok(Self { blobs, store, queue, outbox, quota })
     }
 

@@ -243,7 +243,7 @@ fn print_checked(all: &[Checked]) -> Result<(), End> {
             number(one.tokens_per_minute),
             number(one.requests_per_minute),
             one.limiter.map_or("-", fit::Kind::name).to_owned(),
-            one.mode.map_or("-", worker::pool::Mode::name).to_owned(),
+            one.mode.map_or("-", pool::Mode::name).to_owned(),
         ]
     }));
     print_rows(&rows)?;

@@ -3,12 +3,12 @@
 
 use crate::{
     ask::Asked,
-    chat::{Answer, ReplyFault, Request},
     extract::{repair, validate},
     fallback::{Answered, ask_any},
     question::Question,
     worker::Worker,
 };
+use pool::typed::chat::{Answer, ReplyFault, Request};
 use serde_json::Value;
 use shared::{
     document::{Failure, FailureCode, Stage},

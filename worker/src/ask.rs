@@ -3,12 +3,12 @@
 //! It must know nothing of what a question is about, nor of how an answer is checked.
 
 use crate::{
-    chat::Reply,
     pay::{Payment, pay, unsent},
-    pool::{AcquireError, DeploymentState, Need, Pool, Slot},
     question::{Elsewhere, Question, Unanswered, handed_back, key, pause, reject, saved},
     worker::{Worker, outage},
 };
+use pool::typed::chat::Reply;
+use pool::{DeploymentState, Need, Pool, Reservation, ReserveError};
 use shared::{
     clock,
     document::{FailureCode, Priority, WaitReason, Waiting},
@@ -142,7 +142,7 @@ async fn acquire(
     claim: &Claim,
     need: &Need,
     outage_max: Option<Duration>,
-) -> Result<Slot, Unanswered> {
+) -> Result<Reservation, Unanswered> {
     let forecast = worker.pool.forecast(need).map_err(|error| refused(&worker.pool, &error))?;
     let told = forecast.wait > WAIT_TOLD;
     if told {
@@ -153,7 +153,7 @@ async fn acquire(
     let slot = tokio::select! {
         biased;
         () = worker.draining.cancelled() => Err(handed_back().into()),
-        slot = worker.pool.acquire(need) => slot.map_err(|error| refused(&worker.pool, &error)),
+        slot = worker.pool.reserve(need) => slot.map_err(|error| refused(&worker.pool, &error)),
         // Asked after the pool, so that a slot that is there now is taken to try a deployment.
         out = outage_lasts(worker, &need.model, outage_max) => Err(out),
     };
@@ -178,20 +178,20 @@ async fn outage_lasts(worker: &Worker, model: &str, most: Option<Duration>) -> U
     Unanswered { verdict, elsewhere: Some(Elsewhere::Outage) }
 }
 
-fn refused(pool: &Pool, error: &AcquireError) -> Unanswered {
+fn refused(pool: &Pool, error: &ReserveError) -> Unanswered {
     let message = error.to_string();
     let elsewhere = match error {
-        AcquireError::TooLong { .. } => Some(Elsewhere::Context),
-        AcquireError::Denied { .. } => Some(Elsewhere::Outage),
-        AcquireError::NoDeployment { .. }
-        | AcquireError::Later { .. }
-        | AcquireError::TooLate { .. } => None,
+        ReserveError::TooLong { .. } => Some(Elsewhere::Context),
+        ReserveError::Denied { .. } => Some(Elsewhere::Outage),
+        ReserveError::NoDeployment { .. }
+        | ReserveError::Later { .. }
+        | ReserveError::TooLate { .. } => None,
     };
     let verdict = match error {
-        AcquireError::NoDeployment { .. } => reject(FailureCode::NoDeployment, message),
-        AcquireError::TooLong { .. } => reject(FailureCode::ContextTooLong, message),
-        AcquireError::Denied { .. } => reject(FailureCode::DeploymentRejected, message),
-        AcquireError::Later { deployment, wait } | AcquireError::TooLate { deployment, wait } => {
+        ReserveError::NoDeployment { .. } => reject(FailureCode::NoDeployment, message),
+        ReserveError::TooLong { .. } => reject(FailureCode::ContextTooLong, message),
+        ReserveError::Denied { .. } => reject(FailureCode::DeploymentRejected, message),
+        ReserveError::Later { deployment, wait } | ReserveError::TooLate { deployment, wait } => {
             let why = waiting(pool, deployment.clone(), *wait);
             Verdict::Wait { pause: *wait, why: Some(why) }
         }

@@ -1,11 +1,6 @@
 //! From the configuration to a worker.
 
 use crate::{
-    pool::{
-        ApiKey, ChargeConfig, DeploymentConfig, LimiterKind, Mode, Pool, PoolConfig, Provider,
-        Strategy,
-    },
-    quota::Agreement,
     report::Waits,
     text::{
         limits::Limits,
@@ -14,6 +9,10 @@ use crate::{
     worker::{Learned, Settings, Worker},
 };
 use anyhow::Context;
+use pool::fleet::Fleet;
+use pool::{
+    ApiKey, ChargeConfig, DeploymentConfig, LimiterKind, Mode, Pool, PoolConfig, Provider, Strategy,
+};
 use shared::{
     config::{self, Config},
     schema::MODEL_DEFAULT,
@@ -48,7 +47,7 @@ pub fn build(
     let children = config.worker.text_children as usize;
     let text = TextReader::new(binary, vec!["text-child".into()], engine, limits(config), children);
     let id: Arc<str> = Uuid::new_v4().simple().to_string().into();
-    let quota = Agreement::new(services.quota.clone(), pool.clone(), id.clone());
+    let quota = Fleet::new(services.quota.clone(), pool.clone(), id.clone());
     Ok(Worker {
         id,
         services,

@@ -1,10 +1,7 @@
 //! Turns accepted documents into typed results. A module uses only modules listed above it.
 
-pub mod chat;
-pub mod pool;
 pub mod text;
 pub mod extract;
-pub mod quota;
 pub mod report;
 pub mod worker;
 mod question;

@@ -6,12 +6,12 @@
 //! counted. It must know nothing of what a question is about, nor of when that is worth it.
 
 use crate::{
-    chat::{CallError, Refusal, Reply},
-    pool::{Need, Slot},
     question::{Elsewhere, Question, Unanswered, pause, reject, save},
     worker::{Worker, outage},
 };
 use futures::future::{Either, select};
+use pool::typed::chat::{CallError, Refusal, Reply};
+use pool::{Need, Reservation};
 use shared::{
     document::FailureCode,
     fault,
@@ -63,7 +63,7 @@ enum Other {
 pub(crate) async fn pay(
     payment: &Payment<'_>,
     call: i64,
-    slot: Slot,
+    slot: Reservation,
 ) -> Result<Option<Reply>, Unanswered> {
     fault::point("intended");
     let (ended, other) = race(payment, call, slot).await;
@@ -92,7 +92,7 @@ pub(crate) async fn pay(
 
 /// Makes the call, and a second one where that is worth it. The first answer counts; where there is
 /// none, the last failure.
-async fn race(payment: &Payment<'_>, call: i64, slot: Slot) -> (Ended, Option<Other>) {
+async fn race(payment: &Payment<'_>, call: i64, slot: Reservation) -> (Ended, Option<Other>) {
     let (sent_to, sent) = (slot.deployment().to_owned(), Instant::now());
     let mut first = pin!(send(payment, call, slot));
     let slot = tokio::select! {
@@ -131,7 +131,7 @@ async fn race(payment: &Payment<'_>, call: i64, slot: Slot) -> (Ended, Option<Ot
 }
 
 /// Makes one call.
-async fn send(payment: &Payment<'_>, call: i64, slot: Slot) -> Ended {
+async fn send(payment: &Payment<'_>, call: i64, slot: Reservation) -> Ended {
     let started = Instant::now();
     let result = slot.send(&payment.question.request).await;
     Ended { call, took: started.elapsed(), result }

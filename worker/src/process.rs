@@ -2,11 +2,11 @@
 
 use crate::{
     answer::{self, Part},
-    chat::Request,
     extract::{budget, evidence, merge, prompt, rules, validate},
     worker::{Outage, Worker, outage},
 };
 use futures::{StreamExt, stream};
+use pool::typed::chat::Request;
 use serde_json::Value;
 use shared::{
     blob::{BlobKey, Put},

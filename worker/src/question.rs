@@ -2,11 +2,9 @@
 //!
 //! It must know nothing of how a question is asked or paid.
 
-use crate::{
-    chat::{Reply, Request},
-    worker::{Outage, Worker, outage},
-};
+use crate::worker::{Outage, Worker, outage};
 use bytes::Bytes;
+use pool::typed::chat::{Reply, Request};
 use sha2::{Digest, Sha256};
 use shared::{
     blob::{BlobKey, Put},

@@ -3,8 +3,8 @@
 //!
 //! It must know nothing of where that is kept or who reads it.
 
-use crate::pool::{self, AcquireError, DeploymentStatus, Forecast, Need, Pool};
 use jiff::Timestamp;
+use pool::{DeploymentStatus, Forecast, Need, Pool, ReserveError};
 use shared::{
     clock,
     fleet::{DeploymentReport, DeploymentState, ModelWait, WorkerReport},
@@ -83,7 +83,7 @@ fn wait(pool: &Pool, waits: &Waits, model: String, now: Timestamp) -> ModelWait 
         deadline: None,
     };
     let until = match pool.forecast(&need) {
-        Ok(Forecast { wait, .. }) | Err(AcquireError::Later { wait, .. }) => soon(now, wait),
+        Ok(Forecast { wait, .. }) | Err(ReserveError::Later { wait, .. }) => soon(now, wait),
         Err(_) => None,
     };
     ModelWait { calls: waits.calls(&model), model, until }

@@ -1,8 +1,7 @@
 //! What a worker works with: the services, the pool, the reader of text, and its settings.
 
-use crate::{
-    extract::sizes::Sizes, pool::Pool, quota::Agreement, report::Waits, text::reader::TextReader,
-};
+use crate::{extract::sizes::Sizes, report::Waits, text::reader::TextReader};
+use pool::{Pool, fleet::Fleet};
 use shared::{
     blob::BlobError,
     document::{WaitReason, Waiting},
@@ -58,7 +57,7 @@ pub struct Worker {
     /// The model deployments.
     pub pool: Pool,
     /// Its side of the agreement on the deployments' quotas.
-    pub quota: Agreement,
+    pub quota: Fleet,
     /// Its calls that wait for room.
     pub waits: Waits,
     /// The child processes that read files.

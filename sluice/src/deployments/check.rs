@@ -8,11 +8,11 @@ use super::{
     remedy::{self, Problem},
     wire::{Answer, Limits, Wire},
 };
+use pool::Mode;
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::config::{Deployment, Limiter};
 use std::time::Duration;
-use worker::pool::Mode;
 
 /// The room for the tiny answer: models that think first need some for that.
 const OUTPUT_MAX: u32 = 256;

@@ -3,6 +3,7 @@
 //!
 //! It must know nothing of what is asked or why. An error never has a key in it.
 
+use pool::provider::address::{Address, limit_field};
 use reqwest::{
     Client, Url,
     header::{HeaderMap, HeaderName, HeaderValue},
@@ -12,7 +13,6 @@ use serde_json::Value;
 use shared::config::Deployment;
 use std::{error::Error, time::Duration};
 use tokio::time::Instant;
-use worker::pool::{Address, limit_field};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -13,6 +13,7 @@ use axum::{
 };
 use serde::Serialize;
 use shared::document::DocumentState;
+use shared::trust;
 use std::{fmt::Display, sync::Arc, time::Duration};
 use utoipa::ToSchema;
 
@@ -79,7 +80,7 @@ async fn answers<E: Display>(
 ) -> Option<String> {
     let error = match tokio::time::timeout(READY_MAX, ready).await {
         Ok(Ok(())) => return None,
-        Ok(Err(error)) => error.to_string(),
+        Ok(Err(error)) => trust::explained(error),
         Err(_) => format!("no answer within {} seconds", READY_MAX.as_secs()),
     };
     // Most errors begin with the name of their service.

@@ -64,7 +64,13 @@ impl Server {
             store.seed_schema(&name.parse().unwrap(), body).await.unwrap();
         }
         let outbox = Outbox::new(store.clone(), queue.clone());
-        let services = Services { blobs, store, queue, outbox, quota: shared::quota::Quota::Local };
+        let services = Services {
+            blobs,
+            store,
+            queue,
+            outbox,
+            quota: pool::fleet::connection::FleetConnection::Local,
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = uploader::router(services.clone(), limits, Some(recorder()));

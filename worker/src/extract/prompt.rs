@@ -4,7 +4,7 @@
 //! beginning, which providers cache. It must know nothing of who is asked.
 
 use super::budget::Piece;
-use crate::chat::{Message, Request, Role};
+use pool::typed::chat::{Message, Request, Role};
 use serde_json::Value;
 use shared::schema::ExtractionSchema;
 use std::fmt::Write;

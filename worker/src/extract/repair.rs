@@ -2,7 +2,7 @@
 //!
 //! It must know nothing of what is asked for.
 
-use crate::chat::{Message, Request, Role};
+use pool::typed::chat::{Message, Request, Role};
 
 /// The most of a reply that is shown to the model again, in characters.
 const REPLY_CHARACTERS_MAX: usize = 20_000;

@@ -3,7 +3,7 @@
 //! It must know nothing of how a reply came about.
 
 use super::node::Node;
-use crate::chat::json;
+use pool::typed::json;
 use serde_json::{Map, Value};
 use shared::schema::ExtractionSchema;
 

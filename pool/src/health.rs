@@ -1,0 +1,159 @@
+//! How well a deployment does, as this worker finds: how long it takes, failures one after another,
+//! and refusals. When it rests after failures all workers decide, in its limiter.
+//!
+//! Only what tells of the deployment counts: a rejection for want of room or a question that is not
+//! accepted changes nothing here. It must know nothing of quotas, the clock or chance: time is
+//! passed in.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a deployment is left alone that refused for its configuration.
+const DENIED_PAUSE: Duration = Duration::from_secs(30);
+/// The weight of the newest latency in the mean.
+const LATENCY_WEIGHT: f64 = 0.2;
+/// A failure counts as an answer that took this long: who fails fast must not look fast.
+const FAILURE_SECONDS: f64 = 30.0;
+/// After this long a peak counts for little more than a third.
+const PEAK_SECONDS: f64 = 10.0;
+/// The answers that the estimate of the slowest rests on.
+const ANSWERS_MAX: usize = 100;
+/// With fewer there is no estimate.
+const ANSWERS_MIN: usize = 20;
+
+/// The health of one deployment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Health {
+    /// In a row.
+    failures: u32,
+    denied: Option<Denial>,
+    speed: Speed,
+}
+
+/// It refused for its configuration, or its key.
+#[derive(Clone, Debug)]
+struct Denial {
+    since: Instant,
+    /// Then one call tries it again.
+    until: Instant,
+    message: String,
+}
+
+impl Health {
+    /// Until when nothing is sent because it refused.
+    pub(super) fn denied_until(&self, now: Instant) -> Option<Instant> {
+        self.denied.as_ref().map(|denied| denied.until).filter(|until| *until > now)
+    }
+
+    /// Since when it refuses, unless a call may try it now.
+    pub(super) fn denied_since(&self, now: Instant) -> Option<Instant> {
+        self.denied.as_ref().filter(|denied| denied.until > now).map(|denied| denied.since)
+    }
+
+    /// From 0 to 1, which is well.
+    pub(super) fn score(&self) -> f64 {
+        if self.denied.is_some() { 0.0 } else { 1.0 / (1.0 + f64::from(self.failures)) }
+    }
+
+    /// A call gets its place: where it tries one that refused, the next waits.
+    pub(super) fn started(&mut self, now: Instant) {
+        if let Some(denied) = &mut self.denied {
+            denied.until = now + DENIED_PAUSE;
+        }
+    }
+
+    /// An answer came: whatever was wrong is over.
+    pub(super) fn succeeded(&mut self, latency: Duration, now: Instant) {
+        (self.failures, self.denied) = (0, None);
+        self.speed.answered(latency.as_secs_f64(), now);
+    }
+
+    /// A call failed.
+    pub(super) fn failed(&mut self, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        self.speed.failed(now);
+    }
+
+    /// The deployment refused for its configuration.
+    pub(super) fn denied(&mut self, now: Instant, message: String) {
+        let since = self.denied.as_ref().map_or(now, |denied| denied.since);
+        self.denied = Some(Denial { since, until: now + DENIED_PAUSE, message });
+    }
+
+    /// What it said when it refused.
+    pub(super) fn denial(&self) -> Option<&str> {
+        self.denied.as_ref().map(|denied| denied.message.as_str())
+    }
+
+    /// The mean time of an answer.
+    pub(super) fn latency(&self) -> Option<Duration> {
+        self.speed.mean.map(Duration::from_secs_f64)
+    }
+
+    /// How long an answer may take now, in seconds: a peak is felt at once and forgotten slowly,
+    /// and failures count as slow.
+    pub(super) fn latency_peak(&self, now: Instant) -> Option<f64> {
+        self.speed.peak(now)
+    }
+
+    /// The time within which 95 of 100 answers come, once there were enough.
+    pub(super) fn latency_p95(&self) -> Option<Duration> {
+        self.speed.p95.map(Duration::from_secs_f64)
+    }
+}
+
+/// How long answers take, in seconds.
+#[derive(Clone, Debug, Default)]
+struct Speed {
+    mean: Option<f64>,
+    /// How far above the mean the last peak was, and when.
+    excess: Option<(f64, Instant)>,
+    answers: VecDeque<f64>,
+    p95: Option<f64>,
+}
+
+impl Speed {
+    fn answered(&mut self, seconds: f64, now: Instant) {
+        let mean = self.mean.map_or(seconds, |old| old + LATENCY_WEIGHT * (seconds - old));
+        self.mean = Some(mean);
+        self.raise(seconds - mean, now);
+        if self.answers.len() == ANSWERS_MAX {
+            self.answers.pop_front();
+        }
+        self.answers.push_back(seconds);
+        if self.answers.len() >= ANSWERS_MIN {
+            let mut answers: Vec<f64> = self.answers.iter().copied().collect();
+            let index = (answers.len() * 95).div_ceil(100) - 1;
+            let (_, p95, _) = answers.select_nth_unstable_by(index, f64::total_cmp);
+            self.p95 = Some(*p95);
+        }
+    }
+
+    fn failed(&mut self, now: Instant) {
+        self.raise(FAILURE_SECONDS - self.mean.unwrap_or_default(), now);
+    }
+
+    fn raise(&mut self, excess: f64, now: Instant) {
+        if excess > self.excess(now) {
+            self.excess = Some((excess, now));
+        }
+    }
+
+    /// What is left of the last peak.
+    fn excess(&self, now: Instant) -> f64 {
+        let Some((excess, at)) = self.excess else { return 0.0 };
+        excess * (-now.saturating_duration_since(at).as_secs_f64() / PEAK_SECONDS).exp()
+    }
+
+    fn peak(&self, now: Instant) -> Option<f64> {
+        if self.mean.is_none() && self.excess.is_none() {
+            return None;
+        }
+        Some(self.mean.unwrap_or_default() + self.excess(now))
+    }
+}
+
+#[cfg(test)]
+#[path = "health_tests.rs"]
+mod tests;

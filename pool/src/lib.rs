@@ -1,0 +1,43 @@
+//! A balanced pool of model deployments: paces calls to what each provider's limiter admits, spreads
+//! them over the deployments of a model, and says what became of each.
+//!
+//! A call has two steps so that its caller can write down its intent between them: [`Pool::reserve`]
+//! waits for quota and gives a [`Reservation`]; [`Reservation::send`] makes the one call that it
+//! stands for. The pool never repeats a call, and knows nothing of documents, schemas or databases.
+//! A module uses only modules listed above it.
+
+pub mod typed;
+mod strategy;
+pub mod config;
+pub mod provider;
+pub mod limiter;
+mod need;
+mod state;
+mod exchange;
+mod health;
+mod hedge;
+mod deployment;
+mod scheduler;
+mod reservation;
+mod pool;
+pub mod fleet;
+#[doc(hidden)]
+pub mod overhead;
+#[cfg(test)]
+mod scenario_tests;
+#[cfg(test)]
+mod tests;
+
+pub use config::{
+    ApiKey, ChargeConfig, DeploymentConfig, LimiterKind, PoolConfig, PoolError, Provider,
+};
+pub use deployment::{DeploymentState, DeploymentStatus};
+pub use exchange::{Exchange, Exchanged};
+pub use limiter::Kind;
+pub use need::Need;
+pub use pool::{Forecast, Pool};
+pub use reservation::Reservation;
+pub use scheduler::ReserveError;
+pub use state::ModelState;
+pub use strategy::Strategy;
+pub use typed::mode::Mode;

@@ -1,0 +1,49 @@
+//! What a call needs before it may be sent.
+
+use crate::typed::chat::Request;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What a call needs before it may be sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Need {
+    /// The model.
+    pub model: String,
+    /// What providers count of the question at admission: `floor(characters / 4) + 1` a message.
+    pub tokens_input: u64,
+    /// The most tokens that the answer may have.
+    pub tokens_output_max: u32,
+    /// Whether someone waits for it: goes before all that does not.
+    pub interactive: bool,
+    /// The longest wait that makes sense.
+    pub wait_max: Duration,
+    /// The schema that the answer follows: what its questions are like is learned.
+    pub schema: String,
+    /// Whether it was sent before and found no room: it goes before its equals.
+    pub returned: bool,
+    /// For whom it is: bulk is shared out among tenants.
+    pub tenant: Arc<str>,
+    /// How much the tenant should get, beside the weights of the others.
+    pub weight: f64,
+    /// When an answer is of no use any more.
+    pub deadline: Option<Instant>,
+}
+
+impl Need {
+    /// What this request needs, for a tenant like any other.
+    pub fn of(request: &Request, interactive: bool, wait_max: Duration) -> Self {
+        Self {
+            model: request.model.clone(),
+            tokens_input: request.characters().map(|count| count as u64 / 4 + 1).sum(),
+            tokens_output_max: request.tokens_output_max,
+            interactive,
+            wait_max,
+            schema: request.schema_name.clone(),
+            returned: false,
+            tenant: Arc::from(""),
+            weight: 1.0,
+            deadline: None,
+        }
+    }
+}

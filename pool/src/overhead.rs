@@ -1,0 +1,93 @@
+//! What the pool costs a call, beside the network: the count of its tokens, its slot, what the
+//! headers of its response say, and what is learned from its end. For `cargo bench` alone.
+
+use super::{Need, Strategy};
+use crate::config::{DeploymentConfig, LimiterKind, Provider};
+use crate::deployment::End;
+use crate::provider::headers;
+use crate::provider::transport::Answered;
+use crate::scheduler::{Scheduler, Verdict};
+use crate::typed::chat::{Message, Request, Role};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+fn config(limiter: LimiterKind) -> DeploymentConfig {
+    DeploymentConfig {
+        name: format!("{limiter:?}"),
+        model: "gpt-4o".into(),
+        provider: Provider::Compatible,
+        endpoint: format!("http://{limiter:?}/v1"),
+        api_key: None,
+        tokens_per_minute: 4_000_000_000,
+        requests_per_minute: 4_000_000,
+        tier: 0,
+        weight: 1.0,
+        concurrency_max: 64,
+        limiter,
+        charge: Default::default(),
+        mode: None,
+        context_tokens_max: None,
+        input_price_per_million: None,
+        output_price_per_million: None,
+    }
+}
+
+fn response() -> HeaderMap {
+    let pairs = [
+        ("x-ratelimit-limit-tokens", "4000000000"),
+        ("x-ratelimit-limit-requests", "4000000"),
+        ("x-ratelimit-remaining-tokens", "3999990000"),
+        ("x-ratelimit-remaining-requests", "3999999"),
+        ("x-ratelimit-renewalperiod-tokens", "60"),
+        ("content-type", "application/json"),
+    ];
+    let pair = |(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+    pairs.into_iter().map(pair).collect()
+}
+
+/// Three deployments with more room than is asked for, one of each kind.
+pub struct Overhead {
+    scheduler: Scheduler,
+    request: Request,
+    headers: HeaderMap,
+    now: Instant,
+}
+
+impl Default for Overhead {
+    fn default() -> Self {
+        let now = Instant::now();
+        let mut scheduler = Scheduler::new(Strategy::Balanced, now);
+        for kind in [LimiterKind::Window, LimiterKind::Bucket, LimiterKind::Ptu] {
+            scheduler.add(config(kind), now);
+        }
+        let content = "Rechnung Nr. 4711 über 12,50 €\n".repeat(256);
+        let request = Request {
+            model: "gpt-4o".into(),
+            messages: vec![Message { role: Role::User, content }],
+            schema_name: "invoice".into(),
+            schema: json!({}),
+            tokens_output_max: 2_000,
+        };
+        Self { scheduler, request, headers: response(), now }
+    }
+}
+
+impl Overhead {
+    /// Everything of one call but the call, two milliseconds after the last; whether it had a slot.
+    pub fn call(&mut self) -> bool {
+        self.now += Duration::from_millis(2);
+        let need = Need::of(&self.request, false, Duration::from_secs(60));
+        let id = self.scheduler.enter(&need, None, Arc::new(Notify::new()), self.now);
+        let Ok(Verdict::Granted(grant)) = self.scheduler.poll(id, self.now) else { return false };
+        self.scheduler.sent(grant.index);
+        let limits = headers::limits(&self.headers);
+        let remaining = headers::remaining(&self.headers);
+        let hints = Answered { limits, remaining, result: Ok(json!(null)) }.hints();
+        let end = End { result: Ok((2_000, 700)), hints, started: self.now, jitter: 0.5 };
+        self.scheduler.settle(grant.index, &grant.booking, &end, self.now).is_some()
+    }
+}

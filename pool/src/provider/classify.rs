@@ -1,0 +1,415 @@
+//! Turns a response that is no reply into what its caller should do (POOL.md 1.5).
+//!
+//! It goes by the HTTP status first: bodies come in many shapes, and some have none. It must know
+//! nothing of how the response was got.
+
+use crate::provider::headers;
+use crate::typed::chat::{CallError, Refusal, Shortage};
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+
+/// The most characters of a message that are kept.
+const MESSAGE_CHARS_MAX: usize = 300;
+
+/// The class of a response whose status is not 200.
+pub(crate) fn classify(
+    deployment: &str,
+    status: u16,
+    headers: &HeaderMap,
+    body: &str,
+) -> CallError {
+    let fault = Fault::read(body);
+    let deployment = deployment.to_owned();
+    match status {
+        429 if fault.is("insufficient_quota") => {
+            CallError::Denied { deployment, status, message: fault.message(status) }
+        }
+        429 => {
+            let (wait, why) = (headers::retry_after(headers), fault.shortage());
+            // A data centre without capacity needs longer than a quota that refills.
+            let factor = if why == Shortage::Capacity { 2 } else { 1 };
+            let retry_after = (wait * factor).min(headers::WAIT_MAX);
+            CallError::Throttled { deployment, retry_after, why, message: fault.message(status) }
+        }
+        404 if fault.is_about_mode() => {
+            let why = Refusal::Mode;
+            CallError::Refused { deployment, status, why, message: fault.message(status) }
+        }
+        // 3xx and 405 mean a wrong address: no question will fare better.
+        300..=399 | 401..=407 | 410 | 421 => {
+            CallError::Denied { deployment, status, message: fault.message(status) }
+        }
+        408 | 409 | 425 | 499 => unknown(deployment, status, &fault),
+        400..=499 => {
+            let why = fault.refusal(status);
+            CallError::Refused { deployment, status, why, message: fault.message(status) }
+        }
+        // A proxy also says 503 when the connection behind it broke: then the call was taken up.
+        503 if !fault.is_broken_connection() => {
+            CallError::Unavailable { deployment, message: fault.message(status) }
+        }
+        _ => unknown(deployment, status, &fault),
+    }
+}
+
+/// Reads the body of a response whose status is 200. Some servers answer 200 and put an error into
+/// the body, on a line `data:` where they take every call for a stream.
+pub(crate) fn read(deployment: &str, headers: &HeaderMap, body: &[u8]) -> Result<Value, CallError> {
+    let fault = |message| CallError::Unknown {
+        deployment: deployment.to_owned(),
+        status: Some(200),
+        message,
+    };
+    let parsed = serde_json::from_slice::<Value>(body).or_else(|error| {
+        let text = String::from_utf8_lossy(body);
+        let line = text.lines().find_map(|line| line.strip_prefix("data:"));
+        line.and_then(|line| serde_json::from_str(line).ok()).ok_or(error)
+    });
+    let value = parsed.map_err(|error| fault(format!("the body is not JSON: {error}")))?;
+    if value.get("choices").is_some() || value.get("error").is_none_or(Value::is_null) {
+        return Ok(value);
+    }
+    let text = value.to_string();
+    let error = Fault::read(&text);
+    if error.is_throttling() {
+        return Err(classify(deployment, 429, headers, &text));
+    }
+    // Nothing was answered, but it is not certain that nothing was paid.
+    Err(fault(error.message(200)))
+}
+
+fn unknown(deployment: String, status: u16, fault: &Fault) -> CallError {
+    CallError::Unknown { deployment, status: Some(status), message: fault.message(status) }
+}
+
+/// What a body says, whatever its shape; empty where it says nothing.
+struct Fault {
+    code: String,
+    inner: String,
+    param: String,
+    message: String,
+}
+
+impl Fault {
+    fn read(body: &str) -> Self {
+        let value: Value = serde_json::from_str(body).unwrap_or_default();
+        // Gateways put the same fields at the top.
+        let error = value.get("error").filter(|error| error.is_object()).unwrap_or(&value);
+        let text = |pointer| match error.pointer(pointer) {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Number(number)) => number.to_string(),
+            _ => String::new(),
+        };
+        let code = [text("/code"), text("/type")].into_iter().find(|code| !code.is_empty());
+        let message = match (text("/message"), value.get("error").and_then(Value::as_str)) {
+            (message, _) if !message.is_empty() => message,
+            (_, Some(error)) => error.to_owned(),
+            _ => body.to_owned(),
+        };
+        Self {
+            code: code.unwrap_or_default(),
+            inner: text("/innererror/code"),
+            param: text("/param"),
+            message: shorten(&message),
+        }
+    }
+
+    fn is(&self, code: &str) -> bool {
+        self.code.eq_ignore_ascii_case(code)
+    }
+
+    fn is_throttling(&self) -> bool {
+        let codes = ["429", "too_many_requests", "rate_limit_exceeded", "insufficient_quota"];
+        codes.iter().any(|code| self.is(code)) || self.shortage() == Shortage::Capacity
+    }
+
+    /// What a 429 is about: all that does not speak of capacity is about quota.
+    fn shortage(&self) -> Shortage {
+        // `slow_down` comes when traffic grows too fast, even inside the quota.
+        let codes = ["no_capacity", "nocapacity", "slow_down", "engine_overloaded"];
+        let busy = self.message.contains("experiencing high demand");
+        if busy || codes.iter().any(|code| self.is(code)) {
+            Shortage::Capacity
+        } else {
+            Shortage::Quota
+        }
+    }
+
+    /// What Envoy says (Azure's front end) when it lost a connection over which the call had gone.
+    fn is_broken_connection(&self) -> bool {
+        self.message.contains("disconnect/reset") && !self.message.contains("connection failure")
+    }
+
+    fn refusal(&self, status: u16) -> Refusal {
+        let message = self.message.to_ascii_lowercase();
+        if self.is("content_filter") || self.inner == "ResponsibleAIPolicyViolation" {
+            Refusal::ContentFiltered
+        } else if status == 413
+            || self.is("context_length_exceeded")
+            || message.contains("maximum context length")
+        {
+            Refusal::ContextTooLong
+        } else if self.is_about_schema() {
+            Refusal::Schema
+        } else if self.is_about_mode() {
+            Refusal::Mode
+        } else {
+            Refusal::Other
+        }
+    }
+
+    /// Whether the schema, or its name, is wrong: it would be in every mode.
+    fn is_about_schema(&self) -> bool {
+        let message = self.message.to_ascii_lowercase();
+        let codes = ["invalid_json_schema", "invalid_function_parameters"];
+        let params =
+            ["json_schema.schema", "json_schema.name", "function.parameters", "function.name"];
+        let unknown = ["unknown parameter", "unrecognized", "not supported", "unsupported"];
+        message.contains("invalid schema")
+            || message.contains("schema is invalid")
+            || codes.iter().any(|code| self.is(code))
+            || params.iter().any(|param| self.param.contains(param))
+                && !unknown.iter().any(|word| message.contains(word))
+    }
+
+    /// Whether it is about the way of asking for JSON.
+    fn is_about_mode(&self) -> bool {
+        let message = self.message.to_ascii_lowercase();
+        let params = ["response_format", "tools", "tool_choice", "functions"];
+        let words = [
+            "response_format",
+            "response format",
+            "json_schema",
+            "json_object",
+            "json mode",
+            "structured output",
+            "tool_choice",
+            "tool choice",
+            "tool use",
+            "tool call",
+            "'tools'",
+            "\"tools\"",
+            "support tools",
+            "tools param",
+            "function call",
+        ];
+        params.iter().any(|param| self.param.starts_with(param))
+            || words.iter().any(|word| message.contains(word))
+    }
+
+    fn message(&self, status: u16) -> String {
+        match (self.code.as_str(), self.message.as_str()) {
+            (_, "") => format!("status {status} without a message"),
+            ("", message) => message.to_owned(),
+            (code, message) => format!("{code}: {message}"),
+        }
+    }
+}
+
+/// One line, without markup, of bounded length.
+pub(crate) fn shorten(text: &str) -> String {
+    let text = text.trim();
+    if text.starts_with('<') {
+        return "a page of markup instead of an answer".to_owned();
+    }
+    let line: Vec<&str> = text.split_whitespace().collect();
+    line.join(" ").chars().take(MESSAGE_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn class(status: u16, body: &str) -> String {
+        match classify("d", status, &HeaderMap::new(), body) {
+            CallError::Throttled { retry_after, why: Shortage::Quota, .. } => {
+                format!("throttled {} ms", retry_after.as_millis())
+            }
+            CallError::Throttled { retry_after, why: Shortage::Capacity, .. } => {
+                format!("busy {} ms", retry_after.as_millis())
+            }
+            CallError::Unreachable { .. } => "unreachable".into(),
+            CallError::Unavailable { .. } => "unavailable".into(),
+            CallError::Denied { status, .. } => format!("denied {status}"),
+            CallError::Refused { why, .. } => format!("refused {why:?}"),
+            CallError::Unknown { status, .. } => format!("unknown {status:?}"),
+        }
+    }
+
+    #[test]
+    fn every_seen_body_has_its_class() {
+        let quota = r#"{"error":{"code":"429","message":"Requests to the ChatCompletions_Create Operation under Azure OpenAI API have exceeded token rate limit of your current OpenAI S0 pricing tier. Please retry after 7 seconds."}}"#;
+        let v1 = r#"{"error":{"type":"too_many_requests","code":"too_many_requests","message":"Too Many Requests"}}"#;
+        let filter = r#"{"error":{"message":"The response was filtered due to the prompt triggering Azure OpenAI's content management policy.","type":null,"param":"prompt","code":"content_filter","status":400,"innererror":{"code":"ResponsibleAIPolicyViolation","content_filter_result":{"hate":{"filtered":true,"severity":"high"}}}}}"#;
+        let inner = r#"{"error":{"message":"filtered","code":null,"innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#;
+        let context = r#"{"error":{"message":"This model's maximum context length is 128000 tokens.","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}"#;
+        let schema = r#"{"error":{"message":"Invalid schema for response_format 'invoice': ...","type":"invalid_request_error","param":"response_format","code":null}}"#;
+        let function = r#"{"error":{"message":"Invalid schema for function 'invoice': In context=()","param":"tools[0].function.parameters","code":"invalid_function_parameters"}}"#;
+        let large = r#"{"error":{"message":"max_tokens is too large: 99999. This model supports at most 16384","type":"invalid_request_error","param":"max_tokens","code":null}}"#;
+        let html = "<html><body><h1>502 Bad Gateway</h1></body></html>";
+        let capacity = |code| {
+            format!(
+                r#"{{"error":{{"code":"{code}","message":"The system is currently experiencing high demand"}}}}"#
+            )
+        };
+        let table: &[(u16, &str, &str)] = &[
+            (429, quota, "throttled 1000 ms"),
+            (429, v1, "throttled 1000 ms"),
+            (429, &capacity("NoCapacity"), "busy 2000 ms"),
+            (429, &capacity("no_capacity"), "busy 2000 ms"),
+            (429, &capacity("429"), "busy 2000 ms"),
+            (429, r#"{"error":{"code":"slow_down","message":"Slow down."}}"#, "busy 2000 ms"),
+            (429, r#"{"statusCode":429,"message":"Rate limit is exceeded."}"#, "throttled 1000 ms"),
+            (429, r#"{"error":{"code":429,"message":"slow"}}"#, "throttled 1000 ms"),
+            (429, html, "throttled 1000 ms"),
+            (429, "", "throttled 1000 ms"),
+            (429, r#"{"error":{"code":"insufficient_quota","message":"billing"}}"#, "denied 429"),
+            (400, filter, "refused ContentFiltered"),
+            (400, inner, "refused ContentFiltered"),
+            (400, context, "refused ContextTooLong"),
+            (413, "", "refused ContextTooLong"),
+            (400, schema, "refused Schema"),
+            (400, large, "refused Other"),
+            (400, function, "refused Schema"),
+            (
+                400,
+                r#"{"error":{"message":"Invalid 'response_format.json_schema.name': string does not match pattern.","param":"response_format.json_schema.name"}}"#,
+                "refused Schema",
+            ),
+            (
+                400,
+                r#"{"error":{"message":"Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.","param":"response_format"}}"#,
+                "refused Mode",
+            ),
+            (
+                400,
+                r#"{"error":{"code":"BadRequest","message":"response_format value as json_schema is enabled only for api versions 2024-08-01-preview and later"}}"#,
+                "refused Mode",
+            ),
+            (
+                400,
+                r#"{"error":{"message":"Unknown parameter: 'response_format.schema'.","param":"response_format.schema"}}"#,
+                "refused Mode",
+            ),
+            (
+                400,
+                r#"{"error":{"message":"This response_format type is unavailable now","code":"invalid_request_error"}}"#,
+                "refused Mode",
+            ),
+            (
+                400,
+                r#"{"error":"'response_format.type' must be 'json_schema' or 'text'"}"#,
+                "refused Mode",
+            ),
+            (
+                400,
+                r#"{"error":{"message":"registry/m does not support tools","type":"api_error"}}"#,
+                "refused Mode",
+            ),
+            (
+                400,
+                r#"{"object":"error","message":"\"auto\" tool choice requires --enable-auto-tool-choice"}"#,
+                "refused Mode",
+            ),
+            (
+                404,
+                r#"{"error":{"message":"No endpoints found that support tool use.","code":404}}"#,
+                "refused Mode",
+            ),
+            (
+                422,
+                r#"{"detail":[{"loc":["body","response_format","type"],"msg":"unexpected value"}]}"#,
+                "refused Mode",
+            ),
+            (422, r#"{"detail":[{"loc":["body"]}]}"#, "refused Other"),
+            (431, "", "refused Other"),
+            (
+                401,
+                r#"{"error":{"code":"401","message":"Access denied due to invalid subscription key"}}"#,
+                "denied 401",
+            ),
+            (403, r#"{"statusCode":403,"message":"Out of call volume quota."}"#, "denied 403"),
+            (404, r#"{"error":{"code":"DeploymentNotFound","message":"no"}}"#, "denied 404"),
+            (404, html, "denied 404"),
+            (302, "", "denied 302"),
+            (408, r#"{"error":{"code":"Timeout","message":"x"}}"#, "unknown Some(408)"),
+            (409, "", "unknown Some(409)"),
+            (500, r#"{"error":{"code":"InternalServerError","message":"x"}}"#, "unknown Some(500)"),
+            (502, html, "unknown Some(502)"),
+            (503, "", "unavailable"),
+            (
+                503,
+                r#"{"error":{"code":"ServiceUnavailable","message":"try later"}}"#,
+                "unavailable",
+            ),
+            (
+                503,
+                "upstream connect error or disconnect/reset before headers. reset reason: connection failure",
+                "unavailable",
+            ),
+            (
+                503,
+                "upstream connect error or disconnect/reset before headers. reset reason: connection termination",
+                "unknown Some(503)",
+            ),
+            (504, "upstream request timeout", "unknown Some(504)"),
+            (204, "", "unknown Some(204)"),
+        ];
+        for (status, body, expected) in table {
+            assert_eq!(class(*status, body), *expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn an_error_inside_a_200_is_an_error() {
+        let check = |body: &str, expected: &str| {
+            let read = read("d", &HeaderMap::new(), body.as_bytes());
+            let found = match read {
+                Ok(_) => "reply".to_owned(),
+                Err(CallError::Throttled { why, .. }) => format!("throttled {why:?}"),
+                Err(CallError::Denied { status, .. }) => format!("denied {status}"),
+                Err(CallError::Unknown { status, .. }) => format!("unknown {status:?}"),
+                Err(error) => format!("{error:?}"),
+            };
+            assert_eq!(found, expected, "{body}");
+        };
+        let v1 = r#"{"error":{"type":"too_many_requests","code":"too_many_requests","message":"Too Many Requests"}}"#;
+        check(v1, "throttled Quota");
+        check(&format!("event: error\ndata: {v1}\n\n"), "throttled Quota");
+        check(r#"{"error":{"code":429,"message":"slow"}}"#, "throttled Quota");
+        check(r#"{"error":{"code":"no_capacity"}}"#, "throttled Capacity");
+        check(r#"{"error":{"code":"insufficient_quota"}}"#, "denied 429");
+        check(r#"{"error":{"code":502,"message":"Provider returned error"}}"#, "unknown Some(200)");
+        check(r#"{"error":"boom"}"#, "unknown Some(200)");
+        check("", "unknown Some(200)");
+        check("<html></html>", "unknown Some(200)");
+        check("data: nothing", "unknown Some(200)");
+        check(r#"{"choices":[],"error":null}"#, "reply");
+        check(r#"{"choices":[{}],"error":{"code":429}}"#, "reply");
+        check(r#"{"error":null}"#, "reply");
+    }
+
+    #[test]
+    fn messages_are_short_single_lines() {
+        let error = classify("d", 503, &HeaderMap::new(), &"word\n".repeat(1000));
+        let CallError::Unavailable { message, .. } = error else { panic!("{error:?}") };
+        assert!(message.chars().count() <= MESSAGE_CHARS_MAX && !message.contains('\n'));
+        let error = classify("d", 500, &HeaderMap::new(), "<html>secret</html>");
+        assert_eq!(error.to_string(), "no answer from d: a page of markup instead of an answer");
+        let error = classify("d", 500, &HeaderMap::new(), r#"{"error":"boom"}"#);
+        assert_eq!(error.to_string(), "no answer from d: boom");
+    }
+
+    #[test]
+    fn a_capacity_wait_stays_bounded() {
+        let headers = [("retry-after", "50")];
+        let headers = headers.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap()));
+        let headers: HeaderMap =
+            headers.map(|(n, v): (reqwest::header::HeaderName, _)| (n, v)).collect();
+        let body = r#"{"error":{"code":"no_capacity"}}"#;
+        let error = classify("d", 429, &headers, body);
+        let CallError::Throttled { retry_after, .. } = error else { panic!("{error:?}") };
+        assert_eq!(retry_after, Duration::from_secs(60));
+    }
+}

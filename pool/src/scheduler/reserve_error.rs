@@ -1,0 +1,77 @@
+//! Why a call gets no slot, for who asked.
+//!
+//! It must know nothing of how that is found out.
+
+use super::Scheduler;
+use crate::deployment::{Deployment, milliseconds};
+use crate::limiter::Limiter;
+use crate::state::{NoSlot, Waiter};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Why a call gets no slot.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReserveError {
+    /// No deployment serves the model.
+    #[error("no deployment serves the model {model:?}")]
+    NoDeployment {
+        /// The model.
+        model: String,
+    },
+    /// The call is larger than a whole minute's quota of every deployment: it never starts.
+    #[error("the call counts {tokens} tokens; no deployment takes more than {tokens_max}")]
+    TooLong {
+        /// What it counts as at admission.
+        tokens: u64,
+        /// The largest minute's quota.
+        tokens_max: u64,
+    },
+    /// Every deployment of the model refuses calls for now (401, 403, 404).
+    #[error("every deployment refuses calls: {message}")]
+    Denied {
+        /// What the first of them said.
+        message: String,
+    },
+    /// It cannot start within the wait that makes sense.
+    #[error("{deployment} has no room for another {} s", wait.as_secs())]
+    Later {
+        /// The deployment that would take it first.
+        deployment: String,
+        /// How long until then.
+        wait: Duration,
+    },
+    /// No answer could come before the deadline, so nothing was sent.
+    #[error("{deployment} could take the call in {} s, too late for an answer", wait.as_secs())]
+    TooLate {
+        /// The deployment that would take it first.
+        deployment: String,
+        /// How long until then.
+        wait: Duration,
+    },
+}
+
+impl Scheduler {
+    /// What to say to who asked.
+    pub(super) fn error(&self, ask: &Waiter, why: NoSlot, now: Instant) -> ReserveError {
+        match why {
+            NoSlot::TooLarge => {
+                let limiters = self.deployments.iter().filter_map(|deployment| {
+                    let limiter: &Limiter = self.state.limiter(&deployment.address)?;
+                    Some((deployment.config.tokens_per_minute, limiter.cost(&ask.size)))
+                });
+                let (tokens_max, tokens) =
+                    limiters.max_by_key(|(tokens_max, _)| *tokens_max).unwrap_or_default();
+                ReserveError::TooLong { tokens: tokens.ceil() as u64, tokens_max }
+            }
+            NoSlot::Shut => {
+                let said = self.deployments.iter().find_map(Deployment::denial);
+                let message = said.unwrap_or("it is not said why").to_owned();
+                ReserveError::Denied { message }
+            }
+            NoSlot::TooLate { view, at } => {
+                let wait = milliseconds(at - self.at(now));
+                ReserveError::TooLate { deployment: self.name(view), wait }
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What a scheduler tells of its deployments to whoever looks at them.
+//!
+//! It must know nothing of how a scheduler serves: it changes nothing.
+
+use super::Scheduler;
+use crate::deployment::{Deployment, DeploymentStatus};
+use crate::limiter::Limiter;
+use std::time::Duration;
+use tokio::time::Instant;
+
+impl Scheduler {
+    /// For how long no deployment could be used; none while one can.
+    pub(crate) fn outage(&self, now: Instant) -> Option<Duration> {
+        let out_since = |deployment: &Deployment| {
+            let limiter = self.state.limiter(&deployment.address);
+            let rests = limiter.and_then(|limiter| limiter.out_since(self.at(now)));
+            rests.map(|at| self.instant(at)).or(deployment.denied_since(now))
+        };
+        let since = self.deployments.iter().map(out_since);
+        let last = since.collect::<Option<Vec<_>>>()?.into_iter().max()?;
+        Some(now.saturating_duration_since(last))
+    }
+
+    /// The largest context, where one is configured.
+    pub(crate) fn context_tokens_max(&self) -> Option<u32> {
+        self.deployments.iter().filter_map(|deployment| deployment.config.context_tokens_max).max()
+    }
+
+    /// What these tokens cost at the deployment of this name.
+    pub(crate) fn price(&self, name: &str, tokens_input: u64, tokens_output: u64) -> Option<f64> {
+        let named = |deployment: &&Deployment| deployment.config.name == name;
+        self.deployments.iter().find(named)?.price(tokens_input, tokens_output)
+    }
+
+    /// Every deployment at this moment.
+    pub(crate) fn snapshot(&self, now: Instant) -> Vec<DeploymentStatus> {
+        let deployments = self.deployments.iter();
+        deployments.map(|deployment| self.status(deployment, now)).collect()
+    }
+
+    /// A deployment at this moment.
+    pub(super) fn status(&self, deployment: &Deployment, now: Instant) -> DeploymentStatus {
+        let at = self.at(now);
+        let status = match self.state.limiter(&deployment.address) {
+            Some(limiter) => deployment.status(limiter, now, at),
+            // Nobody has asked anything of it yet.
+            None => deployment.status(&Limiter::new(deployment.view(now).terms, at), now, at),
+        };
+        DeploymentStatus { shared: self.is_leased(), ..status }
+    }
+}

@@ -1,0 +1,294 @@
+//! A question to a model and its answer, as data.
+//!
+//! It must know nothing of documents, nor of who is asked or how: that is the pool's.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The instructions.
+    System,
+    /// The one who asks.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// One message of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said.
+    pub content: String,
+}
+
+/// A question to a model: messages, and the JSON Schema that the answer must follow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The model, by the name under which deployments offer it.
+    pub model: String,
+    /// The conversation so far.
+    pub messages: Vec<Message>,
+    /// The name of the schema: letters, digits, `-` and `_`, at most 64.
+    pub schema_name: String,
+    /// The JSON Schema, already within the strict subset (POOL: structured outputs).
+    pub schema: Value,
+    /// The most tokens that the answer may have.
+    pub tokens_output_max: u32,
+}
+
+impl Request {
+    /// The characters (Unicode scalar values) of each message, which is what providers count at
+    /// admission.
+    pub fn characters(&self) -> impl Iterator<Item = usize> {
+        self.messages.iter().map(|message| message.content.chars().count())
+    }
+
+    /// The characters of all messages.
+    pub fn length(&self) -> u64 {
+        self.characters().map(|count| count as u64).sum()
+    }
+
+    /// SHA-256 of everything that decides the answer: all but `tokens_output_max`.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let question = (&self.model, &self.messages, &self.schema_name, &self.schema);
+        // Strings and JSON values always serialise.
+        let text = serde_json::to_vec(&question).unwrap_or_default();
+        Sha256::digest(text).into()
+    }
+}
+
+/// The answer of a deployment, raw: it is saved before anything looks into it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The deployment that answered.
+    pub deployment: String,
+    /// The response body as it came.
+    pub body: Value,
+    /// How long the call took.
+    pub duration_ms: u64,
+}
+
+/// A reply that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What the model said: JSON text.
+    pub content: String,
+    /// The model as it names itself.
+    pub model: String,
+    /// Tokens of the question, as the provider counted them.
+    pub tokens_input: u64,
+    /// Tokens of the answer, as the provider counted them.
+    pub tokens_output: u64,
+}
+
+/// A reply without a usable answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReplyFault {
+    /// `finish_reason: length`: asked again once with double the room.
+    #[error("the answer was cut off after {tokens_output} tokens")]
+    Truncated {
+        /// How long the answer was when it was cut.
+        tokens_output: u64,
+    },
+    /// The provider's filter stopped the answer.
+    #[error("the provider's content filter stopped the answer")]
+    ContentFiltered,
+    /// The model declined, in its own words.
+    #[error("the model refused: {0}")]
+    Refused(String),
+    /// The body is no chat completion.
+    #[error("the reply is not a chat completion: {0}")]
+    Malformed(String),
+}
+
+impl Reply {
+    /// Input and output tokens as the provider counted them; zero where it does not say.
+    pub fn tokens(&self) -> (u64, u64) {
+        let count = |name| self.body.pointer(name).and_then(Value::as_u64).unwrap_or_default();
+        (count("/usage/prompt_tokens"), count("/usage/completion_tokens"))
+    }
+
+    /// Reads the reply.
+    ///
+    /// # Errors
+    /// When there is no usable answer in it.
+    pub fn answer(&self) -> Result<Answer, ReplyFault> {
+        let text = |pointer| self.body.pointer(pointer).and_then(Value::as_str);
+        let (tokens_input, tokens_output) = self.tokens();
+        // Some servers send an empty one with every answer.
+        let refusal = text("/choices/0/message/refusal");
+        if let Some(refusal) = refusal.filter(|refusal| !refusal.is_empty()) {
+            return Err(ReplyFault::Refused(refusal.chars().take(500).collect()));
+        }
+        match text("/choices/0/finish_reason") {
+            Some("length") => return Err(ReplyFault::Truncated { tokens_output }),
+            Some("content_filter") => return Err(ReplyFault::ContentFiltered),
+            _ => {}
+        }
+        // Who was made to call a tool may say something beside it: the call counts.
+        let content =
+            self.called().or_else(|| text("/choices/0/message/content").map(str::to_owned));
+        let Some(content) = content else {
+            let start = self.body.to_string().chars().take(200).collect();
+            return Err(ReplyFault::Malformed(start));
+        };
+        let model = text("/model").unwrap_or_default().to_owned();
+        Ok(Answer { content, model, tokens_input, tokens_output })
+    }
+
+    /// The arguments of the first call of a tool, if there is one.
+    pub fn called(&self) -> Option<String> {
+        match self.body.pointer("/choices/0/message/tool_calls/0/function/arguments")? {
+            Value::String(text) => Some(text.clone()),
+            // Some servers give the value instead of its text.
+            value @ Value::Object(_) => Some(value.to_string()),
+            _ => None,
+        }
+    }
+}
+
+/// A call that brought no reply, by what the caller should do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// 429: the deployment has no room now. Not paid; never counted against anything.
+    #[error("{deployment} has no room: {message}")]
+    Throttled {
+        /// Who said so.
+        deployment: String,
+        /// When it said to come back.
+        retry_after: Duration,
+        /// What is short.
+        why: Shortage,
+        /// What it said.
+        message: String,
+    },
+    /// The call never reached the deployment (DNS, connect, TLS). Not paid.
+    #[error("{deployment} could not be reached: {message}")]
+    Unreachable {
+        /// Who was to be reached.
+        deployment: String,
+        /// What happened.
+        message: String,
+    },
+    /// 503: the deployment did not take the call up (RFC 9110, 15.6.4). Not paid.
+    #[error("{deployment} is not available: {message}")]
+    Unavailable {
+        /// Who said so.
+        deployment: String,
+        /// What it said.
+        message: String,
+    },
+    /// 401, 403, 404: the deployment refuses until its configuration changes. Not paid.
+    #[error("{deployment} refuses calls ({status}): {message}")]
+    Denied {
+        /// Who said so.
+        deployment: String,
+        /// The HTTP status.
+        status: u16,
+        /// What it said.
+        message: String,
+    },
+    /// 400, 413, 422: this question is wrong for this deployment. Not paid.
+    #[error("{deployment} does not accept the question ({status}): {message}")]
+    Refused {
+        /// Who said so.
+        deployment: String,
+        /// The HTTP status.
+        status: u16,
+        /// Why.
+        why: Refusal,
+        /// What it said.
+        message: String,
+    },
+    /// Time-out, reset, another 5xx, a body that is no JSON: the model may have been paid.
+    #[error("no answer from {deployment}: {message}")]
+    Unknown {
+        /// Who was asked.
+        deployment: String,
+        /// The HTTP status, when there was one.
+        status: Option<u16>,
+        /// What happened.
+        message: String,
+    },
+}
+
+/// What a deployment that has no room is short of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// Our quota is used up: it comes back at its rate.
+    Quota,
+    /// The provider's machines are busy, whatever our quota: fewer and smaller calls help, and other
+    /// deployments do.
+    Capacity,
+}
+
+/// Why a deployment does not accept a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The question is longer than the model's context.
+    ContextTooLong,
+    /// The provider's content filter stopped the question.
+    ContentFiltered,
+    /// The schema is not accepted.
+    Schema,
+    /// The way of asking for JSON is not known there; the pool knows another and uses it from now
+    /// on, so the question is simply asked again. Each way is refused once at most.
+    Mode,
+    /// Anything else.
+    Other,
+}
+
+impl CallError {
+    /// Whether it is certain that nothing was paid.
+    pub fn is_unbilled(&self) -> bool {
+        !matches!(self, Self::Unknown { .. })
+    }
+
+    /// The HTTP status, when there was one.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Throttled { .. } => Some(429),
+            Self::Unavailable { .. } => Some(503),
+            Self::Unreachable { .. } => None,
+            Self::Denied { status, .. } | Self::Refused { status, .. } => Some(*status),
+            Self::Unknown { status, .. } => *status,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_reply_is_read_whatever_mode_made_it() {
+        let check = |choice: Value, expected: Result<&str, ReplyFault>| {
+            let body = json!({ "choices": [choice], "usage": { "completion_tokens": 3 } });
+            let reply = Reply { deployment: "d".into(), body, duration_ms: 1 };
+            let content = reply.answer().map(|answer| answer.content);
+            assert_eq!(content, expected.map(str::to_owned), "{}", reply.body);
+        };
+        let called = |arguments: Value| json!([{ "type": "function", "function": { "name": "n", "arguments": arguments } }]);
+        let text = r#"{"a":1}"#;
+        let calls = called(text.into());
+        check(json!({ "message": { "content": text, "refusal": "" } }), Ok(text));
+        check(json!({ "message": { "content": null, "tool_calls": calls } }), Ok(text));
+        check(json!({ "message": { "content": "Done.", "tool_calls": calls } }), Ok(text));
+        check(json!({ "message": { "tool_calls": called(json!({ "a": 1 })) } }), Ok(text));
+        check(json!({ "message": { "content": text, "tool_calls": [] } }), Ok(text));
+        let cut = ReplyFault::Truncated { tokens_output: 3 };
+        for message in [json!({ "content": text }), json!({ "tool_calls": calls })] {
+            check(json!({ "message": message, "finish_reason": "length" }), Err(cut.clone()));
+        }
+        let refused = ReplyFault::Refused("no".into());
+        check(json!({ "message": { "content": text, "refusal": "no" } }), Err(refused));
+    }
+}
