@@ -2,6 +2,7 @@
 //!
 //! It must know nothing of configuration files: the caller fills these structs.
 
+use crate::limiter::LimiterKind;
 use crate::strategy::Strategy;
 use crate::typed::mode::Mode;
 use std::collections::BTreeMap;
@@ -70,20 +71,6 @@ pub enum Provider {
     OpenAi,
     /// A server that speaks OpenAI's chat completions.
     Compatible,
-}
-
-/// How a provider enforces its quota (POOL.md 1.1 and 1.4).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LimiterKind {
-    /// Not known: paced like [`LimiterKind::Window`], which the others accept as well.
-    #[default]
-    Auto,
-    /// Sliding windows: 60 s for tokens, 10 s for requests.
-    Window,
-    /// Continuously refilled buckets of one minute's quota.
-    Bucket,
-    /// Provisioned throughput: a leaky bucket; `tokens_per_minute` are input-token equivalents.
-    Ptu,
 }
 
 /// What a limiter charges for a call; what is not known is as its kind is known to do.

@@ -3,9 +3,9 @@
 //!
 //! It must know nothing of the network, the clock or who waits: every change carries its time.
 
-use crate::config::{DeploymentConfig, LimiterKind, Provider};
+use crate::config::{DeploymentConfig, Provider};
 use crate::health::Health;
-use crate::limiter::{Charge, Feedback, Kind, Limiter, LimiterHints, Outcome, Terms};
+use crate::limiter::{Charge, Feedback, Limiter, LimiterHints, LimiterKind, Outcome, Terms};
 use crate::state::DeploymentView;
 use crate::typed::chat::{CallError, Shortage};
 use crate::typed::mode::Mode;
@@ -48,7 +48,7 @@ pub struct DeploymentStatus {
     /// Its tier.
     pub tier: u32,
     /// How its quota is enforced, as far as is known.
-    pub kind: Kind,
+    pub kind: LimiterKind,
     /// Whether all workers write into one state.
     pub shared: bool,
     /// How it is asked for JSON; filled in by [`super::Pool::snapshot`].
@@ -142,14 +142,8 @@ impl Deployment {
     /// Itself as the state wants to know it.
     pub(super) fn view(&self, now: Instant) -> DeploymentView {
         let config = &self.config;
-        let kind = match config.limiter {
-            LimiterKind::Auto => Kind::Unknown,
-            LimiterKind::Window => Kind::Window,
-            LimiterKind::Bucket => Kind::Bucket,
-            LimiterKind::Ptu => Kind::Ptu,
-        };
         let terms = Terms {
-            kind,
+            kind: config.limiter,
             tokens_per_minute: config.tokens_per_minute as f64,
             requests_per_minute: config.requests_per_minute as f64,
             output_weight: output_weight(&config.model),

@@ -8,9 +8,9 @@
 
 pub mod typed;
 mod strategy;
+pub mod limiter;
 pub mod config;
 pub mod provider;
-pub mod limiter;
 mod need;
 mod state;
 mod exchange;
@@ -28,12 +28,10 @@ mod scenario_tests;
 #[cfg(test)]
 mod tests;
 
-pub use config::{
-    ApiKey, ChargeConfig, DeploymentConfig, LimiterKind, PoolConfig, PoolError, Provider,
-};
+pub use config::{ApiKey, ChargeConfig, DeploymentConfig, PoolConfig, PoolError, Provider};
 pub use deployment::{DeploymentState, DeploymentStatus};
 pub use exchange::{Exchange, Exchanged};
-pub use limiter::Kind;
+pub use limiter::LimiterKind;
 pub use need::Need;
 pub use pool::{Forecast, Pool};
 pub use reservation::Reservation;

@@ -15,7 +15,7 @@ mod known;
 pub(crate) use known::{Feedback, Knowledge};
 pub(crate) use learn::{LimiterHints, Outcome};
 
-pub use terms::Kind;
+pub use terms::LimiterKind;
 pub(crate) use terms::{Charge, Size, Terms};
 
 use leaky::LeakyBucket;
@@ -73,7 +73,7 @@ pub enum Earliest {
 pub struct Limiter {
     terms: Terms,
     /// As learned, where it is not configured.
-    kind: Kind,
+    kind: LimiterKind,
     /// An answer came that said nothing of the kind.
     #[serde(default)]
     is_silent: bool,
@@ -198,8 +198,11 @@ impl Limiter {
     pub fn cost(&self, size: &Size) -> f64 {
         let output = self.output_of(size);
         match self.kind {
-            Kind::Unknown | Kind::Window | Kind::Bucket => self.input_of(size) + output,
-            Kind::Ptu => size.input_real + self.terms.output_weight * output,
+            LimiterKind::Auto
+            | LimiterKind::Window
+            | LimiterKind::FixedWindow
+            | LimiterKind::Bucket => self.input_of(size) + output,
+            LimiterKind::Ptu => size.input_real + self.terms.output_weight * output,
         }
     }
 
@@ -210,10 +213,13 @@ impl Limiter {
     fn output_of(&self, size: &Size) -> f64 {
         let Charge { output, settled, .. } = self.terms.charge;
         match (self.kind, output) {
-            (Kind::Unknown | Kind::Window, Some(false)) => 0.0,
-            (Kind::Unknown | Kind::Window, _) | (Kind::Bucket, Some(true)) => size.output_max,
-            (Kind::Bucket, _) if settled == Some(false) => 0.0,
-            (Kind::Bucket | Kind::Ptu, _) => {
+            (LimiterKind::Auto | LimiterKind::Window | LimiterKind::FixedWindow, Some(false)) => {
+                0.0
+            }
+            (LimiterKind::Auto | LimiterKind::Window | LimiterKind::FixedWindow, _)
+            | (LimiterKind::Bucket, Some(true)) => size.output_max,
+            (LimiterKind::Bucket, _) if settled == Some(false) => 0.0,
+            (LimiterKind::Bucket | LimiterKind::Ptu, _) => {
                 self.output.unwrap_or(size.output_max * OUTPUT_GUESS).min(size.output_max)
             }
         }
@@ -229,14 +235,14 @@ impl Limiter {
         let cost = self.cost(size);
         let mut at = now.max(self.blocked_until).max(self.probe_until.unwrap_or(now));
         match self.kind {
-            Kind::Bucket if urgent => {
+            LimiterKind::Bucket if urgent => {
                 // What is stored is for them; bulk pays it back by waiting for the pace.
                 let stored = (self.level - LEVEL_KEPT).max(0.0) * MINUTE_MS * self.share;
                 at = at.max(self.next_tokens - stored).max(self.next_requests - stored);
             }
             _ => at = at.max(self.next_tokens).max(self.next_requests),
         }
-        if matches!(self.kind, Kind::Unknown | Kind::Window) {
+        if matches!(self.kind, LimiterKind::Auto | LimiterKind::Window | LimiterKind::FixedWindow) {
             let over = self.tokens.sum() + cost - self.window_limit();
             if over > 0.0 {
                 at = at.max(self.tokens.frees(over, MINUTE_MS));
@@ -246,7 +252,7 @@ impl Limiter {
                 at = at.max(self.requests.frees(over, TEN_SECONDS_MS));
             }
         }
-        if self.kind == Kind::Ptu || (self.kind == Kind::Unknown && !self.is_silent) {
+        if self.kind == LimiterKind::Ptu || (self.kind == LimiterKind::Auto && !self.is_silent) {
             at = at.max(self.used.falls_to(self.most_used(size), now, self.drains()));
         }
         Earliest::At(at)
@@ -332,7 +338,7 @@ impl Limiter {
     }
 
     fn may_be_ptu(&self) -> bool {
-        matches!(self.kind, Kind::Unknown | Kind::Ptu)
+        matches!(self.kind, LimiterKind::Auto | LimiterKind::Ptu)
     }
 
     /// What may be in use when such a call is sent. The last one may go over the ceiling; where
@@ -350,9 +356,11 @@ impl Limiter {
     fn is_too_large(&self, size: &Size) -> bool {
         let (input, output) = (self.input_of(size), self.output_of(size));
         match self.kind {
-            Kind::Unknown | Kind::Window => input + output > self.terms.tokens_per_minute,
-            Kind::Bucket => input > self.terms.tokens_per_minute,
-            Kind::Ptu => false,
+            LimiterKind::Auto | LimiterKind::Window | LimiterKind::FixedWindow => {
+                input + output > self.terms.tokens_per_minute
+            }
+            LimiterKind::Bucket => input > self.terms.tokens_per_minute,
+            LimiterKind::Ptu => false,
         }
     }
 
@@ -374,7 +382,7 @@ impl Limiter {
     /// A bucket fills up while nothing is sent; no response says so.
     fn rise(&mut self, at: f64) {
         let idle = at - self.last.max(self.heard_at);
-        if self.kind == Kind::Bucket && idle > 1_000.0 {
+        if self.kind == LimiterKind::Bucket && idle > 1_000.0 {
             self.level = (self.level + idle / MINUTE_MS).min(1.0);
             self.heard_at = at;
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn terms(kind: Kind) -> Terms {
+fn terms(kind: LimiterKind) -> Terms {
     Terms {
         kind,
         tokens_per_minute: 60_000.0,
@@ -48,7 +48,7 @@ fn answered(tokens_input: f64, tokens_output: f64, hints: LimiterHints) -> Outco
 
 #[test]
 fn a_window_holds_no_more_than_its_minute_and_its_ten_seconds() {
-    let mut limiter = Limiter::new(terms(Kind::Window), 0.0);
+    let mut limiter = Limiter::new(terms(LimiterKind::Window), 0.0);
     let small = size(100.0, 900.0);
     let bookings = fill(&mut limiter, &small, 0.0, 300_000.0);
     for (index, booking) in bookings.iter().enumerate() {
@@ -67,7 +67,9 @@ fn a_window_holds_no_more_than_its_minute_and_its_ten_seconds() {
 #[test]
 fn an_idle_deployment_takes_a_burst_and_a_shaken_one_does_not() {
     let small = size(100.0, 900.0);
-    for (kind, expected) in [(Kind::Window, 10), (Kind::Bucket, 15), (Kind::Ptu, 2)] {
+    for (kind, expected) in
+        [(LimiterKind::Window, 10), (LimiterKind::Bucket, 15), (LimiterKind::Ptu, 2)]
+    {
         let mut limiter = Limiter::new(terms(kind), 0.0);
         let bookings = fill(&mut limiter, &small, 0.0, 10.0);
         assert!(bookings.len() >= expected, "{kind:?}: {}", bookings.len());
@@ -79,7 +81,7 @@ fn an_idle_deployment_takes_a_burst_and_a_shaken_one_does_not() {
 
 #[test]
 fn a_bucket_pays_answers_when_they_end_and_serves_the_urgent_from_its_store() {
-    let many = Terms { requests_per_minute: 6_000.0, ..terms(Kind::Bucket) };
+    let many = Terms { requests_per_minute: 6_000.0, ..terms(LimiterKind::Bucket) };
     let mut limiter = Limiter::new(many, 0.0);
     let one = size(500.0, 1_000.0);
     assert_eq!(limiter.cost(&one), 1_000.0);
@@ -101,7 +103,7 @@ fn a_bucket_pays_answers_when_they_end_and_serves_the_urgent_from_its_store() {
 
 #[test]
 fn provisioned_throughput_learns_how_much_it_takes_at_once() {
-    let mut limiter = Limiter::new(terms(Kind::Ptu), 0.0);
+    let mut limiter = Limiter::new(terms(LimiterKind::Ptu), 0.0);
     let one = size(1_000.0, 1_000.0);
     let first = fill(&mut limiter, &one, 0.0, 1.0);
     let before = limiter.ceiling_ms;
@@ -118,7 +120,7 @@ fn provisioned_throughput_learns_how_much_it_takes_at_once() {
 
 #[test]
 fn what_is_counted_more_than_we_count_makes_the_window_smaller() {
-    let mut limiter = Limiter::new(terms(Kind::Window), 0.0);
+    let mut limiter = Limiter::new(terms(LimiterKind::Window), 0.0);
     let one = size(500.0, 500.0);
     let mut now = 0.0;
     for _ in 0..400 {
@@ -135,7 +137,7 @@ fn what_is_counted_more_than_we_count_makes_the_window_smaller() {
 #[test]
 fn strangers_are_found_out_by_one_response_or_one_rejection() {
     let one = size(150.0, 150.0);
-    let many = Terms { requests_per_minute: 6_000.0, ..terms(Kind::Window) };
+    let many = Terms { requests_per_minute: 6_000.0, ..terms(LimiterKind::Window) };
     let mut limiter = Limiter::new(many, 0.0);
     let mut now = 0.0;
     let last = loop {
@@ -178,7 +180,7 @@ fn strangers_are_found_out_by_one_response_or_one_rejection() {
 
 #[test]
 fn what_was_used_before_is_found_out_from_the_first_response() {
-    let mut limiter = Limiter::new(terms(Kind::Window), 0.0);
+    let mut limiter = Limiter::new(terms(LimiterKind::Window), 0.0);
     let one = size(500.0, 500.0);
     let booking = limiter.reserve(&one, 0.0);
     let hints = LimiterHints { tokens_left: Some(9_000.0), ..LimiterHints::default() };
@@ -188,7 +190,7 @@ fn what_was_used_before_is_found_out_from_the_first_response() {
 
 #[test]
 fn limits_are_followed_down_and_up_again_as_far_as_is_configured() {
-    let mut limiter = Limiter::new(terms(Kind::Bucket), 0.0);
+    let mut limiter = Limiter::new(terms(LimiterKind::Bucket), 0.0);
     for (told, expected) in [(30_000.0, 30_000.0), (90_000.0, 60_000.0)] {
         let booking = limiter.reserve(&size(1.0, 1.0), 0.0);
         let hints = LimiterHints { tokens_limit: Some(told), ..LimiterHints::default() };
@@ -202,15 +204,15 @@ fn the_first_responses_tell_the_kind() {
     let left = |left: f64| LimiterHints { requests_left: Some(left), ..LimiterHints::default() };
     let limited = |left_: f64| LimiterHints { requests_limit: Some(60.0), ..left(left_) };
     let table = [
-        (left(9.0), Kind::Window),
-        (limited(59.0), Kind::Bucket),
-        (LimiterHints { renews: true, ..limited(3.0) }, Kind::Bucket),
-        (limited(9.0), Kind::Unknown),
-        (LimiterHints::default(), Kind::Unknown),
-        (LimiterHints { exact: true, ..LimiterHints::default() }, Kind::Ptu),
+        (left(9.0), LimiterKind::Window),
+        (limited(59.0), LimiterKind::Bucket),
+        (LimiterHints { renews: true, ..limited(3.0) }, LimiterKind::Bucket),
+        (limited(9.0), LimiterKind::Auto),
+        (LimiterHints::default(), LimiterKind::Auto),
+        (LimiterHints { exact: true, ..LimiterHints::default() }, LimiterKind::Ptu),
     ];
     for (hints, expected) in table {
-        let mut limiter = Limiter::new(terms(Kind::Unknown), 0.0);
+        let mut limiter = Limiter::new(terms(LimiterKind::Auto), 0.0);
         let booking = limiter.reserve(&size(1.0, 1.0), 0.0);
         let outcome = Outcome::Throttled { wait_ms: 1.0, no_capacity: false, hints };
         limiter.settle(&booking, 0.0, &outcome, 0.0);
@@ -220,7 +222,7 @@ fn the_first_responses_tell_the_kind() {
 
 #[test]
 fn one_that_turns_out_to_be_provisioned_holds_what_was_sent() {
-    let mut limiter = Limiter::new(terms(Kind::Unknown), 0.0);
+    let mut limiter = Limiter::new(terms(LimiterKind::Auto), 0.0);
     let one = size(3_900.0, 100.0);
     let sent = fill(&mut limiter, &one, 0.0, 20_000.0);
     let hints = LimiterHints { exact: true, ..LimiterHints::default() };
@@ -241,7 +243,7 @@ fn one_of_unknown_kind_gets_no_more_at_once_than_any_kind_takes() {
     let bucket = LimiterHints { renews: true, ..silent };
     // Two times 5,000 pass the ceiling of 7 s; a window and a bucket still have their store.
     for (hints, expected) in [(silent, 1), (window, 8), (bucket, 11)] {
-        let mut limiter = Limiter::new(terms(Kind::Unknown), 0.0);
+        let mut limiter = Limiter::new(terms(LimiterKind::Auto), 0.0);
         let sent = fill(&mut limiter, &one, 0.0, 500.0);
         assert_eq!(sent.len(), 2);
         limiter.settle(&sent[0], 0.0, &answered(1_000.0, 1_000.0, hints), 500.0);
@@ -253,7 +255,7 @@ fn one_of_unknown_kind_gets_no_more_at_once_than_any_kind_takes() {
 #[test]
 fn those_who_go_on_alone_do_not_all_pass_the_ceiling_with_their_last_call() {
     let one = size(100.0, 100.0);
-    let mut limiter = Limiter::new(terms(Kind::Ptu), 0.0);
+    let mut limiter = Limiter::new(terms(LimiterKind::Ptu), 0.0);
     for (share, expected) in [(1.0, 0.0), (0.25, 3_000.0)] {
         limiter.set_share(share);
         (limiter.next_tokens, limiter.used) = (0.0, LeakyBucket::new(0.0));
@@ -269,7 +271,7 @@ fn those_who_go_on_alone_do_not_all_pass_the_ceiling_with_their_last_call() {
 #[test]
 fn what_one_calendar_was_taught_another_adopts() {
     let one = size(500.0, 500.0);
-    let mut taught = Limiter::new(terms(Kind::Unknown), 0.0);
+    let mut taught = Limiter::new(terms(LimiterKind::Auto), 0.0);
     assert_eq!(taught.knowledge(), None);
     let booking = taught.reserve(&one, 0.0);
     let hints = LimiterHints { requests_left: Some(9.0), ..LimiterHints::default() };
@@ -277,10 +279,10 @@ fn what_one_calendar_was_taught_another_adopts() {
     taught.told_tokens = Some(30_000.0);
     (taught.trim, taught.ceiling_ms) = (0.9, 7_000.0);
     let known = taught.knowledge().unwrap();
-    let mut fresh = Limiter::new(terms(Kind::Unknown), 1_000.0);
+    let mut fresh = Limiter::new(terms(LimiterKind::Auto), 1_000.0);
     fresh.adopt(&known);
     assert_eq!(fresh.knowledge(), Some(known));
-    assert_eq!((fresh.kind(), fresh.per_minute().0), (Kind::Window, 30_000.0));
+    assert_eq!((fresh.kind(), fresh.per_minute().0), (LimiterKind::Window, 30_000.0));
     // One that knows better only becomes more careful.
     (fresh.trim, fresh.ratio, fresh.told_tokens) = (0.8, 1.1, Some(40_000.0));
     fresh.adopt(&known);
@@ -289,7 +291,7 @@ fn what_one_calendar_was_taught_another_adopts() {
 
 #[test]
 fn three_failures_open_the_breaker_and_one_probe_closes_it() {
-    let mut limiter = Limiter::new(terms(Kind::Window), 0.0);
+    let mut limiter = Limiter::new(terms(LimiterKind::Window), 0.0);
     let one = size(50.0, 50.0);
     let bookings = fill(&mut limiter, &one, 0.0, 100.0);
     // Those that were under way fail together: that is one opening.
@@ -318,7 +320,7 @@ fn three_failures_open_the_breaker_and_one_probe_closes_it() {
 
 #[test]
 fn an_old_answer_does_not_hide_an_outage() {
-    let mut limiter = Limiter::new(terms(Kind::Bucket), 0.0);
+    let mut limiter = Limiter::new(terms(LimiterKind::Bucket), 0.0);
     let one = size(50.0, 50.0);
     let old: Vec<_> = (0..3).map(|_| limiter.reserve(&one, 0.0)).collect();
     let new: Vec<_> = (0..3).map(|_| limiter.reserve(&one, 5_000.0)).collect();
@@ -331,7 +333,7 @@ fn an_old_answer_does_not_hide_an_outage() {
 
 #[test]
 fn a_probe_that_has_not_failed_in_time_was_let_in() {
-    let mut limiter = Limiter::new(terms(Kind::Window), 0.0);
+    let mut limiter = Limiter::new(terms(LimiterKind::Window), 0.0);
     let one = size(50.0, 50.0);
     let booking = limiter.reserve(&one, 0.0);
     limiter.settle(&booking, 0.0, &throttled(1_000.0), 20.0);
@@ -343,7 +345,7 @@ fn a_probe_that_has_not_failed_in_time_was_let_in() {
 
 #[test]
 fn a_provider_without_capacity_is_spared() {
-    let mut limiter = Limiter::new(terms(Kind::Bucket), 0.0);
+    let mut limiter = Limiter::new(terms(LimiterKind::Bucket), 0.0);
     let booking = limiter.reserve(&size(1.0, 1.0), 10_000.0);
     let outcome =
         Outcome::Throttled { wait_ms: 3_000.0, no_capacity: true, hints: LimiterHints::default() };
@@ -355,7 +357,7 @@ fn a_provider_without_capacity_is_spared() {
 
 #[test]
 fn what_is_returned_was_never_there() {
-    for kind in [Kind::Window, Kind::Bucket, Kind::Ptu] {
+    for kind in [LimiterKind::Window, LimiterKind::Bucket, LimiterKind::Ptu] {
         let mut limiter = Limiter::new(terms(kind), 0.0);
         let one = size(500.0, 500.0);
         let first = limiter.reserve(&one, 0.0);
@@ -373,7 +375,7 @@ fn what_is_returned_was_never_there() {
 
 #[test]
 fn it_is_plain_data_that_moves_to_another_clock() {
-    let mut limiter = Limiter::new(terms(Kind::Window), 0.0);
+    let mut limiter = Limiter::new(terms(LimiterKind::Window), 0.0);
     let one = size(500.0, 20_000.0);
     fill(&mut limiter, &one, 0.0, 60_000.0);
     let text = serde_json::to_string(&limiter).unwrap();
@@ -385,7 +387,7 @@ fn it_is_plain_data_that_moves_to_another_clock() {
 
 #[test]
 fn whoever_goes_on_alone_has_a_share_of_what_is_left() {
-    let mut limiter = Limiter::new(terms(Kind::Window), 0.0);
+    let mut limiter = Limiter::new(terms(LimiterKind::Window), 0.0);
     let one = size(500.0, 500.0);
     let sent = fill(&mut limiter, &one, 0.0, 10_000.0).len();
     let (left, mut alone) = (60_000.0 / limiter.cost(&one) - sent as f64, limiter.clone());

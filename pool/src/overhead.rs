@@ -2,8 +2,9 @@
 //! headers of its response say, and what is learned from its end. For `cargo bench` alone.
 
 use super::{Need, Strategy};
-use crate::config::{DeploymentConfig, LimiterKind, Provider};
+use crate::config::{DeploymentConfig, Provider};
 use crate::deployment::End;
+use crate::limiter::LimiterKind;
 use crate::provider::headers;
 use crate::provider::transport::Answered;
 use crate::scheduler::{Scheduler, Verdict};

@@ -2,7 +2,7 @@
 //! every run gives the same. The set-up is that of docs/pool.md: three deployments, one of each
 //! kind, an endless backlog, and a count of tokens that differs from the provider's.
 
-use crate::limiter::{Booking, Kind, LimiterHints, Outcome, Size, Terms};
+use crate::limiter::{Booking, LimiterHints, LimiterKind, Outcome, Size, Terms};
 use crate::state::{DeploymentView, ModelState, Settlement, Waiter};
 use crate::strategy::Strategy;
 use simulator::config::{DeploymentConfig, Kind as ServiceKind};
@@ -194,9 +194,9 @@ struct Report {
 impl World {
     fn new(scenario: Scenario) -> Self {
         let kinds = [
-            (Kind::Ptu, ServiceKind::Ptu, 223_500.0, 1e9),
-            (Kind::Window, ServiceKind::Window, 300_000.0, 1_800.0),
-            (Kind::Bucket, ServiceKind::Bucket, 150_000.0, 150.0),
+            (LimiterKind::Ptu, ServiceKind::Ptu, 223_500.0, 1e9),
+            (LimiterKind::Window, ServiceKind::Window, 300_000.0, 1_800.0),
+            (LimiterKind::Bucket, ServiceKind::Bucket, 150_000.0, 150.0),
         ];
         let (mut views, mut services) = (Vec::new(), Vec::new());
         for (kind, service, tokens, requests) in kinds {
@@ -204,13 +204,13 @@ impl World {
             let config = DeploymentConfig::new("d", service, tokens as u64, requests as u64);
             services.push(Limiter::new(&config));
             let terms = Terms {
-                kind: if scenario.auto { Kind::Unknown } else { kind },
+                kind: if scenario.auto { LimiterKind::Auto } else { kind },
                 tokens_per_minute: tokens,
                 requests_per_minute: requests,
                 output_weight: OUTPUT_WEIGHT,
                 charge: Default::default(),
             };
-            let provisioned = kind == Kind::Ptu;
+            let provisioned = kind == LimiterKind::Ptu;
             views.push(DeploymentView {
                 address: format!("{kind:?}").into(),
                 terms,

@@ -1,10 +1,10 @@
 //! The queue on made-up time: who goes when, where, and what is given back.
 
 use super::*;
-use crate::config::{LimiterKind, Provider};
 use crate::deployment::DeploymentState;
 use crate::limiter::LimiterHints;
 use crate::typed::chat::{CallError, Shortage};
+use crate::{LimiterKind, Provider};
 use proptest::prelude::{Strategy as _, any, prop, prop_assert, prop_oneof, proptest};
 
 fn config(name: &str, tokens: u64, tier: u32, concurrency_max: u32) -> DeploymentConfig {

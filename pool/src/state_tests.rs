@@ -1,9 +1,9 @@
 //! Who gets which slot, on made-up time.
 
 use super::*;
-use crate::limiter::{Kind, LimiterHints, Terms};
+use crate::limiter::{LimiterHints, LimiterKind, Terms};
 
-fn view(address: &str, kind: Kind, tokens_per_minute: f64) -> DeploymentView {
+fn view(address: &str, kind: LimiterKind, tokens_per_minute: f64) -> DeploymentView {
     DeploymentView {
         address: address.into(),
         terms: Terms {
@@ -17,7 +17,7 @@ fn view(address: &str, kind: Kind, tokens_per_minute: f64) -> DeploymentView {
         in_flight: 0,
         shut: false,
         tier: 0,
-        provisioned: kind == Kind::Ptu,
+        provisioned: kind == LimiterKind::Ptu,
         prices: None,
         latency: None,
         health: 1.0,
@@ -74,7 +74,7 @@ fn seen(answer: &Allocation) -> Vec<(u64, usize)> {
 #[test]
 fn the_rejected_go_first_then_the_urgent_then_the_others() {
     let mut state = ModelState::new(1, 0.0);
-    let views = [view("d", Kind::Window, 100_000.0)];
+    let views = [view("d", LimiterKind::Window, 100_000.0)];
     let waiters = [
         ask(1, 10.0),
         Waiter { returned: true, ..ask(2, 10.0) },
@@ -88,7 +88,7 @@ fn the_rejected_go_first_then_the_urgent_then_the_others() {
 #[test]
 fn tenants_take_turns_by_weight_and_the_idle_save_nothing() {
     let mut state = ModelState::new(1, 0.0);
-    let views = [view("d", Kind::Bucket, 1e9)];
+    let views = [view("d", LimiterKind::Bucket, 1e9)];
     let waiters = |from: u64| -> Vec<Waiter> {
         let weights = [("a", 4.0), ("b", 2.0), ("c", 1.0), ("d", 1.0)];
         (from..from + 400)
@@ -115,7 +115,8 @@ fn tenants_take_turns_by_weight_and_the_idle_save_nothing() {
 #[test]
 fn whoever_waits_for_one_deployment_leaves_the_others() {
     let mut state = ModelState::new(1, 0.0);
-    let views = [view("large", Kind::Window, 10_000.0), view("small", Kind::Window, 1_000.0)];
+    let views =
+        [view("large", LimiterKind::Window, 10_000.0), view("small", LimiterKind::Window, 1_000.0)];
     let answer =
         exchange(&mut state, &[], &[ask(1, 9_000.0), ask(2, 9_000.0), ask(3, 900.0)], &views, 0.0);
     assert_eq!(seen(&answer), [(1, 0), (3, 1)]);
@@ -129,8 +130,8 @@ fn whoever_waits_for_one_deployment_leaves_the_others() {
 #[test]
 fn a_higher_tier_takes_the_overflow_only() {
     let mut state = ModelState::new(1, 0.0);
-    let cheap = view("cheap", Kind::Window, 60_000.0);
-    let dear = DeploymentView { tier: 1, ..view("dear", Kind::Window, 60_000.0) };
+    let cheap = view("cheap", LimiterKind::Window, 60_000.0);
+    let dear = DeploymentView { tier: 1, ..view("dear", LimiterKind::Window, 60_000.0) };
     let waiters: Vec<_> = (0..60).map(|id| ask(id, 1_000.0)).collect();
     let answer = exchange(&mut state, &[], &waiters, &[dear, cheap], 0.0);
     let places: Vec<_> = answer.grants.iter().map(|grant| grant.view).collect();
@@ -141,7 +142,7 @@ fn a_higher_tier_takes_the_overflow_only() {
 #[test]
 fn a_door_without_room_is_not_waited_for() {
     let mut state = ModelState::new(1, 0.0);
-    let views = [DeploymentView { room: 1, ..view("d", Kind::Window, 100_000.0) }];
+    let views = [DeploymentView { room: 1, ..view("d", LimiterKind::Window, 100_000.0) }];
     let answer = exchange(&mut state, &[], &[ask(1, 10.0), ask(2, 10.0)], &views, 0.0);
     assert_eq!((seen(&answer), answer.again), (vec![(1, 0)], None));
 }
@@ -149,7 +150,7 @@ fn a_door_without_room_is_not_waited_for() {
 #[test]
 fn what_cannot_be_is_said_at_once() {
     let mut state = ModelState::new(1, 0.0);
-    let views = [view("d", Kind::Window, 1_000.0)];
+    let views = [view("d", LimiterKind::Window, 1_000.0)];
     let late = Waiter { deadline: Some(30_000.0), ..ask(3, 900.0) };
     let answer =
         exchange(&mut state, &[], &[ask(1, 1_001.0), ask(2, 900.0), late.clone()], &views, 0.0);
@@ -167,7 +168,7 @@ fn what_cannot_be_is_said_at_once() {
 #[test]
 fn an_event_changes_what_is_given() {
     let mut state = ModelState::new(1, 0.0);
-    let views = [view("d", Kind::Window, 1_000.0)];
+    let views = [view("d", LimiterKind::Window, 1_000.0)];
     let first = exchange(&mut state, &[], &[ask(1, 900.0)], &views, 0.0).grants.remove(0);
     let (address, booking) = (views[0].address.clone(), first.booking);
     let settlement =
@@ -180,7 +181,8 @@ fn an_event_changes_what_is_given() {
 #[test]
 fn whoever_wants_one_deployment_gets_no_other() {
     let mut state = ModelState::new(1, 0.0);
-    let views = [view("near", Kind::Window, 60_000.0), view("far", Kind::Window, 1_000.0)];
+    let views =
+        [view("near", LimiterKind::Window, 60_000.0), view("far", LimiterKind::Window, 1_000.0)];
     let far = |id, tokens| Waiter { only: Some(1), ..ask(id, tokens) };
     let free = |state: &ModelState, tokens| -> Vec<usize> {
         let free = state.free(&ask(9, tokens), &views, 0.0);
@@ -199,7 +201,7 @@ fn whoever_wants_one_deployment_gets_no_other() {
 #[test]
 fn the_forecast_counts_who_goes_first() {
     let mut state = ModelState::new(1, 0.0);
-    let views = [view("d", Kind::Window, 60_000.0)];
+    let views = [view("d", LimiterKind::Window, 60_000.0)];
     assert_eq!(forecast(&state, &ask(1, 1_000.0), &[], &views, 0.0), Ok((0, 0.0)));
     let waiters: Vec<_> = (0..180).map(|id| ask(id, 1_000.0)).collect();
     let answer = exchange(&mut state, &[], &waiters, &views, 0.0);
@@ -213,7 +215,7 @@ fn the_forecast_counts_who_goes_first() {
 
 #[test]
 fn a_lost_book_is_written_again() {
-    let views = [view("d", Kind::Window, 60_000.0)];
+    let views = [view("d", LimiterKind::Window, 60_000.0)];
     let waiters: Vec<_> = (0..20).map(|id| ask(id, 1_000.0)).collect();
     let mut state = ModelState::new(1, 0.0);
     let answer = exchange(&mut state, &[], &waiters, &views, 0.0);

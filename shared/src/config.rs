@@ -13,7 +13,7 @@ mod place;
 mod secret;
 
 pub use address::{Database, Queue, Quota, S3, Storage};
-pub use deployment::{Deployment, Limiter, Mode, Provider};
+pub use deployment::{Deployment, Mode, Provider};
 pub use model::{Model, Strategy};
 pub use secret::Secret;
 use serde::{Deserialize, Serialize};

@@ -18,7 +18,7 @@ use check::Checked;
 use clap::{Args, Subcommand, ValueEnum};
 use futures::{StreamExt, stream};
 use probe::Probe;
-use remedy::Kind;
+use remedy::ProblemKind;
 use serde::Serialize;
 use serde_json::Value;
 use shared::config::{Config, Deployment};
@@ -159,9 +159,9 @@ fn unknown(name: &str, config: &Config) -> End {
 fn ended(problem: &remedy::Problem) -> End {
     let message = format!("{}; {}", problem.problem, problem.remedy);
     match problem.kind {
-        Kind::Unusable => End::Failed(message),
-        Kind::Configuration => End::Usage(message),
-        Kind::Unreachable => End::Unreachable(message),
+        ProblemKind::Unusable => End::Failed(message),
+        ProblemKind::Configuration => End::Usage(message),
+        ProblemKind::Unreachable => End::Unreachable(message),
     }
 }
 
@@ -221,9 +221,9 @@ async fn check_all(
     // The lines have said it all.
     let message = String::new();
     match () {
-        () if has(Kind::Unreachable) => Err(End::Unreachable(message)),
-        () if has(Kind::Configuration) => Err(End::Usage(message)),
-        () if has(Kind::Unusable) => Err(End::Failed(message)),
+        () if has(ProblemKind::Unreachable) => Err(End::Unreachable(message)),
+        () if has(ProblemKind::Configuration) => Err(End::Usage(message)),
+        () if has(ProblemKind::Unusable) => Err(End::Failed(message)),
         () => Ok(()),
     }
 }
@@ -242,7 +242,7 @@ fn print_checked(all: &[Checked]) -> Result<(), End> {
             one.latency_ms.map_or("-".to_owned(), |ms| format!("{ms} ms")),
             number(one.tokens_per_minute),
             number(one.requests_per_minute),
-            one.limiter.map_or("-", fit::Kind::name).to_owned(),
+            one.limiter.map_or("-", pool::LimiterKind::name).to_owned(),
             one.mode.map_or("-", pool::Mode::name).to_owned(),
         ]
     }));

@@ -10,9 +10,7 @@ use crate::{
 };
 use anyhow::Context;
 use pool::fleet::Fleet;
-use pool::{
-    ApiKey, ChargeConfig, DeploymentConfig, LimiterKind, Mode, Pool, PoolConfig, Provider, Strategy,
-};
+use pool::{ApiKey, ChargeConfig, DeploymentConfig, Mode, Pool, PoolConfig, Provider, Strategy};
 use shared::{
     config::{self, Config},
     schema::MODEL_DEFAULT,
@@ -120,12 +118,6 @@ pub fn deployment(given: &config::Deployment) -> DeploymentConfig {
         config::Provider::Openai => Provider::OpenAi,
         config::Provider::Compatible => Provider::Compatible,
     };
-    let limiter = match given.limiter {
-        config::Limiter::Auto => LimiterKind::Auto,
-        config::Limiter::Window => LimiterKind::Window,
-        config::Limiter::Bucket => LimiterKind::Bucket,
-        config::Limiter::Ptu => LimiterKind::Ptu,
-    };
     let mode = match given.mode {
         config::Mode::Auto => None,
         config::Mode::JsonSchema => Some(Mode::JsonSchema),
@@ -144,7 +136,7 @@ pub fn deployment(given: &config::Deployment) -> DeploymentConfig {
         tier: given.tier,
         concurrency_max: given.concurrency_max,
         weight: given.weight,
-        limiter,
+        limiter: given.limiter,
         charge: ChargeConfig {
             output: given.charge_output,
             characters_per_token: given.charge_characters_per_token,

@@ -2,7 +2,7 @@
 //!
 //! It must know nothing of how it was learned.
 
-use super::{Kind, Limiter};
+use super::{Limiter, LimiterKind};
 
 /// What was learned from responses.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,7 +22,7 @@ pub struct Feedback {
 /// All that responses have taught of a deployment, whoever sent what.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Knowledge {
-    kind: Kind,
+    kind: LimiterKind,
     told_tokens: Option<f64>,
     told_requests: Option<f64>,
     feedback: Feedback,
@@ -54,7 +54,7 @@ impl Limiter {
     /// Learns from what another limiter of the same deployment was taught: all of it where there
     /// was no response yet, and otherwise what makes it more careful.
     pub fn adopt(&mut self, known: &Knowledge) {
-        if self.kind == Kind::Unknown {
+        if self.kind == LimiterKind::Auto {
             self.kind = known.kind;
         }
         let Feedback { ratio, external_load, trim, level, ceiling_ms } = known.feedback;

@@ -1,6 +1,6 @@
 //! What a limiter learns from how calls end, and what it says of itself.
 
-use super::{Booking, Kind, Limiter, MINUTE_MS, TEN_SECONDS_MS};
+use super::{Booking, Limiter, LimiterKind, MINUTE_MS, TEN_SECONDS_MS};
 
 /// The longest that a rejection is believed to mean where a minute is not its measure.
 const BLOCK_MS_MAX: f64 = 15_000.0;
@@ -146,7 +146,9 @@ impl Limiter {
 
     /// A window counts from when a call arrives.
     fn went_late(&mut self, booking: &Booking, sent: f64) {
-        if matches!(self.kind, Kind::Unknown | Kind::Window) && sent > booking.at + 50.0 {
+        if matches!(self.kind, LimiterKind::Auto | LimiterKind::Window | LimiterKind::FixedWindow)
+            && sent > booking.at + 50.0
+        {
             let tokens = self.tokens.take(booking.at, booking.cost);
             self.tokens.add(sent, tokens);
             let requests = self.requests.take(booking.at, 1.0);
@@ -170,10 +172,10 @@ impl Limiter {
         let more = tokens_output - booking.output;
         let more = match self.kind {
             // A window keeps its estimate for a minute, whatever comes.
-            Kind::Unknown | Kind::Window => return,
-            Kind::Bucket if self.terms.charge.settled == Some(false) => return,
-            Kind::Bucket => more,
-            Kind::Ptu => self.terms.output_weight * more + input - booking.size.input_real,
+            LimiterKind::Auto | LimiterKind::Window | LimiterKind::FixedWindow => return,
+            LimiterKind::Bucket if self.terms.charge.settled == Some(false) => return,
+            LimiterKind::Bucket => more,
+            LimiterKind::Ptu => self.terms.output_weight * more + input - booking.size.input_real,
         };
         self.next_tokens += more / booking.rate;
         if more > 0.0 {
@@ -186,15 +188,17 @@ impl Limiter {
     fn hear(&mut self, booking: &Booking, hints: &LimiterHints, now: f64) {
         self.hear_limits(hints);
         self.find_kind(hints);
-        self.is_silent |= self.kind == Kind::Unknown;
+        self.is_silent |= self.kind == LimiterKind::Auto;
         let Some(left) = hints.tokens_left else { return };
         let limit = self.limit_tokens() / self.share;
         match self.kind {
-            Kind::Unknown | Kind::Window if self.share >= 1.0 => {
+            LimiterKind::Auto | LimiterKind::Window | LimiterKind::FixedWindow
+                if self.share >= 1.0 =>
+            {
                 let used = hints.tokens_limit.unwrap_or(self.terms.tokens_per_minute) - left;
                 self.hear_window(booking, used, limit);
             }
-            Kind::Bucket => {
+            LimiterKind::Bucket => {
                 let level = (left / limit).clamp(-0.5, 1.0);
                 self.level += 0.1 * (level - self.level);
                 self.hear_bucket(booking, now);
@@ -251,7 +255,7 @@ impl Limiter {
 
     fn hear_limits(&mut self, hints: &LimiterHints) {
         // The older limiter names what it takes in ten seconds, where it names anything.
-        if self.kind != Kind::Window {
+        if self.kind != LimiterKind::Window {
             self.told_requests = hints.requests_limit.or(self.told_requests);
         }
         self.told_tokens = hints.tokens_limit.or(self.told_tokens);
@@ -259,25 +263,25 @@ impl Limiter {
 
     /// Finds out how the quota is enforced, where that is not configured.
     fn find_kind(&mut self, hints: &LimiterHints) {
-        if self.kind != Kind::Unknown {
+        if self.kind != LimiterKind::Auto {
             return;
         }
         let limit = hints.requests_limit.unwrap_or(self.terms.requests_per_minute);
         let is_limited = hints.tokens_limit.or(hints.requests_limit).is_some();
         let in_ten_seconds = (limit / 6.0).ceil();
         let kind = match hints.requests_left {
-            _ if hints.renews => Kind::Bucket,
-            Some(left) if is_limited && left > in_ten_seconds => Kind::Bucket,
-            Some(left) if !is_limited && left <= in_ten_seconds => Kind::Window,
-            None if hints.exact && !is_limited => Kind::Ptu,
-            _ => Kind::Unknown,
+            _ if hints.renews => LimiterKind::Bucket,
+            Some(left) if is_limited && left > in_ten_seconds => LimiterKind::Bucket,
+            Some(left) if !is_limited && left <= in_ten_seconds => LimiterKind::Window,
+            None if hints.exact && !is_limited => LimiterKind::Ptu,
+            _ => LimiterKind::Auto,
         };
         self.kind = kind;
     }
 
     fn throttled(&mut self, booking: &Booking, wait_ms: f64, no_capacity: bool, now: f64) {
         if now - self.rejected_at > REJECTED_MS {
-            if self.kind == Kind::Ptu && !no_capacity {
+            if self.kind == LimiterKind::Ptu && !no_capacity {
                 let held = (self.used_now(now) - self.full(&booking.size)) / self.drains();
                 let met = self.ceiling_ms.min(held.max(1_000.0));
                 (self.ceiling_ms, self.ceiling_known_ms) = (met * 0.93, met * 0.97);
@@ -293,7 +297,8 @@ impl Limiter {
         self.refund(booking, false);
         self.block(wait_ms, now);
         self.rejected_at = now;
-        self.half_open = matches!(self.kind, Kind::Unknown | Kind::Window);
+        self.half_open =
+            matches!(self.kind, LimiterKind::Auto | LimiterKind::Window | LimiterKind::FixedWindow);
         self.probe_until = None;
     }
 
@@ -304,7 +309,7 @@ impl Limiter {
 
     /// Some providers name a day.
     fn believed(&self, wait_ms: f64) -> f64 {
-        let is_likely = self.kind == Kind::Window && wait_ms < MINUTE_MS;
+        let is_likely = self.kind == LimiterKind::Window && wait_ms < MINUTE_MS;
         if is_likely { wait_ms } else { wait_ms.min(BLOCK_MS_MAX) }
     }
 
@@ -313,7 +318,7 @@ impl Limiter {
     fn was_full(&mut self, booking: &Booking, wait_ms: f64, now: f64) {
         let limit = self.limit_tokens();
         let has_requests = self.requests.sum() < 0.9 * self.at_once();
-        if matches!(self.kind, Kind::Unknown | Kind::Window)
+        if matches!(self.kind, LimiterKind::Auto | LimiterKind::Window | LimiterKind::FixedWindow)
             && self.share >= 1.0
             && has_requests
             && booking.expected > RATIO_FROM * limit
@@ -348,13 +353,13 @@ impl Limiter {
     /// Uses more again after a time without rejections.
     fn raise(&mut self, now: f64) {
         let calm = now - self.rejected_at.max(self.raised_at);
-        if self.kind == Kind::Ptu && calm > CEILING_RAISE_MS {
+        if self.kind == LimiterKind::Ptu && calm > CEILING_RAISE_MS {
             let is_known = self.ceiling_ms < self.ceiling_known_ms;
             let factor = if is_known { 1.0025 } else { 1.0003 };
             self.ceiling_ms = (self.ceiling_ms * factor).min(MINUTE_MS);
             self.raised_at = now;
         }
-        if calm > RAISE_MS || (self.kind == Kind::Ptu && calm > CEILING_RAISE_MS) {
+        if calm > RAISE_MS || (self.kind == LimiterKind::Ptu && calm > CEILING_RAISE_MS) {
             self.trim = (self.trim + f64::max(0.0025, 0.05 * (1.0 - self.trim))).min(1.0);
             self.raised_at = now;
         }
@@ -377,7 +382,7 @@ impl Limiter {
     }
 
     /// How the quota is enforced, as far as is known.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> LimiterKind {
         self.kind
     }
 
@@ -389,7 +394,7 @@ impl Limiter {
     /// Calls of this cost that may start in a millisecond, in the long run.
     pub fn supply(&self, cost: f64) -> f64 {
         let tokens = self.ours() * self.trim / self.ratio.max(1.0) / cost.max(1.0);
-        let requests = if self.kind == Kind::Ptu { tokens } else { self.limit_requests() };
+        let requests = if self.kind == LimiterKind::Ptu { tokens } else { self.limit_requests() };
         tokens.min(requests) / MINUTE_MS
     }
 
@@ -398,18 +403,18 @@ impl Limiter {
         let ahead = |next: f64| (now - next).clamp(0.0, MINUTE_MS) / MINUTE_MS;
         let requests = ahead(self.next_requests) * self.limit_requests();
         match self.kind {
-            Kind::Unknown | Kind::Window => {
+            LimiterKind::Auto | LimiterKind::Window | LimiterKind::FixedWindow => {
                 let tokens = (self.window_limit() - self.tokens.within(now, MINUTE_MS)).max(0.0);
                 let used = self.requests.within(now, TEN_SECONDS_MS);
                 (tokens, (self.at_once() - used).max(0.0))
             }
-            Kind::Bucket => {
+            LimiterKind::Bucket => {
                 let owed = (self.next_tokens - now).max(0.0) / MINUTE_MS;
                 let level = (self.level - owed).max(0.0);
                 let requests = requests.max(level * self.limit_requests());
                 (level * self.limit_tokens(), requests)
             }
-            Kind::Ptu => {
+            LimiterKind::Ptu => {
                 let most = self.ceiling_ms * self.limit_tokens() / MINUTE_MS;
                 ((most - self.used_now(now)).max(0.0), self.limit_requests())
             }

@@ -2,7 +2,7 @@
 //!
 //! It must know nothing of single calls, and changes nothing.
 
-use super::{Kind, Limiter, MINUTE_MS};
+use super::{Limiter, LimiterKind, MINUTE_MS};
 
 /// How much faster than its rate a window is filled where it has room.
 const PACE: f64 = 1.3;
@@ -55,10 +55,14 @@ impl Limiter {
     pub(super) fn rate(&self) -> f64 {
         let limit = self.ours() * self.trim / MINUTE_MS;
         match self.kind {
-            Kind::Unknown | Kind::Window => limit * PACE / self.ratio,
+            LimiterKind::Auto | LimiterKind::Window | LimiterKind::FixedWindow => {
+                limit * PACE / self.ratio
+            }
             // Half full is where it is to stay: that absorbs our bias, external_load and bursts.
-            Kind::Bucket => limit * self.pace * (1.0 + LEVEL_GAIN * (self.level - LEVEL_GOAL)),
-            Kind::Ptu => limit,
+            LimiterKind::Bucket => {
+                limit * self.pace * (1.0 + LEVEL_GAIN * (self.level - LEVEL_GOAL))
+            }
+            LimiterKind::Ptu => limit,
         }
     }
 
@@ -66,9 +70,9 @@ impl Limiter {
     pub(super) fn spacing(&self) -> f64 {
         let spacing = MINUTE_MS / self.limit_requests();
         match self.kind {
-            Kind::Unknown | Kind::Window => spacing / PACE,
-            Kind::Bucket => spacing / self.trim,
-            Kind::Ptu => 0.0,
+            LimiterKind::Auto | LimiterKind::Window | LimiterKind::FixedWindow => spacing / PACE,
+            LimiterKind::Bucket => spacing / self.trim,
+            LimiterKind::Ptu => 0.0,
         }
     }
 
@@ -78,18 +82,18 @@ impl Limiter {
         let room = match self.kind {
             _ if !calm => 0.0,
             // It may be provisioned throughput, which takes less at once.
-            Kind::Unknown if self.is_silent => 0.0,
-            Kind::Unknown | Kind::Window => {
+            LimiterKind::Auto if self.is_silent => 0.0,
+            LimiterKind::Auto | LimiterKind::Window | LimiterKind::FixedWindow => {
                 (1.0 - self.tokens.sum() / self.window_limit()).clamp(0.0, 1.0).powi(2)
             }
-            Kind::Bucket => (self.level - LEVEL_GOAL).max(0.0),
-            Kind::Ptu => 0.0,
+            LimiterKind::Bucket => (self.level - LEVEL_GOAL).max(0.0),
+            LimiterKind::Ptu => 0.0,
         };
         // What leaves a window at once is not sent at once again, or it would be so for ever, and
         // all of it rejected when the limit has fallen.
         let least = match self.kind {
-            Kind::Unknown | Kind::Window => BURST_MS / 20.0,
-            Kind::Bucket | Kind::Ptu => BURST_MS,
+            LimiterKind::Auto | LimiterKind::Window | LimiterKind::FixedWindow => BURST_MS / 20.0,
+            LimiterKind::Bucket | LimiterKind::Ptu => BURST_MS,
         };
         least + BURST_IDLE_MS * room
     }

@@ -4,27 +4,32 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How a provider enforces its quota.
+/// How a provider enforces its quota (docs/limiters.md).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
-    /// Not known yet. Until the first answer no more is sent than each of the others takes, then no
-    /// more than a window does, until responses tell.
+#[serde(rename_all = "snake_case")]
+pub enum LimiterKind {
+    /// Not known: it is identified from what responses say, and until then nothing is sent that one
+    /// of the kinds that are still likely would reject.
     #[default]
-    Unknown,
-    /// Exact sliding logs: 60 s of tokens, with the room for the answer, and 10 s of requests.
+    Auto,
+    /// A sliding window: 60 s of tokens, with the room for the answer, and 10 s of requests.
     Window,
-    /// Levels that refill all the time up to a minute's quota: answers are charged when they end.
+    /// A counter that starts anew every 60 s, at a moment of its own.
+    FixedWindow,
+    /// A token bucket that refills all the time and holds a minute's quota.
     Bucket,
-    /// Provisioned throughput: utilisation that drains all the time, corrected when answers end.
+    /// Provisioned throughput: a leaky bucket of utilisation; `tokens_per_minute` are input-token
+    /// equivalents.
     Ptu,
 }
 
-impl Kind {
-    /// The name used outside.
+impl LimiterKind {
+    /// The name used outside; `unknown` while it is not identified.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Unknown => "unknown",
+            Self::Auto => "unknown",
             Self::Window => "window",
+            Self::FixedWindow => "fixed_window",
             Self::Bucket => "bucket",
             Self::Ptu => "ptu",
         }
@@ -35,7 +40,7 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Terms {
     /// How it is enforced.
-    pub kind: Kind,
+    pub kind: LimiterKind,
     /// Tokens a minute; of provisioned throughput, input-token equivalents.
     pub tokens_per_minute: f64,
     /// Requests a minute.

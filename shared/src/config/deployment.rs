@@ -3,6 +3,7 @@
 //! It must know nothing of how a deployment is called.
 
 use super::Secret;
+use pool::LimiterKind;
 use serde::{Deserialize, Serialize, Serializer};
 use std::{collections::BTreeMap, fmt};
 
@@ -45,7 +46,7 @@ pub struct Deployment {
     pub weight: f64,
     /// How its limits behave.
     #[serde(default)]
-    pub limiter: Limiter,
+    pub limiter: LimiterKind,
     /// Whether the room for the answer (`max_tokens`) is charged at admission; `sluice deployments
     /// probe` finds out. By default as the limiter's kind is known to do.
     #[serde(default)]
@@ -94,7 +95,7 @@ impl Default for Deployment {
             tier: 0,
             concurrency_max: concurrency_max(),
             weight: weight(),
-            limiter: Limiter::Auto,
+            limiter: LimiterKind::Auto,
             charge_output: None,
             charge_characters_per_token: None,
             charge_settled: None,
@@ -151,21 +152,6 @@ pub enum Provider {
     Openai,
     /// Anything with OpenAI's API.
     Compatible,
-}
-
-/// How a deployment's limits behave.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Limiter {
-    /// So that it fits each of the others.
-    #[default]
-    Auto,
-    /// Sliding windows.
-    Window,
-    /// Buckets that fill continuously.
-    Bucket,
-    /// Provisioned throughput.
-    Ptu,
 }
 
 /// How a deployment is asked for JSON of a schema.

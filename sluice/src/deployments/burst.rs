@@ -2,12 +2,13 @@
 //! and how long the window of the requests is, shows only then.
 
 use super::{
-    fit::{Findings, Kind, Seen},
+    fit::{Findings, Seen},
     plan::small,
     probe::Probe,
     remedy::{self, Problem},
     wire::Answer,
 };
+use pool::LimiterKind;
 use serde::Serialize;
 use shared::config::Deployment;
 use std::time::Duration;
@@ -51,9 +52,11 @@ pub(super) async fn burst(
     found: &mut Findings,
 ) -> Result<Option<Burst>, Problem> {
     match found.limiter {
-        Some(Kind::Ptu) => provisioned(probe, found).await.map(Some),
-        Some(Kind::Window | Kind::Bucket) => requests(probe, first).await.map(Some),
-        None => Ok(None),
+        Some(LimiterKind::Ptu) => provisioned(probe, found).await.map(Some),
+        Some(LimiterKind::Window | LimiterKind::FixedWindow | LimiterKind::Bucket) => {
+            requests(probe, first).await.map(Some)
+        }
+        Some(LimiterKind::Auto) | None => Ok(None),
     }
 }
 

@@ -4,14 +4,15 @@
 //! so a check makes at most four calls of each.
 
 use super::{
-    fit::{Kind, recognise},
+    fit::recognise,
     remedy::{self, Problem},
     wire::{Answer, Limits, Wire},
 };
+use pool::LimiterKind;
 use pool::Mode;
 use serde::Serialize;
 use serde_json::{Value, json};
-use shared::config::{Deployment, Limiter};
+use shared::config::Deployment;
 use std::time::Duration;
 
 /// The room for the tiny answer: models that think first need some for that.
@@ -32,7 +33,7 @@ pub(super) struct Checked {
     pub(super) tokens_per_minute: Option<u64>,
     pub(super) requests_per_minute: Option<u64>,
     /// What the headers look like.
-    pub(super) limiter: Option<Kind>,
+    pub(super) limiter: Option<LimiterKind>,
     /// How it can be asked for structured answers.
     pub(super) mode: Option<Mode>,
     /// What works and should be looked at all the same.
@@ -57,7 +58,7 @@ pub(super) async fn check(deployment: &Deployment, key: &str, patience: Duration
         Ok(wire) => wire,
         Err(problem) => {
             let remedy = "correct the configuration".to_owned();
-            let kind = remedy::Kind::Configuration;
+            let kind = remedy::ProblemKind::Configuration;
             checked.problem = Some(Problem { kind, status: None, problem, remedy });
             return checked;
         }
@@ -78,7 +79,7 @@ pub(super) async fn check(deployment: &Deployment, key: &str, patience: Duration
                     return checked;
                 }
                 Err(problem) => checked.keep(Problem {
-                    kind: remedy::Kind::Unusable,
+                    kind: remedy::ProblemKind::Unusable,
                     status: Some(200),
                     problem: format!("{}: {problem}", mode.name()),
                     remedy: "it gives no structured answers: use another model".to_owned(),
@@ -127,7 +128,11 @@ impl Checked {
 }
 
 /// What the headers say that the configuration does not.
-fn differences(limits: &Limits, limiter: Option<Kind>, deployment: &Deployment) -> Vec<String> {
+fn differences(
+    limits: &Limits,
+    limiter: Option<LimiterKind>,
+    deployment: &Deployment,
+) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut compare = |key: &str, seen: Option<u64>, configured: u64| match seen {
         Some(seen) if seen != configured => {
@@ -137,12 +142,7 @@ fn differences(limits: &Limits, limiter: Option<Kind>, deployment: &Deployment) 
     };
     compare("tokens_per_minute", limits.limit_tokens, deployment.tokens_per_minute);
     compare("requests_per_minute", limits.limit_requests, deployment.requests());
-    let configured = match deployment.limiter {
-        Limiter::Auto => None,
-        Limiter::Window => Some(Kind::Window),
-        Limiter::Bucket => Some(Kind::Bucket),
-        Limiter::Ptu => Some(Kind::Ptu),
-    };
+    let configured = Some(deployment.limiter).filter(|kind| *kind != LimiterKind::Auto);
     if let (Some(configured), Some(seen)) = (configured, limiter)
         && configured != seen
     {
@@ -241,12 +241,12 @@ mod tests {
         let deployment = Deployment {
             tokens_per_minute: 60_000,
             requests_per_minute: Some(360),
-            limiter: Limiter::Window,
+            limiter: LimiterKind::Window,
             ..Deployment::default()
         };
         let limits =
             Limits { limit_tokens: Some(30_000), limit_requests: Some(360), ..Limits::default() };
-        let warnings = differences(&limits, Some(Kind::Bucket), &deployment);
+        let warnings = differences(&limits, Some(LimiterKind::Bucket), &deployment);
         assert_eq!(warnings.len(), 2, "{warnings:?}");
         assert!(warnings[0].contains("60000") && warnings[0].contains("30000"));
         assert!(warnings[1].contains("window") && warnings[1].contains("bucket"));

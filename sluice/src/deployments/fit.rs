@@ -7,34 +7,12 @@ use super::{
     plan::{OUTPUT, Sizes, Step},
     wire::Limits,
 };
+use pool::LimiterKind;
 use serde::Serialize;
 use shared::config::{Deployment, Provider};
 
 /// How long a sliding window remembers, in seconds.
 const WINDOW: f64 = 60.0;
-
-/// How a deployment's limits behave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Kind {
-    /// Sliding windows.
-    Window,
-    /// Buckets that fill continuously.
-    Bucket,
-    /// Provisioned throughput.
-    Ptu,
-}
-
-impl Kind {
-    /// Its name in the configuration.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Window => "window",
-            Self::Bucket => "bucket",
-            Self::Ptu => "ptu",
-        }
-    }
-}
 
 /// What a quarter of a token is a quarter of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -64,7 +42,7 @@ pub(super) struct Seen {
 /// What a probe has found; none where it cannot be told.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Findings {
-    pub(super) limiter: Option<Kind>,
+    pub(super) limiter: Option<LimiterKind>,
     /// Whether the room for the answer is charged at admission.
     pub(super) charge_output: Option<bool>,
     /// How many characters of the question are charged as a token.
@@ -84,23 +62,25 @@ pub(super) struct Findings {
 }
 
 /// The kind of limiter that one response shows.
-pub(super) fn recognise(limits: &Limits, deployment: &Deployment) -> Option<Kind> {
+pub(super) fn recognise(limits: &Limits, deployment: &Deployment) -> Option<LimiterKind> {
     if limits.has_utilisation {
-        return Some(Kind::Ptu);
+        return Some(LimiterKind::Ptu);
     }
     if limits.limit_tokens.is_some() || limits.limit_requests.is_some() {
-        return Some(Kind::Bucket);
+        return Some(LimiterKind::Bucket);
     }
     let left = match (limits.remaining_requests, limits.remaining_tokens) {
         (Some(left), _) => u64::try_from(left).unwrap_or_default(),
-        (None, Some(_)) => return Some(Kind::Window),
+        (None, Some(_)) => return Some(LimiterKind::Window),
         // Other servers simply have no limits.
-        (None, None) => return (deployment.provider == Provider::Azure).then_some(Kind::Ptu),
+        (None, None) => {
+            return (deployment.provider == Provider::Azure).then_some(LimiterKind::Ptu);
+        }
     };
     // The older kind counts ten seconds.
     match left <= deployment.requests().div_ceil(6) {
-        true => Some(Kind::Window),
-        false => Some(Kind::Bucket),
+        true => Some(LimiterKind::Window),
+        false => Some(LimiterKind::Bucket),
     }
 }
 
@@ -127,7 +107,7 @@ pub(super) fn fit(seen: &[Seen], sizes: &Sizes, deployment: &Deployment) -> Find
     let (Some(base), Some(again)) = (left(Step::Base), left(Step::Again)) else { return found };
     // Before every call there was time to refill: what does not, slides.
     let slides = base - again > 0.5 * f64::from(OUTPUT);
-    found.limiter = Some(if slides { Kind::Window } else { Kind::Bucket });
+    found.limiter = Some(if slides { LimiterKind::Window } else { LimiterKind::Bucket });
     let limit = first.limits.limit_tokens.unwrap_or(deployment.tokens_per_minute) as f64;
     let charges = if slides { sliding(seen) } else { filling(seen, limit) };
     let charge = |step| charges.iter().find(|(of, _)| *of == step).map(|(_, charge)| *charge);
@@ -280,7 +260,7 @@ mod tests {
         let sizes = Sizes::of(LIMIT);
         let found = fit(&calls(false, characters, 0), &sizes, &deployment());
         let expected = Findings {
-            limiter: Some(Kind::Bucket),
+            limiter: Some(LimiterKind::Bucket),
             charge_output: Some(false),
             charge_characters_per_token: Some(4.0),
             charge_settled: Some(false),
@@ -312,7 +292,7 @@ mod tests {
         };
         let mut seen = calls(true, charge, 0);
         let found = fit(&seen, &sizes, &deployment());
-        assert_eq!((found.limiter, found.charge_output), (Some(Kind::Window), Some(true)));
+        assert_eq!((found.limiter, found.charge_output), (Some(LimiterKind::Window), Some(true)));
         assert_eq!(found.charge_characters_per_token, Some(4.0));
         assert_eq!((found.counted_in, found.charge_settled), (Some(Unit::Utf16), Some(false)));
         assert_eq!((found.schema_is_charged, found.tools_are_charged), (Some(true), Some(false)));
@@ -331,10 +311,10 @@ mod tests {
             assert_eq!(recognise(&limits, &deployment()), expected, "{limits:?}");
         };
         let left = |left| Limits { remaining_requests: Some(left), ..Limits::default() };
-        check(left(59), Some(Kind::Window));
-        check(left(359), Some(Kind::Bucket));
-        check(Limits { limit_tokens: Some(1), ..left(59) }, Some(Kind::Bucket));
-        check(Limits::default(), Some(Kind::Ptu));
+        check(left(59), Some(LimiterKind::Window));
+        check(left(359), Some(LimiterKind::Bucket));
+        check(Limits { limit_tokens: Some(1), ..left(59) }, Some(LimiterKind::Bucket));
+        check(Limits::default(), Some(LimiterKind::Ptu));
         let other = Deployment { provider: Provider::Compatible, ..deployment() };
         assert_eq!(recognise(&Limits::default(), &other), None);
         assert!(fit(&[], &Sizes::of(1), &other) == Findings::default());

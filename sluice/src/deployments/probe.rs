@@ -3,12 +3,13 @@
 
 use super::{
     burst::{self, Burst},
-    fit::{self, Findings, Kind, Seen, Unit},
+    fit::{self, Findings, Seen, Unit},
     plan::{Sizes, Step},
     remedy::{self, Problem},
     wire::{Answer, Wire},
 };
 use crate::end::End;
+use pool::LimiterKind;
 use serde::Serialize;
 use shared::config::Deployment;
 use std::{
@@ -123,7 +124,7 @@ impl<'a> Probe<'a> {
             _ => None,
         };
         self.notes.extend(burst.iter().filter_map(|burst| burst.note.clone()));
-        if found.limiter == Some(Kind::Ptu) && burst.is_none() {
+        if found.limiter == Some(LimiterKind::Ptu) && burst.is_none() {
             let told = "provisioned throughput shows its charge only in a burst: add --burst";
             self.notes.push(told.to_owned());
         }
@@ -233,7 +234,7 @@ pub(super) fn report(probed: &Probed) -> String {
     let window = found.requests_window_seconds;
     let window = window.map_or("cannot be told".to_owned(), |seconds| format!("{seconds} s"));
     let rows = [
-        ("limiter", found.limiter.map_or("cannot be told", Kind::name).to_owned()),
+        ("limiter", found.limiter.map_or("cannot be told", LimiterKind::name).to_owned()),
         ("max_tokens is charged", yes(found.charge_output).to_owned()),
         ("characters charged as one token", characters),
         ("characters are counted in", counted.to_owned()),

@@ -13,7 +13,7 @@ use toml_edit::Document;
 pub(super) struct Problem {
     /// What kind of thing is wrong: it decides the exit code.
     #[serde(skip)]
-    pub(super) kind: Kind,
+    pub(super) kind: ProblemKind,
     /// The HTTP status, when there was one.
     pub(super) status: Option<u16>,
     /// What went wrong.
@@ -24,7 +24,7 @@ pub(super) struct Problem {
 
 /// What kind of thing is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ProblemKind {
     /// It answers, but cannot be used now, or not for this.
     Unusable,
     /// The configuration is wrong.
@@ -72,34 +72,34 @@ pub(super) fn refused(deployment: &Deployment, status: u16, said: &str, key: &st
     let name = deployment.deployment.as_ref().unwrap_or(&deployment.model);
     let azure = deployment.provider == Provider::Azure;
     let (kind, remedy) = match status {
-        401 => (Kind::Configuration, format!("the key was refused: check {key}")),
+        401 => (ProblemKind::Configuration, format!("the key was refused: check {key}")),
         403 => (
-            Kind::Configuration,
+            ProblemKind::Configuration,
             format!("the key may not use it, or the network is not let in: check {key} and the resource's access rules"),
         ),
         404 if azure && said.contains("DeploymentNotFound") => (
-            Kind::Configuration,
+            ProblemKind::Configuration,
             format!("there is no deployment {name:?} at this resource: check `deployment`"),
         ),
         404 if azure => (
-            Kind::Configuration,
+            ProblemKind::Configuration,
             "nothing is at this address: `endpoint` is the resource without a path, and `api_version` must exist".to_owned(),
         ),
         404 => (
-            Kind::Configuration,
+            ProblemKind::Configuration,
             format!("it does not know the model {name:?}, or nothing is at this address: check `model`, and that `endpoint` ends with /v1"),
         ),
-        300..=399 | 405 | 410 | 421 => (Kind::Configuration, "this is not the API: check `endpoint`".to_owned()),
+        300..=399 | 405 | 410 | 421 => (ProblemKind::Configuration, "this is not the API: check `endpoint`".to_owned()),
         429 => (
-            Kind::Unusable,
+            ProblemKind::Unusable,
             "address and key are right, but it has no room now: try again later".to_owned(),
         ),
         400 | 413 | 422 => (
-            Kind::Unusable,
+            ProblemKind::Unusable,
             "it takes no question of this form: check `model` and `api_version`".to_owned(),
         ),
-        408 | 500..=599 => (Kind::Unreachable, "the service has a fault: try again later".to_owned()),
-        _ => (Kind::Unusable, "look at what it says".to_owned()),
+        408 | 500..=599 => (ProblemKind::Unreachable, "the service has a fault: try again later".to_owned()),
+        _ => (ProblemKind::Unusable, "look at what it says".to_owned()),
     };
     Problem { kind, status: Some(status), problem, remedy }
 }
@@ -123,7 +123,7 @@ pub(super) fn silent(silence: &Silence) -> Problem {
             "it is overloaded or hangs: try again, or raise worker.call_timeout_seconds",
         ),
     };
-    Problem { kind: Kind::Unreachable, status: None, problem, remedy: remedy.to_owned() }
+    Problem { kind: ProblemKind::Unreachable, status: None, problem, remedy: remedy.to_owned() }
 }
 
 #[cfg(test)]
@@ -160,10 +160,10 @@ mod tests {
             let problem = refused(&azure, status, said, "the variable KEY");
             assert!(problem.kind == kind && problem.remedy.contains(part), "{problem:?}");
         };
-        check(401, "", Kind::Configuration, "KEY");
-        check(404, "DeploymentNotFound", Kind::Configuration, "\"d\"");
-        check(404, "Resource not found", Kind::Configuration, "api_version");
-        check(429, "", Kind::Unusable, "no room");
-        check(503, "", Kind::Unreachable, "later");
+        check(401, "", ProblemKind::Configuration, "KEY");
+        check(404, "DeploymentNotFound", ProblemKind::Configuration, "\"d\"");
+        check(404, "Resource not found", ProblemKind::Configuration, "api_version");
+        check(429, "", ProblemKind::Unusable, "no room");
+        check(503, "", ProblemKind::Unreachable, "later");
     }
 }

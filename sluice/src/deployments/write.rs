@@ -76,11 +76,11 @@ pub(super) fn write(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deployments::fit::Kind;
+    use pool::LimiterKind;
 
     fn found() -> Findings {
         Findings {
-            limiter: Some(Kind::Bucket),
+            limiter: Some(LimiterKind::Bucket),
             charge_output: Some(false),
             charge_characters_per_token: Some(4.0),
             ..Findings::default()
