@@ -38,6 +38,8 @@ struct Scenario {
     auto: bool,
     /// Each tenant at a worker of its own.
     apart: bool,
+    /// Three deployments of this kind, instead of one of each that is known.
+    double: Option<ServiceKind>,
 }
 
 const CENTRAL: Scenario = Scenario {
@@ -53,6 +55,7 @@ const CENTRAL: Scenario = Scenario {
     urgent: 0.0,
     auto: false,
     apart: false,
+    double: None,
 };
 
 /// How often a worker of a fleet asks the state that all share, unless somebody waits for an answer.
@@ -164,6 +167,7 @@ struct World {
     alone: Vec<ModelState>,
     views: Vec<DeploymentView>,
     services: Vec<Limiter>,
+    kinds: [ServiceKind; 3],
     workers: Vec<Worker>,
     tally: [Tally; 3],
     done: f64,
@@ -184,24 +188,34 @@ struct Report {
     ptu_429_percent: f64,
     attempts: f64,
     failed: f64,
+    wait_p50_ms: f64,
     wait_p99_ms: f64,
     tenants: [f64; 4],
     exchanges_a_second: f64,
     /// Also while limits were learned.
     rejected_ever: u64,
+    kinds: [&'static str; 3],
 }
 
 impl World {
     fn new(scenario: Scenario) -> Self {
-        let kinds = [
+        let known = [
             (LimiterKind::Ptu, ServiceKind::Ptu, 223_500.0, 1e9),
             (LimiterKind::Window, ServiceKind::Window, 300_000.0, 1_800.0),
             (LimiterKind::Bucket, ServiceKind::Bucket, 150_000.0, 150.0),
         ];
+        let double = |service| {
+            let limits = [(60_000.0, 360.0), (30_000.0, 180.0), (120_000.0, 720.0)];
+            limits.map(|(tokens, requests)| (LimiterKind::Auto, service, tokens, requests))
+        };
+        let kinds = scenario.double.map_or(known, double);
         let (mut views, mut services) = (Vec::new(), Vec::new());
-        for (kind, service, tokens, requests) in kinds {
+        for (index, (kind, service, tokens, requests)) in kinds.into_iter().enumerate() {
             let (tokens, requests) = (tokens * scenario.scale, requests * scenario.scale);
-            let config = DeploymentConfig::new("d", service, tokens as u64, requests as u64);
+            let config = DeploymentConfig {
+                phase_seconds: [17.0, 41.3, 3.9][index],
+                ..DeploymentConfig::new("d", service, tokens as u64, requests as u64)
+            };
             services.push(Limiter::new(&config));
             let terms = Terms {
                 kind: if scenario.auto { LimiterKind::Auto } else { kind },
@@ -212,7 +226,7 @@ impl World {
             };
             let provisioned = kind == LimiterKind::Ptu;
             views.push(DeploymentView {
-                address: format!("{kind:?}").into(),
+                address: format!("{index} {kind:?}").into(),
                 terms,
                 room: 10_000,
                 in_flight: 0,
@@ -237,6 +251,7 @@ impl World {
             alone: Vec::new(),
             views,
             services,
+            kinds: kinds.map(|(_, service, ..)| service),
             workers: (0..scenario.workers).map(|_| Worker::default()).collect(),
             tally: Default::default(),
             done: 0.0,
@@ -268,6 +283,9 @@ impl World {
 
     fn call(&mut self, tenant: usize, urgent: bool) -> Call {
         self.number += 1;
+        if self.scenario.double.is_some() {
+            return self.plain_call(tenant, urgent);
+        }
         let prompt = (1_200_f64.ln() + 0.5 * self.dice.normal()).exp().clamp(300.0, 9_000.0);
         let part = 0.4 + 0.6 * self.dice.uniform();
         let output = (part * (prompt + OUTPUT_MAX) - prompt).clamp(30.0, OUTPUT_MAX);
@@ -275,6 +293,20 @@ impl World {
         let estimate = counted * (1.0 + 0.03 * self.dice.normal()) * (1.0 - self.scenario.bias);
         let (born, returned) = (self.now, false);
         Call { born, prompt, output, counted, estimate, urgent, tenant, returned }
+    }
+
+    /// About 1,950 tokens as providers count them, half of which are room.
+    fn plain_call(&mut self, tenant: usize, urgent: bool) -> Call {
+        let prompt = 950.0 * (1.0 + 0.15 * (2.0 * self.dice.uniform() - 1.0));
+        let output = 300.0 + 500.0 * self.dice.uniform();
+        let counted = prompt;
+        let estimate = counted * (1.0 - self.scenario.bias);
+        let (born, returned) = (self.now, false);
+        Call { born, prompt, output, counted, estimate, urgent, tenant, returned }
+    }
+
+    fn output_max(&self) -> f64 {
+        if self.scenario.double.is_some() { 1_000.0 } else { OUTPUT_MAX }
     }
 
     fn wake(&mut self, worker: usize, at: f64) {
@@ -325,13 +357,14 @@ impl World {
     fn exchange(&mut self, worker: usize) {
         self.exchanges += 1;
         self.find_book();
+        let output_max = self.output_max();
         let one = &mut self.workers[worker];
         (one.next, one.last) = (None, self.now);
         let settlements = std::mem::take(&mut one.settlements);
         let weights = [4.0, 2.0, 1.0, 1.0];
         let ask = |(id, call): (&u64, &Call)| Waiter {
             id: *id,
-            size: Size { input: call.estimate, input_real: call.counted, output_max: OUTPUT_MAX },
+            size: Size { input: call.estimate, input_real: call.counted, output_max },
             urgent: call.urgent,
             returned: call.returned,
             tenant: ["a", "b", "c", "d"][call.tenant].into(),
@@ -428,25 +461,30 @@ impl World {
             self.at(self.now + net, Act::Back(sent, outcome));
             return;
         }
-        let cost = estimated(&sent.call, view);
+        let cost = self.estimated(&sent.call, view);
         let now = Duration::from_secs_f64(self.now / 1_000.0);
         let terms = self.terms(view);
         match self.services[view].admit(now, cost, terms) {
             Verdict::Admitted(standing) => {
-                if view == 1 && measured {
+                if self.is_charged_at_admission(view) && measured {
                     self.tally[view].units += cost.tokens as f64;
                 }
                 let spread = (0.3 * self.dice.normal()).exp();
                 let slow = (0.15 * self.dice.normal()).exp();
-                let took = (800.0 * spread + 7.0 * sent.call.output * slow).max(300.0);
+                let took = if self.scenario.double.is_some() {
+                    3_000.0 * spread
+                } else {
+                    (800.0 * spread + 7.0 * sent.call.output * slow).max(300.0)
+                };
                 self.at(self.now + took, Act::Complete(sent, standing));
             }
             Verdict::Rejected(rejection) => {
                 self.tally[view].rejected += f64::from(measured);
                 self.rejected_ever += 1;
                 let wait_ms = rejection.wait.as_secs_f64() * 1_000.0;
-                let mut hints = LimiterHints { exact: view == 0, ..LimiterHints::default() };
-                if view == 2 {
+                let is_ptu = self.kinds[view] == ServiceKind::Ptu;
+                let mut hints = LimiterHints { exact: is_ptu, ..LimiterHints::default() };
+                if self.kinds[view] == ServiceKind::Bucket {
                     hints.tokens_limit = Some(rejection.standing.tokens_limit as f64);
                     hints.renews = true;
                 }
@@ -459,20 +497,24 @@ impl World {
 
     fn complete(&mut self, sent: Sent, standing: Standing) {
         let view = sent.view;
-        let (estimate, actual) = (estimated(&sent.call, view), actual(&sent.call));
+        let (estimate, actual) = (self.estimated(&sent.call, view), actual(&sent.call));
         let now = Duration::from_secs_f64(self.now / 1_000.0);
         let terms = self.terms(view);
-        self.services[view].settle(now, estimate, actual, terms);
+        if self.kinds[view] != ServiceKind::TokenBucket {
+            self.services[view].settle(now, estimate, actual, terms);
+        }
         if self.is_measured() {
-            match view {
-                0 => self.tally[view].units += actual.weighted,
-                2 => self.tally[view].units += actual.tokens as f64,
+            match self.kinds[view] {
+                ServiceKind::Ptu => self.tally[view].units += actual.weighted,
+                ServiceKind::Bucket | ServiceKind::AnswerCounter => {
+                    self.tally[view].units += actual.tokens as f64;
+                }
                 _ => {}
             }
         }
-        let hints = match view {
-            0 => LimiterHints::default(),
-            1 => LimiterHints {
+        let hints = match self.kinds[view] {
+            ServiceKind::Ptu => LimiterHints::default(),
+            ServiceKind::Window => LimiterHints {
                 tokens_left: Some(standing.tokens_left as f64),
                 requests_left: Some(standing.requests_left as f64),
                 ..LimiterHints::default()
@@ -482,7 +524,7 @@ impl World {
                 requests_limit: Some(standing.requests_limit as f64),
                 tokens_left: Some(standing.tokens_left.max(0) as f64),
                 requests_left: Some(standing.requests_left.max(0) as f64),
-                renews: true,
+                renews: self.kinds[view] == ServiceKind::Bucket,
                 exact: false,
             },
         };
@@ -527,6 +569,20 @@ impl World {
         self.at(self.now + next, Act::Urgent);
     }
 
+    /// What is charged at admission.
+    fn estimated(&self, call: &Call, view: usize) -> Cost {
+        let output = if self.is_charged_at_admission(view) { self.output_max() } else { 0.0 };
+        Cost {
+            tokens: (call.counted + output) as u64,
+            weighted: call.counted + OUTPUT_WEIGHT * self.output_max(),
+        }
+    }
+
+    fn is_charged_at_admission(&self, view: usize) -> bool {
+        use ServiceKind::{FixedWindow, TokenBucket, Window};
+        matches!(self.kinds[view], FixedWindow | TokenBucket | Window)
+    }
+
     fn run(mut self) -> Report {
         while let Some(At(at, _, act)) = self.queue.pop()
             && at <= self.scenario.seconds * 1_000.0
@@ -566,14 +622,19 @@ impl World {
         };
         let (mut used, mut whole, mut each) = (0.0, 0.0, [0.0; 3]);
         for view in 0..3 {
-            let unit = |call: &Call| match view {
-                0 => actual(call).weighted,
-                1 => estimated(call, 1).tokens as f64,
+            let unit = |call: &Call| match self.kinds[view] {
+                ServiceKind::Ptu => actual(call).weighted,
+                _ if self.is_charged_at_admission(view) => self.estimated(call, view).tokens as f64,
                 _ => actual(call).tokens as f64,
             };
             let mean = sample.iter().map(unit).sum::<f64>() / sample.len() as f64;
             let rate = self.views[view].terms.tokens_per_minute / 60.0;
-            let capacity = rate * (seconds - lost[view]);
+            let mut capacity = rate * (seconds - lost[view]);
+            if self.scenario.double.is_some() && self.is_charged_at_admission(view) {
+                // What whole calls can use.
+                let minute = rate * 60.0;
+                capacity *= (minute / mean).floor() * mean / minute;
+            }
             each[view] = 100.0 * self.tally[view].units / capacity;
             used += self.tally[view].units / mean;
             whole += capacity / mean;
@@ -594,20 +655,16 @@ impl World {
             ptu_429_percent: percent(ptu.rejected, ptu.attempts),
             attempts: (ptu.attempts + window.attempts + bucket.attempts) / self.done.max(1.0),
             failed: window.failed,
+            wait_p50_ms: self.waits.get(self.waits.len() / 2).copied().unwrap_or_default(),
             wait_p99_ms: self.waits.get(p99).copied().unwrap_or_default(),
             tenants: self.tenants.map(|tenant| tenant / served.max(1.0)),
             exchanges_a_second: self.exchanges as f64 / self.scenario.seconds,
             rejected_ever: self.rejected_ever,
+            kinds: [0, 1, 2].map(|view| {
+                let address = &self.views[view].address;
+                self.state.limiter(address).map_or("none", |limiter| limiter.kind().name())
+            }),
         }
-    }
-}
-
-/// What is charged at admission.
-fn estimated(call: &Call, view: usize) -> Cost {
-    let output = if view == 2 { 0.0 } else { OUTPUT_MAX };
-    Cost {
-        tokens: (call.counted + output) as u64,
-        weighted: call.counted + OUTPUT_WEIGHT * OUTPUT_MAX,
     }
 }
 
@@ -698,6 +755,20 @@ fn tenants_at_workers_of_their_own_share_all_the_same() {
         let report = check("tenants apart", Scenario { workers, apart: true, ..CENTRAL });
         for (share, expected) in report.tenants.into_iter().zip([0.5, 0.25, 0.125, 0.125]) {
             assert!((share / expected - 1.0).abs() < 0.05, "{share} {expected}");
+        }
+    }
+}
+
+#[test]
+fn limiters_that_nobody_described_are_identified_and_met() {
+    use ServiceKind::{AnswerCounter, FixedWindow, TokenBucket, Window};
+    for service in [FixedWindow, TokenBucket, AnswerCounter, Window] {
+        for seed in 1..=5 {
+            let (double, urgent) = (Some(service), 0.5);
+            let scenario =
+                Scenario { double, seed, urgent, workers: 1, bias: 0.0, auto: true, ..CENTRAL };
+            let report = check(&format!("{service:?}"), scenario);
+            println!("{report:?}");
         }
     }
 }

@@ -46,6 +46,9 @@ pub struct DeploymentConfig {
     /// How many seconds of its rate a `ptu` deployment lets through at once.
     #[serde(default = "default_burst_seconds")]
     pub burst_seconds: f64,
+    /// When the minute of a counter begins, in seconds after the simulator's start.
+    #[serde(default = "default_phase_seconds")]
+    pub phase_seconds: f64,
     /// How many input tokens one output token weighs on a `ptu` deployment.
     #[serde(default = "default_output_weight")]
     pub output_weight: f64,
@@ -77,6 +80,15 @@ pub enum Kind {
     /// Two buckets that refill all the time, as Azure has since 2025.
     #[default]
     Bucket,
+    /// One bucket that refills all the time and is charged prompt and room at admission; nothing is
+    /// given back.
+    TokenBucket,
+    /// A counter that starts anew every minute at `phase_seconds`; prompt and room count at
+    /// admission, and nothing is given back.
+    FixedWindow,
+    /// The same, but what an answer really used counts when it is complete, as in gateways that
+    /// learn of it only then: a call passes while anything is left.
+    AnswerCounter,
     /// Provisioned throughput: one leaky bucket of utilisation.
     Ptu,
 }
@@ -154,6 +166,7 @@ impl DeploymentConfig {
             charge: ChargeConfig::default(),
             settle: None,
             burst_seconds: default_burst_seconds(),
+            phase_seconds: default_phase_seconds(),
             output_weight: default_output_weight(),
             context_tokens_max: default_context_tokens_max(),
             output_tokens_max: default_output_tokens_max(),
@@ -172,8 +185,8 @@ impl DeploymentConfig {
     /// How a call is charged.
     pub fn charge(&self) -> Charge {
         let (max_out, default_max_out) = match self.kind {
-            Kind::Window | Kind::Ptu => (true, 640),
-            Kind::Bucket => (false, 0),
+            Kind::Window | Kind::TokenBucket | Kind::FixedWindow | Kind::Ptu => (true, 640),
+            Kind::Bucket | Kind::AnswerCounter => (false, 0),
         };
         Charge {
             prompt: self.charge.prompt.unwrap_or(PromptCharge::Chars4),
@@ -184,7 +197,7 @@ impl DeploymentConfig {
 
     /// Whether the real use replaces the estimate when an answer is done.
     pub fn settles(&self) -> bool {
-        self.settle.unwrap_or(self.kind == Kind::Ptu)
+        self.settle.unwrap_or(matches!(self.kind, Kind::Ptu | Kind::AnswerCounter))
     }
 
     fn validate(&self) -> anyhow::Result<()> {
@@ -197,6 +210,7 @@ impl DeploymentConfig {
         {
             ensure!(value.is_finite() && value > 0.0, "{name}: `{key}` must be above 0");
         }
+        ensure!(self.phase_seconds.is_finite(), "{name}: `phase_seconds` must be a number");
         ensure!(self.context_tokens_max > 0, "{name}: `context_tokens_max` must be above 0");
         ensure!(self.output_tokens_max > 0, "{name}: `output_tokens_max` must be above 0");
         let latency = &self.latency;
@@ -280,6 +294,10 @@ fn default_requests_per_minute() -> u64 {
 
 fn default_burst_seconds() -> f64 {
     10.0
+}
+
+fn default_phase_seconds() -> f64 {
+    17.0
 }
 
 fn default_output_weight() -> f64 {

@@ -1,7 +1,8 @@
-//! The three rate limiters that providers use, as far as observation goes. Pure: time is an
+//! The rate limiters that providers and gateways use, as far as observation goes. Pure: time is an
 //! argument, and nothing is known of requests but what they are charged.
 
 mod bucket;
+mod counter;
 mod ptu;
 mod window;
 
@@ -10,6 +11,7 @@ use crate::fault::Terms;
 use std::time::Duration;
 
 use bucket::Bucket;
+use counter::Counter;
 use ptu::Ptu;
 use window::Window;
 
@@ -95,6 +97,8 @@ pub enum Limiter {
     Window(Window),
     /// Two buckets.
     Bucket(Bucket),
+    /// Two counters that start anew.
+    Counter(Counter),
     /// One leaky bucket.
     Ptu(Ptu),
 }
@@ -105,7 +109,11 @@ impl Limiter {
         let (tpm, rpm) = (config.tokens_per_minute, config.requests_per_minute);
         match config.kind {
             Kind::Window => Self::Window(Window::new(tpm, rpm)),
-            Kind::Bucket => Self::Bucket(Bucket::new(tpm, rpm)),
+            Kind::Bucket | Kind::TokenBucket => Self::Bucket(Bucket::new(tpm, rpm)),
+            Kind::FixedWindow => Self::Counter(Counter::new(tpm, rpm, config.phase_seconds, true)),
+            Kind::AnswerCounter => {
+                Self::Counter(Counter::new(tpm, rpm, config.phase_seconds, false))
+            }
             Kind::Ptu => Self::Ptu(Ptu::new(tpm, config.burst_seconds)),
         }
     }
@@ -115,6 +123,7 @@ impl Limiter {
         match self {
             Self::Window(window) => window.admit(now, cost.tokens, terms),
             Self::Bucket(bucket) => bucket.admit(now, cost.tokens, terms),
+            Self::Counter(counter) => counter.admit(now, cost.tokens, terms),
             Self::Ptu(ptu) => ptu.admit(now, cost.weighted, terms),
         }
     }
@@ -126,6 +135,7 @@ impl Limiter {
             // The log of a window keeps the estimate for its whole minute whatever happens.
             Self::Window(_) => {}
             Self::Bucket(bucket) => bucket.settle(now, tokens, terms),
+            Self::Counter(counter) => counter.complete(now, actual.tokens),
             Self::Ptu(ptu) => ptu.settle(now, actual.weighted - estimated.weighted, terms),
         }
     }

@@ -159,6 +159,9 @@ pub(crate) fn rejected(
     let standing = &rejection.standing;
     let is_tokens = rejection.limit != Limit::Requests;
     match (surface, kind) {
+        (_, Kind::TokenBucket | Kind::FixedWindow | Kind::AnswerCounter) => {
+            put_limits(headers, standing);
+        }
         (Surface::OpenAi, Kind::Window | Kind::Bucket) => put_openai(headers, standing),
         (_, Kind::Bucket) => {
             put(headers, "x-ratelimit-type", if is_tokens { "Tokens" } else { "Requests" });
@@ -235,6 +238,9 @@ pub(crate) fn put_standing(
 ) {
     match (surface, kind) {
         (_, Kind::Ptu) => {}
+        (_, Kind::TokenBucket | Kind::FixedWindow | Kind::AnswerCounter) => {
+            put_limits(headers, standing);
+        }
         (Surface::OpenAi, _) => put_openai(headers, standing),
         (_, Kind::Bucket) => put_bucket(headers, deployment, standing),
         (_, Kind::Window) => {
@@ -242,6 +248,14 @@ pub(crate) fn put_standing(
             put(headers, "x-ratelimit-remaining-tokens", standing.tokens_left);
         }
     }
+}
+
+/// What many gateways say: both limits, and what is left.
+fn put_limits(headers: &mut HeaderMap, standing: &Standing) {
+    put(headers, "x-ratelimit-limit-requests", standing.requests_limit);
+    put(headers, "x-ratelimit-limit-tokens", standing.tokens_limit);
+    put(headers, "x-ratelimit-remaining-requests", standing.requests_left.max(0));
+    put(headers, "x-ratelimit-remaining-tokens", standing.tokens_left.max(0));
 }
 
 fn put_bucket(headers: &mut HeaderMap, deployment: &str, standing: &Standing) {
