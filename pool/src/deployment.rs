@@ -265,7 +265,7 @@ impl Deployment {
         let denied = self.health.denied_until(now).map(|until| until - now);
         let (tokens_available, requests_available) = limiter.available(at);
         let (tokens_per_minute, requests_per_minute) = limiter.per_minute();
-        let Feedback { ratio, external_load, trim, level, ceiling_ms } = limiter.feedback();
+        let Feedback { ratio, external_load, trim, level, ceiling_ms } = limiter.feedback(at);
         // Casting saturates: below zero is zero.
         DeploymentStatus {
             name: self.config.name.clone(),

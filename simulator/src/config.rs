@@ -43,7 +43,7 @@ pub struct DeploymentConfig {
     pub charge: ChargeConfig,
     /// Whether the real use replaces the estimate at the end; only `ptu` does so unless set.
     pub settle: Option<bool>,
-    /// How many seconds of its rate a `ptu` deployment lets through at once.
+    /// How many seconds of its rate a `ptu` or `burst_bucket` deployment lets through at once.
     #[serde(default = "default_burst_seconds")]
     pub burst_seconds: f64,
     /// When the minute of a counter begins, in seconds after the simulator's start.
@@ -83,10 +83,15 @@ pub enum Kind {
     /// One bucket that refills all the time and is charged prompt and room at admission; nothing is
     /// given back.
     TokenBucket,
+    /// The same, but it holds only `burst_seconds` of its rate.
+    BurstBucket,
     /// A counter that starts anew every minute at `phase_seconds`; prompt and room count at
     /// admission, and nothing is given back.
     FixedWindow,
-    /// The same, but what an answer really used counts when it is complete, as in gateways that
+    /// The same, and of the minute before the part that lies within the last sixty seconds counts,
+    /// too.
+    SlidingCounter,
+    /// A counter of what an answer really used, which counts when it is complete, as in gateways that
     /// learn of it only then: a call passes while anything is left.
     AnswerCounter,
     /// Provisioned throughput: one leaky bucket of utilisation.
@@ -185,7 +190,12 @@ impl DeploymentConfig {
     /// How a call is charged.
     pub fn charge(&self) -> Charge {
         let (max_out, default_max_out) = match self.kind {
-            Kind::Window | Kind::TokenBucket | Kind::FixedWindow | Kind::Ptu => (true, 640),
+            Kind::Window
+            | Kind::TokenBucket
+            | Kind::BurstBucket
+            | Kind::FixedWindow
+            | Kind::SlidingCounter
+            | Kind::Ptu => (true, 640),
             Kind::Bucket | Kind::AnswerCounter => (false, 0),
         };
         Charge {

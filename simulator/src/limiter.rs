@@ -11,7 +11,7 @@ use crate::fault::Terms;
 use std::time::Duration;
 
 use bucket::Bucket;
-use counter::Counter;
+use counter::{Counter, Counting};
 use ptu::Ptu;
 use window::Window;
 
@@ -109,10 +109,15 @@ impl Limiter {
         let (tpm, rpm) = (config.tokens_per_minute, config.requests_per_minute);
         match config.kind {
             Kind::Window => Self::Window(Window::new(tpm, rpm)),
-            Kind::Bucket | Kind::TokenBucket => Self::Bucket(Bucket::new(tpm, rpm)),
-            Kind::FixedWindow => Self::Counter(Counter::new(tpm, rpm, config.phase_seconds, true)),
-            Kind::AnswerCounter => {
-                Self::Counter(Counter::new(tpm, rpm, config.phase_seconds, false))
+            Kind::Bucket | Kind::TokenBucket => Self::Bucket(Bucket::new(tpm, rpm, 60.0)),
+            Kind::BurstBucket => Self::Bucket(Bucket::new(tpm, rpm, config.burst_seconds)),
+            Kind::FixedWindow | Kind::SlidingCounter | Kind::AnswerCounter => {
+                let counting = match config.kind {
+                    Kind::SlidingCounter => Counting::Weighted,
+                    Kind::AnswerCounter => Counting::Answer,
+                    _ => Counting::Admission,
+                };
+                Self::Counter(Counter::new(tpm, rpm, config.phase_seconds, counting))
             }
             Kind::Ptu => Self::Ptu(Ptu::new(tpm, config.burst_seconds)),
         }

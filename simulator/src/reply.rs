@@ -159,7 +159,14 @@ pub(crate) fn rejected(
     let standing = &rejection.standing;
     let is_tokens = rejection.limit != Limit::Requests;
     match (surface, kind) {
-        (_, Kind::TokenBucket | Kind::FixedWindow | Kind::AnswerCounter) => {
+        (
+            _,
+            Kind::TokenBucket
+            | Kind::BurstBucket
+            | Kind::FixedWindow
+            | Kind::SlidingCounter
+            | Kind::AnswerCounter,
+        ) => {
             put_limits(headers, standing);
         }
         (Surface::OpenAi, Kind::Window | Kind::Bucket) => put_openai(headers, standing),
@@ -238,7 +245,14 @@ pub(crate) fn put_standing(
 ) {
     match (surface, kind) {
         (_, Kind::Ptu) => {}
-        (_, Kind::TokenBucket | Kind::FixedWindow | Kind::AnswerCounter) => {
+        (
+            _,
+            Kind::TokenBucket
+            | Kind::BurstBucket
+            | Kind::FixedWindow
+            | Kind::SlidingCounter
+            | Kind::AnswerCounter,
+        ) => {
             put_limits(headers, standing);
         }
         (Surface::OpenAi, _) => put_openai(headers, standing),

@@ -4,7 +4,7 @@ use super::{HOPELESS, Limit, Rejection, Standing, Verdict, wait_of};
 use crate::fault::Terms;
 use std::time::Duration;
 
-/// Two buckets, each holding one minute of its limit.
+/// Two buckets, each holding one minute of its limit, or less.
 #[derive(Debug)]
 pub struct Bucket {
     tokens: Level,
@@ -15,12 +15,20 @@ pub struct Bucket {
 #[derive(Debug)]
 struct Level {
     per_minute: f64,
+    /// The part of a minute that it holds.
+    holds: f64,
     left: f64,
 }
 
 impl Level {
-    fn new(per_minute: u64) -> Self {
-        Self { per_minute: per_minute as f64, left: per_minute as f64 }
+    fn new(per_minute: u64, holds: f64) -> Self {
+        let per_minute = per_minute as f64;
+        Self { per_minute, holds, left: holds * per_minute }
+    }
+
+    /// The most that it holds.
+    fn most(&self, terms: Terms) -> f64 {
+        self.limit(terms) * self.holds
     }
 
     fn limit(&self, terms: Terms) -> f64 {
@@ -33,8 +41,8 @@ impl Level {
     }
 
     fn refill(&mut self, seconds: f64, terms: Terms) {
-        let limit = self.limit(terms);
-        self.left = (self.left + seconds * self.rate(terms)).min(limit);
+        let most = self.most(terms);
+        self.left = (self.left + seconds * self.rate(terms)).min(most);
     }
 
     fn take(&mut self, amount: f64, terms: Terms) {
@@ -43,19 +51,21 @@ impl Level {
 
     /// The seconds until `amount` is there; none when it never will be.
     fn seconds_until(&self, amount: f64, terms: Terms) -> Option<f64> {
-        (amount <= self.limit(terms)).then(|| (amount - self.left).max(0.0) / self.rate(terms))
+        (amount <= self.most(terms)).then(|| (amount - self.left).max(0.0) / self.rate(terms))
     }
 
     fn reset(&self, terms: Terms) -> Duration {
-        wait_of(self.seconds_until(self.limit(terms), terms).unwrap_or(0.0))
+        wait_of(self.seconds_until(self.most(terms), terms).unwrap_or(0.0))
     }
 }
 
 impl Bucket {
-    pub(super) fn new(tokens_per_minute: u64, requests_per_minute: u64) -> Self {
+    /// Full, and holding so many seconds of its rate.
+    pub(super) fn new(tokens_per_minute: u64, requests_per_minute: u64, seconds: f64) -> Self {
+        let holds = seconds / 60.0;
         Self {
-            tokens: Level::new(tokens_per_minute),
-            requests: Level::new(requests_per_minute),
+            tokens: Level::new(tokens_per_minute, holds),
+            requests: Level::new(requests_per_minute, holds),
             updated: Duration::ZERO,
         }
     }
@@ -86,7 +96,7 @@ impl Bucket {
     pub(super) fn settle(&mut self, now: Duration, more: f64, terms: Terms) {
         self.refill(now, terms);
         self.tokens.take(more, terms);
-        self.tokens.left = self.tokens.left.min(self.tokens.limit(terms));
+        self.tokens.left = self.tokens.left.min(self.tokens.most(terms));
     }
 
     fn refill(&mut self, now: Duration, terms: Terms) {

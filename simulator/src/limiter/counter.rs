@@ -1,5 +1,6 @@
 //! Counters that start anew every minute, at a moment of their own, as gateways have: of tokens in
-//! sixty seconds, and of requests in slices of ten.
+//! sixty seconds, and of requests in slices of ten. Some count what the minute before held, too, by
+//! the part of it that lies within the last sixty seconds.
 
 use super::{HOPELESS, Limit, Rejection, Standing, Verdict};
 use crate::fault::Terms;
@@ -15,24 +16,36 @@ pub struct Counter {
     requests_per_minute: u64,
     /// When a minute begins, in seconds.
     phase: f64,
-    /// Whether a call is counted when it is let in, or when its answer is complete.
-    at_admission: bool,
+    counting: Counting,
     tokens: Count,
     requests: Count,
 }
 
-/// What was counted since a period began.
+/// What counts, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counting {
+    /// Question and room, when a call is let in.
+    Admission,
+    /// The same, and a part of the minute before.
+    Weighted,
+    /// What an answer used, when it is complete.
+    Answer,
+}
+
+/// What was counted since a period began, and in the one before.
 #[derive(Debug, Default)]
 struct Count {
     period: i64,
     used: f64,
+    before: f64,
 }
 
 impl Count {
     fn turn(&mut self, now: f64, phase: f64, length: f64) {
         let period = ((now - phase) / length).floor() as i64;
         if period != self.period {
-            *self = Self { period, used: 0.0 };
+            let before = if period == self.period + 1 { self.used } else { 0.0 };
+            *self = Self { period, used: 0.0, before };
         }
     }
 
@@ -47,10 +60,10 @@ impl Counter {
         tokens_per_minute: u64,
         requests_per_minute: u64,
         phase: f64,
-        at_admission: bool,
+        counting: Counting,
     ) -> Self {
         let (tokens, requests) = (Count::default(), Count::default());
-        Self { tokens_per_minute, requests_per_minute, phase, at_admission, tokens, requests }
+        Self { tokens_per_minute, requests_per_minute, phase, counting, tokens, requests }
     }
 
     pub(super) fn admit(&mut self, now: Duration, charge: u64, terms: Terms) -> Verdict {
@@ -63,14 +76,22 @@ impl Counter {
             return self.reject(now, Limit::Requests, Duration::from_secs_f64(wait), terms);
         }
         // What is counted in the end is not known yet: a call passes while anything is left.
-        let needed = if self.at_admission { charge } else { 1.0 };
-        if self.tokens.used + needed > tokens_max {
-            let wait = Duration::from_secs_f64(self.tokens.rest(now, self.phase, MINUTE));
+        let needed = if self.counting == Counting::Answer { 1.0 } else { charge };
+        let over = self.used(now) + needed - tokens_max;
+        if over > 0.0 {
+            let rest = self.tokens.rest(now, self.phase, MINUTE);
+            let wait = match self.counting {
+                Counting::Weighted if self.tokens.before > 0.0 => {
+                    (over / self.tokens.before * MINUTE).min(rest)
+                }
+                _ => rest,
+            };
+            let wait = Duration::from_secs_f64(wait.max(0.0));
             let wait = if needed > tokens_max { HOPELESS } else { wait };
             return self.reject(now, Limit::Tokens, wait, terms);
         }
         self.requests.used += 1.0;
-        if self.at_admission {
+        if self.counting != Counting::Answer {
             self.tokens.used += charge;
         }
         Verdict::Admitted(self.standing(now, terms))
@@ -78,10 +99,17 @@ impl Counter {
 
     /// Counts what an answer really used, where that is when it counts.
     pub(super) fn complete(&mut self, now: Duration, used: u64) {
-        if !self.at_admission {
+        if self.counting == Counting::Answer {
             self.turn(now.as_secs_f64());
             self.tokens.used += used as f64;
         }
+    }
+
+    /// What counts now.
+    fn used(&self, now: f64) -> f64 {
+        let part = self.tokens.rest(now, self.phase, MINUTE) / MINUTE;
+        let is_weighted = self.counting == Counting::Weighted;
+        self.tokens.used + if is_weighted { self.tokens.before * part } else { 0.0 }
     }
 
     fn turn(&mut self, now: f64) {
@@ -110,7 +138,7 @@ impl Counter {
             requests_left: (requests_max - self.requests.used).max(0.0) as i64,
             requests_reset: rest(&self.requests, SLICE),
             tokens_limit: tokens_max as i64,
-            tokens_left: (tokens_max - self.tokens.used).max(0.0) as i64,
+            tokens_left: (tokens_max - self.used(now)).max(0.0) as i64,
             tokens_reset: rest(&self.tokens, MINUTE),
         }
     }
@@ -129,10 +157,11 @@ mod tests {
 
     #[test]
     fn it_starts_anew_at_its_own_moment() {
-        let mut counter = Counter::new(1_000, 600, 17.0, true);
+        let mut counter = Counter::new(1_000, 600, 17.0, Counting::Admission);
         assert!(admitted(&mut counter, 20, 600));
         assert!(!admitted(&mut counter, 60, 600), "the clock's minute is not its own");
-        let Verdict::Rejected(rejection) = counter.admit(Duration::from_secs(60), 600, PLAIN) else {
+        let Verdict::Rejected(rejection) = counter.admit(Duration::from_secs(60), 600, PLAIN)
+        else {
             panic!("it is full")
         };
         assert_eq!((rejection.limit, rejection.wait), (Limit::Tokens, Duration::from_secs(17)));
@@ -144,7 +173,7 @@ mod tests {
 
     #[test]
     fn one_that_counts_answers_lets_in_while_anything_is_left() {
-        let mut counter = Counter::new(1_000, 600, 0.0, false);
+        let mut counter = Counter::new(1_000, 600, 0.0, Counting::Answer);
         assert!(admitted(&mut counter, 0, 5_000) && admitted(&mut counter, 1, 5_000));
         counter.complete(Duration::from_secs(3), 700);
         assert!(admitted(&mut counter, 4, 5_000));
@@ -154,8 +183,18 @@ mod tests {
     }
 
     #[test]
+    fn one_that_weighs_the_minute_before_forgets_it_bit_by_bit() {
+        let mut counter = Counter::new(1_000, 600, 0.0, Counting::Weighted);
+        assert!(admitted(&mut counter, 30, 1_000));
+        assert!(!admitted(&mut counter, 61, 100), "nearly all of it still counts");
+        assert!(admitted(&mut counter, 67, 100));
+        assert!(!admitted(&mut counter, 90, 500) && admitted(&mut counter, 90, 400));
+        assert!(admitted(&mut counter, 200, 1_000), "a minute without calls lies between");
+    }
+
+    #[test]
     fn requests_are_counted_in_slices() {
-        let mut counter = Counter::new(1_000_000, 12, 0.0, true);
+        let mut counter = Counter::new(1_000_000, 12, 0.0, Counting::Admission);
         let passed: Vec<_> = [0, 1, 2, 9, 10].map(|now| admitted(&mut counter, now, 1)).into();
         assert_eq!(passed, [true, true, false, false, true]);
     }

@@ -1,0 +1,289 @@
+//! When a call may be sent: no sooner than each likely way of refilling allows, and calls for which
+//! nobody waits no faster than a pace.
+
+use super::observation::Refill;
+use super::{ARRIVAL_MS, Booking, Earliest, Limiter, LimiterKind, MINUTE_MS, Size};
+use super::{TEN_SECONDS_MS, ptu};
+
+/// How much faster than its rate a window is filled at most, and for the part of it that is free.
+const PACE: f64 = 0.3;
+const PACE_FREE: f64 = 0.5;
+/// How fast a full one is, for its rate: entries are held a little longer than at the provider.
+const PACE_FULL: f64 = 1.03;
+/// What a window never uses: our steps are coarser than the provider's.
+const WINDOW_MARGIN: f64 = 0.004;
+/// What may be sent at once, in time at the rate, and what more when the provider was idle.
+const BURST_MS: f64 = 2_000.0;
+pub(super) const BURST_IDLE_MS: f64 = 8_000.0;
+/// A rejection within this time makes bursts smaller.
+const CALM_MS: f64 = 60_000.0;
+/// What is kept for calls that somebody waits for, in calls.
+const KEPT_CALLS: f64 = 2.0;
+/// What we may be off by of the last call of a counter.
+const OFF_BY_CALL: f64 = 0.1;
+/// The same of a sliding window, in whole calls: at most this part of it.
+const KEPT_SLIDING: f64 = 0.035;
+/// So long after the last call that somebody waited for.
+const URGENT_MS: f64 = 120_000.0;
+/// What is kept of a bucket that refills all the time: it costs no quota, and absorbs what we are
+/// off by.
+const KEPT_LEVEL: f64 = 0.1;
+/// What is kept is no more than this part of what it holds, which may be a few calls.
+const KEPT_MOST: f64 = 0.4;
+/// What calls that somebody waits for leave of a bucket, for the same reason.
+const KEPT_URGENT: f64 = 0.01;
+/// So long before a counter starts anew, what was kept is used: it would be lost.
+const RELEASE_MS: f64 = 2_500.0;
+/// How much faster a bucket is emptied that is fuller than what is kept.
+const LEVEL_GAIN: f64 = 0.5;
+/// The requests of a bucket that calls may take ahead for which somebody waits.
+const REQUESTS_AHEAD_MS: f64 = 10_000.0;
+
+impl Limiter {
+    /// The first time from `now` on at which such a call could be sent; `urgent` if somebody waits
+    /// for its answer.
+    pub fn earliest(&mut self, size: &Size, urgent: bool, now: f64) -> Earliest {
+        self.pass(now);
+        if self.is_too_large(size) {
+            return Earliest::Never;
+        }
+        let cost = self.cost(size);
+        let mut at = self.breaker.opens_at(now);
+        if urgent {
+            self.urgent_at = now;
+        } else {
+            at = at.max(self.next_tokens);
+        }
+        at = at.max(self.requests_at(urgent, now));
+        for refill in Refill::ALL.into_iter().filter(|refill| self.may_refill(*refill)) {
+            at = at.max(match refill {
+                Refill::Sliding => self.sliding_at(cost, urgent, at),
+                Refill::Fixed => self.fixed_at(cost, urgent, at),
+                Refill::Continuous => self.continuous_at(cost, urgent, at),
+            });
+        }
+        if self.may_be_ptu() {
+            let full = ptu::full(size, self.terms.output_weight);
+            let is_whole = self.share >= 1.0;
+            at = at.max(self.ptu.earliest(full, self.limit_tokens(), is_whole, now));
+        }
+        Earliest::At(at)
+    }
+
+    /// Writes a call down as sent at this time, which [`Self::earliest`] gave.
+    pub fn reserve(&mut self, size: &Size, at: f64) -> Booking {
+        let cost = self.cost(size);
+        let spacing_ms = cost / self.rate(cost, at);
+        let booking = Booking { at, size: *size, cost, spacing_ms };
+        let burst = self.burst(at);
+        self.next_tokens = self.next_tokens.max(at - burst) + spacing_ms;
+        self.next_requests = self.next_requests.max(at - burst) + self.request_spacing();
+        self.last = self.last.max(at);
+        self.note(&booking);
+        self.breaker.reserved(at);
+        booking
+    }
+
+    /// Writes down what was sent without having been reserved here: after a time in which this
+    /// limiter could not be asked.
+    pub fn merge(&mut self, booking: &Booking) {
+        self.tokens.add(booking.at, booking.cost);
+        self.requests.add(booking.at, 1.0);
+        if self.may_become_ptu() {
+            self.ptu.merge(booking.at, ptu::full(&booking.size, self.terms.output_weight));
+        }
+        self.last = self.last.max(booking.at);
+    }
+
+    fn note(&mut self, booking: &Booking) {
+        self.tokens.add(booking.at, booking.cost);
+        self.requests.add(booking.at, 1.0);
+        if self.may_become_ptu() {
+            self.ptu.add(booking.at, ptu::full(&booking.size, self.terms.output_weight));
+        }
+    }
+
+    /// Whether it is paced as provisioned throughput: it is, or nothing has answered yet.
+    fn may_be_ptu(&self) -> bool {
+        match self.kind() {
+            LimiterKind::Ptu => true,
+            LimiterKind::Auto => !self.has_answered,
+            _ => false,
+        }
+    }
+
+    /// Whether it may turn out to be provisioned throughput.
+    pub(super) fn may_become_ptu(&self) -> bool {
+        self.kind() == LimiterKind::Ptu || (self.terms.kind == LimiterKind::Auto && !self.says_left)
+    }
+
+    fn is_too_large(&self, size: &Size) -> bool {
+        let input = size.input * self.terms.charge.input;
+        match self.kind() {
+            LimiterKind::Ptu => false,
+            LimiterKind::Bucket => input > self.terms.tokens_per_minute,
+            LimiterKind::Auto | LimiterKind::Window | LimiterKind::FixedWindow => {
+                self.cost(size) > self.terms.tokens_per_minute
+            }
+        }
+    }
+
+    /// When a window has room that gives back what it took a minute ago.
+    fn sliding_at(&self, cost: f64, urgent: bool, at: f64) -> f64 {
+        let most = self.sliding_most();
+        // Unlike in the others, what is kept here is not used later: only where calls come for it.
+        let is_kept = !urgent && self.urgent_at + URGENT_MS > at;
+        let calls = (KEPT_SLIDING * most / cost.max(1.0)).floor().min(KEPT_CALLS);
+        let kept = if is_kept { calls * cost } else { 0.0 };
+        self.tokens.falls_to(most - kept - cost, at, MINUTE_MS)
+    }
+
+    /// What a sliding window may hold, in our tokens.
+    pub(super) fn sliding_most(&self) -> f64 {
+        let fit = self.observations.fit(Refill::Sliding);
+        self.own(Refill::Sliding) * self.trim * (1.0 - WINDOW_MARGIN) / fit.ratio()
+    }
+
+    /// The provider's tokens a minute that are ours.
+    pub(super) fn own(&self, refill: Refill) -> f64 {
+        let limit = self.limit_tokens();
+        match refill {
+            Refill::Continuous => limit,
+            _ => self.observations.fit(refill).own(limit / self.share) * self.share,
+        }
+    }
+
+    /// When a counter has room that starts anew: somewhere between two times, so before the second
+    /// of them what was used before the first counts, too.
+    fn fixed_at(&self, cost: f64, urgent: bool, from: f64) -> f64 {
+        let Some(boundary) = self.observations.boundary() else {
+            return self.sliding_at(cost, urgent, from);
+        };
+        let own = self.own(Refill::Fixed) * self.trim * (1.0 - WINDOW_MARGIN);
+        let ratio = self.observations.fit(Refill::Fixed).ratio();
+        let mut at = from;
+        loop {
+            let (begin, to) = boundary.before(at);
+            let is_certain = at >= to + ARRIVAL_MS;
+            let (since, end) =
+                if is_certain { (begin, begin + MINUTE_MS) } else { (begin - MINUTE_MS, begin) };
+            let sent = self.tokens.between(since, end.max(at + 1.0));
+            let room = own - ratio * (sent + (1.0 + OFF_BY_CALL) * cost);
+            let kept = (KEPT_CALLS * ratio * cost).min(0.25 * own);
+            let is_late = end - at <= RELEASE_MS + 1.0;
+            match () {
+                () if room >= 0.0 && (urgent || is_late || room >= kept) => return at,
+                () if room >= 0.0 => at = end - RELEASE_MS,
+                // Nothing is larger than a whole window, but it may be larger than what is ours.
+                () if is_certain && at > from + 2.0 * MINUTE_MS => return at,
+                () if is_certain => at = to + MINUTE_MS + ARRIVAL_MS,
+                () => at = to + ARRIVAL_MS,
+            }
+        }
+    }
+
+    /// When a bucket has room that refills all the time.
+    fn continuous_at(&self, cost: f64, urgent: bool, at: f64) -> f64 {
+        let limit = self.limit_tokens();
+        let charge = self.observations.fit(Refill::Continuous).ratio() * cost;
+        let capacity = self.observations.capacity(limit / self.share) * self.share;
+        let kept = if urgent {
+            KEPT_URGENT * capacity
+        } else {
+            f64::max(KEPT_LEVEL * limit, KEPT_CALLS * charge).min(KEPT_MOST * capacity)
+        };
+        let needed = charge + kept.min(capacity - charge).max(0.0);
+        let level = self.observations.level(&self.tokens, limit, at);
+        at + (needed - level).max(0.0) / (limit * self.trim / MINUTE_MS)
+    }
+
+    /// When there is room for one more request.
+    fn requests_at(&self, urgent: bool, now: f64) -> f64 {
+        match self.kind() {
+            LimiterKind::Ptu => now,
+            LimiterKind::Bucket if urgent => self.next_requests - REQUESTS_AHEAD_MS,
+            LimiterKind::Bucket => self.next_requests,
+            LimiterKind::Auto | LimiterKind::Window | LimiterKind::FixedWindow => {
+                let pace = if urgent { now } else { self.next_requests };
+                pace.max(self.requests.falls_to(self.at_once() - 1.0, now, TEN_SECONDS_MS))
+            }
+        }
+    }
+
+    /// The requests that a window lets in within ten seconds.
+    pub(super) fn at_once(&self) -> f64 {
+        let whole = (self.limit_requests() / self.share / 6.0).ceil();
+        whole.mul_add(self.share, 1e-9).floor().max(1.0)
+    }
+
+    /// Our tokens a millisecond at which calls are paced.
+    fn rate(&self, cost: f64, at: f64) -> f64 {
+        let limit = self.limit_tokens() * self.trim / MINUTE_MS;
+        if self.kind() == LimiterKind::Ptu {
+            return limit;
+        }
+        let likely = Refill::ALL.into_iter().filter(|refill| self.may_refill(*refill));
+        let rate = |refill| {
+            match refill {
+                Refill::Sliding => {
+                    // The fuller it is the more evenly, so that room comes back evenly.
+                    let most = self.sliding_most();
+                    let free = (1.0 - self.tokens.held(at, MINUTE_MS) / most).max(0.0);
+                    most / MINUTE_MS * (PACE_FULL + (PACE_FREE * free).min(PACE))
+                }
+                Refill::Fixed => self.fixed_rate(cost, at),
+                Refill::Continuous => {
+                    let whole = self.limit_tokens();
+                    let level = self.observations.level(&self.tokens, whole, at) / whole;
+                    let ratio = self.observations.fit(refill).ratio();
+                    limit / ratio * (1.0 + LEVEL_GAIN * (level - KEPT_LEVEL).max(0.0))
+                }
+            }
+        };
+        likely.map(rate).fold(f64::INFINITY, f64::min).clamp(1e-6, 1e9)
+    }
+
+    /// A counter is filled evenly over what is left of its minute, and never slower than its rate.
+    fn fixed_rate(&self, cost: f64, at: f64) -> f64 {
+        let ratio = self.observations.fit(Refill::Fixed).ratio();
+        let own = self.own(Refill::Fixed) * self.trim / ratio;
+        let Some(boundary) = self.observations.boundary() else {
+            return own * (1.0 + PACE) / MINUTE_MS;
+        };
+        let (begin, _) = boundary.before(at);
+        let end = begin + MINUTE_MS - RELEASE_MS;
+        let room = own - self.tokens.between(begin, end) - KEPT_CALLS * cost;
+        let left_ms = (end - at).max(RELEASE_MS);
+        f64::max(own / MINUTE_MS, room / left_ms)
+    }
+
+    /// How far apart requests are paced.
+    pub(super) fn request_spacing(&self) -> f64 {
+        let spacing = MINUTE_MS / self.limit_requests();
+        match self.kind() {
+            LimiterKind::Auto | LimiterKind::Window | LimiterKind::FixedWindow => {
+                spacing / (1.0 + PACE)
+            }
+            LimiterKind::Bucket => spacing / self.trim,
+            LimiterKind::Ptu => 0.0,
+        }
+    }
+
+    /// How far calls may run ahead of the pace, in time.
+    fn burst(&self, at: f64) -> f64 {
+        let calm = self.last - self.breaker.troubled_at() > CALM_MS;
+        // What leaves a window at once is not sent at once again, or it would be so for ever, and
+        // all of it rejected when the limit has fallen.
+        let (least, room) = match self.kind() {
+            LimiterKind::Ptu => (BURST_MS, 0.0),
+            LimiterKind::Bucket => (BURST_MS, 0.0),
+            // It may be provisioned throughput, which takes less at once.
+            LimiterKind::Auto if !self.says_left && self.has_answered => (BURST_MS / 20.0, 0.0),
+            LimiterKind::Auto | LimiterKind::Window | LimiterKind::FixedWindow => {
+                let held = self.tokens.held(at, MINUTE_MS) / self.sliding_most();
+                (BURST_MS / 20.0, (1.0 - held).clamp(0.0, 1.0).powi(2))
+            }
+        };
+        if calm { least + BURST_IDLE_MS * room } else { least }
+    }
+}
