@@ -292,7 +292,7 @@ async fn output_above_the_maximum_is_cut() {
 }
 
 #[tokio::test]
-async fn faults_at_the_door_cost_nothing() {
+async fn faults_before_the_limiter_cost_nothing() {
     for (kind, status, code) in [
         (FaultKind::Unavailable, 503, "ServiceUnavailable"),
         (FaultKind::ServerError, 500, "InternalServerError"),
@@ -305,12 +305,12 @@ async fn faults_at_the_door_cost_nothing() {
         assert_eq!((found.as_u16(), &body["error"]["code"]), (status, &json!(code)), "{kind:?}");
         assert_eq!(sim.stats().accepted, 0);
         assert_eq!(sim.stats().faults[kind.name()], 1);
-        assert_eq!(sim.ask(&question()).await.0, 200, "{kind:?} struck twice");
+        assert_eq!(sim.ask(&question()).await.0, 200, "{kind:?} was triggered twice");
     }
 }
 
 #[tokio::test]
-async fn answers_are_spoilt_on_demand() {
+async fn answers_are_changed_on_demand() {
     let ask = async |kind: FaultKind| {
         let sim = with_fault(Fault::always(kind)).await;
         let answer = sim.ask(&question()).await;

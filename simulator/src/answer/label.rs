@@ -32,7 +32,7 @@ total,grand total,total due,amount due,balance due,gesamtbetrag,rechnungsbetrag,
 gutschriftsbetrag,total ttc,net a payer,totale fattura,total factura,totaal incl btw
 currency,wahrung,devise,monnaie
 payment method,paid by,zahlungsart,mode paiement
-carried forward,brought forward,ubertrag,report
+carried forward,brought forward,ubertrag
 description,item,product,service,produkt,produit,bezeichnung,beschreibung,artikel,leistung,\
 designation,descrizione,concepto,omschrijving
 quantity,qty,count,menge,anzahl,quantite,qte,quantita,cantidad,aantal
