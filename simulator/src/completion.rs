@@ -1,21 +1,24 @@
-//! One answer, good or spoilt by a fault: what stands in it and how much it counts. Pure.
+//! One answer, good or changed by a fault: what stands in it and how much it counts. Pure.
 
 use crate::answer::answer;
 use crate::fault::FaultKind;
 use crate::reply::Completion;
 use crate::request::{Format, Request, tokens_of};
+use crate::script::Script;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 
 /// Characters a token stands for, as [`tokens_of`] counts.
 const CHARS_PER_TOKEN: f64 = 2.5;
 
-/// Produces the answer to a request; `fault` spoils it.
+/// Produces the answer to a request: the scripted one if there is any, changed by `fault`.
 pub(crate) fn complete(
     request: &Request,
     fault: Option<FaultKind>,
     output_tokens_max: u64,
+    script: &Script,
 ) -> Completion {
-    let mut content = content(request, fault);
+    let mut content = content(request, fault, script);
     let mut finish_reason = "stop";
     let max_out = request.max_out.unwrap_or(output_tokens_max).min(output_tokens_max);
     if tokens_of(&content) > max_out {
@@ -39,7 +42,9 @@ pub(crate) fn complete(
         _ => (Some(content), None),
     };
     let tool = match &request.format {
-        Format::Tool { name, .. } if refusal.is_none() && !is_deaf(fault) => Some(name.clone()),
+        Format::Tool { name, .. } if refusal.is_none() && !ignores_format(fault) => {
+            Some(name.clone())
+        }
         _ => None,
     };
     let prompt_tokens = request.prompt_tokens();
@@ -47,38 +52,45 @@ pub(crate) fn complete(
 }
 
 /// Whether the form of the answer is not the one that was asked for.
-fn is_deaf(fault: Option<FaultKind>) -> bool {
+fn ignores_format(fault: Option<FaultKind>) -> bool {
     matches!(fault, Some(FaultKind::Fenced | FaultKind::FormatIgnored))
 }
 
-fn content(request: &Request, fault: Option<FaultKind>) -> String {
+fn content(request: &Request, fault: Option<FaultKind>, script: &Script) -> String {
     if fault == Some(FaultKind::Refusal) {
         return "I'm sorry, but I can't assist with that request.".to_owned();
     }
-    let in_prompt;
-    let schema = match &request.format {
-        _ if fault == Some(FaultKind::FormatIgnored) => {
-            in_prompt = schema_in(&request.text()).unwrap_or_else(own_schema);
-            &in_prompt
+    let text = match (script.answer(&request.text()), schema(request, fault)) {
+        (Some(scripted), _) => scripted.to_owned(),
+        (None, Some(schema)) => answer(&schema, &request.document()).to_string(),
+        (None, None) => return "This answer was made by a simulator: it is no model.".to_owned(),
+    };
+    match fault {
+        Some(FaultKind::InvalidJson) => format!("Sure: {}", first_half(&text)),
+        Some(FaultKind::InvalidReply) => corrupted(&text).to_string(),
+        _ if ignores_format(fault) => {
+            let json: Option<Value> = serde_json::from_str(&text).ok();
+            let shown = json.map_or(text, |json| format!("{json:#}"));
+            format!("Here is the JSON:\n```json\n{shown}\n```")
         }
-        Format::Text => return "This answer was made by a simulator: it is no model.".to_owned(),
+        _ => text,
+    }
+}
+
+/// The schema of the answer, if one is asked for.
+fn schema(request: &Request, fault: Option<FaultKind>) -> Option<Cow<'_, Value>> {
+    let in_prompt = || schema_in(&request.text());
+    match &request.format {
+        _ if fault == Some(FaultKind::FormatIgnored) => {
+            Some(Cow::Owned(in_prompt().unwrap_or_else(own_schema)))
+        }
+        Format::Text => None,
         Format::JsonObject => {
-            in_prompt = schema_in(&request.text()).unwrap_or_else(|| json!({ "type": "object" }));
-            &in_prompt
+            Some(Cow::Owned(in_prompt().unwrap_or_else(|| json!({ "type": "object" }))))
         }
         Format::Schema(schema) | Format::ObjectSchema(schema) | Format::Tool { schema, .. } => {
-            schema
+            Some(Cow::Borrowed(schema))
         }
-    };
-    let mut value = answer(schema, &request.document());
-    match fault {
-        Some(FaultKind::InvalidJson) => format!("Sure: {}", first_half(&value.to_string())),
-        Some(FaultKind::InvalidReply) => {
-            spoil(&mut value);
-            value.to_string()
-        }
-        _ if is_deaf(fault) => format!("Here is the JSON:\n```json\n{value:#}\n```"),
-        _ => value.to_string(),
     }
 }
 
@@ -87,13 +99,15 @@ fn own_schema() -> Value {
     json!({ "type": "object", "required": ["answer"], "properties": { "answer": { "type": "null" } } })
 }
 
-/// Gives the first property a type that it cannot have.
-fn spoil(value: &mut Value) {
+/// An answer whose first property has a type that it cannot have.
+fn corrupted(text: &str) -> Value {
+    let mut value = serde_json::from_str(text).unwrap_or_else(|_| json!("invalid"));
     match value.as_object_mut().and_then(|object| object.values_mut().next()) {
         Some(first) if first.is_object() => *first = json!("invalid"),
         Some(first) => *first = json!({ "invalid": true }),
-        None => *value = json!("invalid"),
+        None => value = json!("invalid"),
     }
+    value
 }
 
 /// The first JSON Schema of an object that stands in a text.

@@ -3,6 +3,7 @@
 
 use crate::fault::Fault;
 use crate::request::Mode;
+use crate::script::ScriptedAnswer;
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 use std::collections::HashSet;
@@ -18,6 +19,9 @@ pub struct Config {
     /// Makes latencies and made-up faults repeatable.
     #[serde(default = "default_seed")]
     pub seed: u64,
+    /// What certain prompts are answered with, whichever deployment they reach.
+    #[serde(default)]
+    pub answers: Vec<ScriptedAnswer>,
     /// The deployments it pretends to be.
     pub deployments: Vec<DeploymentConfig>,
 }
@@ -244,7 +248,10 @@ impl Config {
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read {}", path.display()))?;
-        Self::parse(&text).with_context(|| format!("in {}", path.display()))
+        let mut config = Self::parse(&text).with_context(|| format!("in {}", path.display()))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        config.answers.iter_mut().for_each(|answer| answer.resolve(folder));
+        Ok(config)
     }
 
     /// Reads and checks the text of a configuration file.
@@ -282,6 +289,7 @@ impl Config {
         Self {
             listen: "127.0.0.1:0".to_owned(),
             seed: 1,
+            answers: Vec::new(),
             deployments: vec![
                 deployment("sweden", Kind::Bucket, 60_000, 360),
                 deployment("france", Kind::Window, 30_000, 180),
@@ -347,7 +355,7 @@ mod tests {
             "a: `latency.ttft_ms`",
         );
         check_error(
-            "[[deployments]]\nname = \"a\"\ntokens_per_minute = 1\nfaults = [{ kind = \"stranger\" }]",
+            "[[deployments]]\nname = \"a\"\ntokens_per_minute = 1\nfaults = [{ kind = \"external_load\" }]",
             "a: `faults[0]`: `percent`",
         );
         check_error("[[deployments]]\nname = \"a\"\ntokens_per_minute = 1\nspeed = 1", "speed");

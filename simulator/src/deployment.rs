@@ -2,7 +2,7 @@
 //! unknown here.
 
 use crate::config::{DeploymentConfig, Latency};
-use crate::fault::{Call, Fault, FaultKind, Plan, Stage};
+use crate::fault::{Call, Fault, FaultKind, FaultPlan, Stage};
 use crate::limiter::{Cost, Limit, Limiter, Rejection, Standing, Verdict};
 use crate::request::{Bounds, Format, Request};
 use crate::stats::DeploymentStats;
@@ -19,19 +19,19 @@ const DAY_SECONDS: f64 = 86_400.0;
 pub(crate) struct Deployment {
     config: DeploymentConfig,
     limiter: Limiter,
-    plan: Plan,
+    fault_plan: FaultPlan,
     stats: DeploymentStats,
     schemas: HashSet<String>,
-    dice: Dice,
+    rng: Rng,
 }
 
 /// What becomes of a call.
 #[derive(Debug)]
 pub(crate) enum Admission {
-    /// A fault strikes before the limiter looks.
+    /// A fault is triggered before the limiter looks.
     Fault { kind: FaultKind, retry_after: Option<f64>, delay: Duration },
     /// The limiter says no.
-    Rejected { rejection: Rejection, told: RetryAfter, delay: Duration },
+    Rejected { rejection: Rejection, retry_after: RetryAfter, delay: Duration },
     /// It is answered, perhaps badly.
     Accepted(Accepted),
 }
@@ -69,10 +69,10 @@ impl Deployment {
     pub(crate) fn new(config: DeploymentConfig, seed: u64) -> Self {
         Self {
             limiter: Limiter::new(&config),
-            plan: Plan::new(&config.faults),
+            fault_plan: FaultPlan::new(&config.faults),
             stats: DeploymentStats::default(),
             schemas: HashSet::new(),
-            dice: Dice::new(seed, &config.name),
+            rng: Rng::new(seed, &config.name),
             config,
         }
     }
@@ -102,13 +102,16 @@ impl Deployment {
         let is_repair = request.is_repair();
         let mode = request.format.mode();
         let call = Call { at: now, text: &text, tokens: cost.tokens, mode, is_repair };
-        let struck = self.plan.strike(Stage::Door, &call).map(|fault| (fault.kind, fault.seconds));
-        if let Some((kind, retry_after)) = struck {
+        let triggered = self
+            .fault_plan
+            .trigger(Stage::BeforeLimiter, &call)
+            .map(|fault| (fault.kind, fault.seconds));
+        if let Some((kind, retry_after)) = triggered {
             self.count_fault(kind);
             self.stats.rejected.capacity += u64::from(kind == FaultKind::NoCapacity);
             return Admission::Fault { kind, retry_after, delay: self.rejection_delay() };
         }
-        match self.limiter.admit(now, cost, self.plan.terms(now)) {
+        match self.limiter.admit(now, cost, self.fault_plan.terms(now)) {
             Verdict::Rejected(rejection) => self.reject(rejection, &call),
             Verdict::Admitted(standing) => {
                 Admission::Accepted(self.accept(standing, cost, request, &call))
@@ -123,8 +126,8 @@ impl Deployment {
             Limit::Tokens => rejected.tokens += 1,
             Limit::Utilisation => rejected.ptu += 1,
         }
-        let fault = self.plan.strike(Stage::Rejection, call).cloned();
-        let told = match &fault {
+        let fault = self.fault_plan.trigger(Stage::Rejection, call).cloned();
+        let retry_after = match &fault {
             None => RetryAfter::True,
             Some(fault) if fault.kind == FaultKind::RetryAfterMissing => RetryAfter::Missing,
             Some(fault) => RetryAfter::Seconds(fault.seconds.unwrap_or(DAY_SECONDS)),
@@ -132,7 +135,7 @@ impl Deployment {
         if let Some(fault) = fault {
             self.count_fault(fault.kind);
         }
-        Admission::Rejected { rejection, told, delay: self.rejection_delay() }
+        Admission::Rejected { rejection, retry_after, delay: self.rejection_delay() }
     }
 
     fn accept(
@@ -142,12 +145,12 @@ impl Deployment {
         request: &Request,
         call: &Call<'_>,
     ) -> Accepted {
-        let fault = self.plan.strike(Stage::Answer, call).cloned();
+        let fault = self.fault_plan.trigger(Stage::Answer, call).cloned();
         let mut first_token = self.draw_ms(self.config.latency.ttft_ms);
         if let Format::Schema(schema) | Format::ObjectSchema(schema) | Format::Tool { schema, .. } =
             &request.format
             && self.schemas.insert(schema.to_string())
-            && let Some(slow) = self.plan.strike(Stage::Delay, call).cloned()
+            && let Some(slow) = self.fault_plan.trigger(Stage::Delay, call).cloned()
         {
             first_token += Duration::from_secs_f64(slow.seconds.unwrap_or(FIRST_SCHEMA_SECONDS));
             self.count_fault(slow.kind);
@@ -178,7 +181,7 @@ impl Deployment {
             tokens: input + output,
             weighted: input as f64 + self.config.output_weight * output as f64,
         };
-        self.limiter.settle(now, call.cost, actual, self.plan.terms(now));
+        self.limiter.settle(now, call.cost, actual, self.fault_plan.terms(now));
         let charged = self.stats.tokens_charged + actual.tokens;
         self.stats.tokens_charged = charged.saturating_sub(call.cost.tokens);
     }
@@ -197,30 +200,30 @@ impl Deployment {
     }
 
     fn draw_ms(&mut self, range: [f64; 2]) -> Duration {
-        Duration::from_secs_f64(self.dice.between(range) / 1_000.0)
+        Duration::from_secs_f64(self.rng.in_range(range) / 1_000.0)
     }
 
     fn seconds_per_token(&mut self) -> f64 {
         let Latency { tokens_per_second, .. } = self.config.latency;
-        let rate = self.dice.between(tokens_per_second);
+        let rate = self.rng.in_range(tokens_per_second);
         if rate > 0.0 { 1.0 / rate } else { 0.0 }
     }
 }
 
 /// Numbers that look random and are the same for the same seed and name.
 #[derive(Debug)]
-struct Dice {
+struct Rng {
     state: u64,
 }
 
-impl Dice {
+impl Rng {
     fn new(seed: u64, name: &str) -> Self {
         let digest = Sha256::digest(name.as_bytes());
         let of_name = digest.iter().take(8).fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte));
         Self { state: seed ^ of_name }
     }
 
-    fn between(&mut self, [low, high]: [f64; 2]) -> f64 {
+    fn in_range(&mut self, [low, high]: [f64; 2]) -> f64 {
         // SplitMix64: small, and good enough for latencies.
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;

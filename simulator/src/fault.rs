@@ -1,4 +1,4 @@
-//! Faults made on purpose: what goes wrong, when, and how often. Which faults strike a call is
+//! Faults made on purpose: what goes wrong, when, and how often. Which faults apply to a call is
 //! decided here from the call and the time alone; what a fault does to an answer is not known.
 
 use crate::request::Mode;
@@ -27,7 +27,7 @@ pub struct Fault {
     pub times: Option<u32>,
     /// `no_capacity`: only calls charged more tokens than this.
     pub above_tokens: Option<u64>,
-    /// `limit_lowered`, `stranger`: by how many percent of the limit.
+    /// `limit_lowered`, `external_load`: by how many percent of the limit.
     pub percent: Option<f64>,
     /// `unavailable`, `no_capacity`: the retry-after (none unless set). `hang`: answer after so
     /// long instead of never. `first_schema_latency`: the delay (5 unless set).
@@ -52,7 +52,7 @@ pub enum FaultKind {
     /// The limits are lower for a while.
     LimitLowered,
     /// Somebody else uses a part of the limits.
-    Stranger,
+    ExternalLoad,
     /// The limiter's 429 says nothing about when to come back.
     RetryAfterMissing,
     /// The limiter's 429 says to come back tomorrow.
@@ -91,7 +91,7 @@ impl FaultKind {
             Self::Reset => "reset",
             Self::NoCapacity => "no_capacity",
             Self::LimitLowered => "limit_lowered",
-            Self::Stranger => "stranger",
+            Self::ExternalLoad => "external_load",
             Self::RetryAfterMissing => "retry_after_missing",
             Self::RetryAfterDay => "retry_after_day",
             Self::ContentFilter => "content_filter",
@@ -108,15 +108,15 @@ impl FaultKind {
         }
     }
 
-    /// When in the life of a call it strikes.
+    /// When in the life of a call it applies.
     pub fn stage(self) -> Stage {
         match self {
-            Self::LimitLowered | Self::Stranger => Stage::Terms,
+            Self::LimitLowered | Self::ExternalLoad => Stage::Terms,
             Self::Unavailable
             | Self::ServerError
             | Self::NoCapacity
             | Self::Unauthorized
-            | Self::NotFound => Stage::Door,
+            | Self::NotFound => Stage::BeforeLimiter,
             Self::RetryAfterMissing | Self::RetryAfterDay => Stage::Rejection,
             Self::FirstSchemaLatency => Stage::Delay,
             Self::Hang
@@ -133,11 +133,11 @@ impl FaultKind {
     }
 }
 
-/// When in the life of a call a fault strikes.
+/// When in the life of a call a fault applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Before the limiter: the call is not billed.
-    Door,
+    BeforeLimiter,
     /// All the time: the limits differ.
     Terms,
     /// After the limiter said no.
@@ -149,7 +149,7 @@ pub enum Stage {
 }
 
 impl Fault {
-    /// A fault that always strikes.
+    /// A fault that applies to every call.
     pub fn always(kind: FaultKind) -> Self {
         Self {
             kind,
@@ -193,21 +193,21 @@ impl Fault {
         seconds >= self.from_seconds && self.to_seconds.is_none_or(|to| seconds < to)
     }
 
-    fn fits(&self, call: &Call<'_>) -> bool {
+    fn matches(&self, call: &Call<'_>) -> bool {
         self.is_on(call.at)
             && self.when_text.as_ref().is_none_or(|text| call.text.contains(text.as_str()))
             && self.when_mode.is_none_or(|mode| call.mode == Some(mode))
             && self.above_tokens.is_none_or(|tokens| call.tokens > tokens)
-            // A model that is shown its mistake mends it, unless a number of failures is asked.
-            && !(call.is_repair && self.times.is_none() && self.is_mended_by_repair())
+            // A model that is shown its mistake repairs it, unless a number of failures is asked.
+            && !(call.is_repair && self.times.is_none() && self.is_cured_by_repair())
     }
 
-    fn is_mended_by_repair(&self) -> bool {
+    fn is_cured_by_repair(&self) -> bool {
         matches!(self.kind, FaultKind::InvalidJson | FaultKind::InvalidReply)
     }
 }
 
-/// What of a call decides whether a fault strikes it.
+/// What of a call decides whether a fault applies to it.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     /// The time since the start or the last reset.
@@ -218,7 +218,7 @@ pub struct Call<'a> {
     pub tokens: u64,
     /// The way in which JSON is asked for, if it is.
     pub mode: Option<Mode>,
-    /// Whether the model is asked to mend an earlier answer.
+    /// Whether the model is asked to repair an earlier answer.
     pub is_repair: bool,
 }
 
@@ -236,9 +236,9 @@ impl Terms {
     pub const FULL: Self = Self { limit: 1.0, share: 1.0 };
 }
 
-/// The faults of one deployment and how often each has struck.
+/// The faults of one deployment and how often each was triggered.
 #[derive(Debug)]
-pub struct Plan {
+pub struct FaultPlan {
     faults: Vec<Counted>,
 }
 
@@ -249,18 +249,18 @@ struct Counted {
     fired: u32,
 }
 
-impl Plan {
-    /// A plan of which nothing has struck yet.
+impl FaultPlan {
+    /// A plan of which no fault was triggered yet.
     pub fn new(faults: &[Fault]) -> Self {
         let counted = |fault: &Fault| Counted { fault: fault.clone(), seen: 0, fired: 0 };
         Self { faults: faults.iter().map(counted).collect() }
     }
 
-    /// The first fault of a stage that strikes this call, counted as having struck.
-    pub fn strike(&mut self, stage: Stage, call: &Call<'_>) -> Option<&Fault> {
-        let struck = self.faults.iter_mut().find_map(|counted| {
+    /// The first fault of a stage that applies to this call, counted as triggered.
+    pub fn trigger(&mut self, stage: Stage, call: &Call<'_>) -> Option<&Fault> {
+        let triggered = self.faults.iter_mut().find_map(|counted| {
             let fault = &counted.fault;
-            if fault.kind.stage() != stage || !fault.fits(call) {
+            if fault.kind.stage() != stage || !fault.matches(call) {
                 return None;
             }
             counted.seen += 1;
@@ -268,8 +268,8 @@ impl Plan {
             let left = fault.times.is_none_or(|times| counted.fired < times);
             (turn && left).then_some(counted)
         })?;
-        struck.fired += 1;
-        Some(&struck.fault)
+        triggered.fired += 1;
+        Some(&triggered.fault)
     }
 
     /// The limits in force at a moment.
@@ -279,7 +279,7 @@ impl Plan {
             let left = 1.0 - fault.percent.unwrap_or(0.0) / 100.0;
             match fault.kind {
                 FaultKind::LimitLowered => terms.limit *= left,
-                FaultKind::Stranger => terms.share *= left,
+                FaultKind::ExternalLoad => terms.share *= left,
                 _ => {}
             }
         }
@@ -301,36 +301,36 @@ mod tests {
         }
     }
 
-    fn strikes(fault: Fault, calls: &[Call<'_>]) -> Vec<bool> {
-        let mut plan = Plan::new(std::slice::from_ref(&fault));
-        calls.iter().map(|call| plan.strike(fault.kind.stage(), call).is_some()).collect()
+    fn triggers(fault: Fault, calls: &[Call<'_>]) -> Vec<bool> {
+        let mut plan = FaultPlan::new(std::slice::from_ref(&fault));
+        calls.iter().map(|call| plan.trigger(fault.kind.stage(), call).is_some()).collect()
     }
 
     #[test]
     fn every_condition_must_hold() {
         let fault = || Fault::always(FaultKind::Unavailable);
         let timed = Fault { from_seconds: 1.0, to_seconds: Some(2.0), ..fault() };
-        assert_eq!(strikes(timed, &[call(0), call(1), call(2)]), [false, true, false]);
+        assert_eq!(triggers(timed, &[call(0), call(1), call(2)]), [false, true, false]);
         let third = Fault { every: Some(3), times: Some(1), ..fault() };
         let six = [call(0); 6];
-        assert_eq!(strikes(third, &six), [false, false, true, false, false, false]);
+        assert_eq!(triggers(third, &six), [false, false, true, false, false, false]);
         let text = Fault { when_text: Some("bill".to_owned()), ..fault() };
-        assert_eq!(strikes(text, &[call(0), Call { text: "x", ..call(0) }]), [true, false]);
+        assert_eq!(triggers(text, &[call(0), Call { text: "x", ..call(0) }]), [true, false]);
         let tool = Fault { when_mode: Some(Mode::Tool), ..fault() };
         let modes = [None, Some(Mode::JsonSchema), Some(Mode::Tool)];
         let modes = modes.map(|mode| Call { mode, ..call(0) });
-        assert_eq!(strikes(tool, &modes), [false, false, true]);
+        assert_eq!(triggers(tool, &modes), [false, false, true]);
         let big = Fault { above_tokens: Some(10), ..Fault::always(FaultKind::NoCapacity) };
-        assert_eq!(strikes(big, &[call(0), Call { tokens: 11, ..call(0) }]), [false, true]);
+        assert_eq!(triggers(big, &[call(0), Call { tokens: 11, ..call(0) }]), [false, true]);
     }
 
     #[test]
     fn a_repair_mends_a_bad_answer_unless_times_says_otherwise() {
         let calls = [call(0), Call { is_repair: true, ..call(0) }];
         let bad = Fault::always(FaultKind::InvalidReply);
-        assert_eq!(strikes(bad.clone(), &calls), [true, false]);
-        assert_eq!(strikes(Fault { times: Some(2), ..bad }, &calls), [true, true]);
-        assert_eq!(strikes(Fault::always(FaultKind::Refusal), &calls), [true, true]);
+        assert_eq!(triggers(bad.clone(), &calls), [true, false]);
+        assert_eq!(triggers(Fault { times: Some(2), ..bad }, &calls), [true, true]);
+        assert_eq!(triggers(Fault::always(FaultKind::Refusal), &calls), [true, true]);
     }
 
     #[test]
@@ -340,8 +340,8 @@ mod tests {
             to_seconds: Some(5.0),
             ..Fault::always(FaultKind::LimitLowered)
         };
-        let stranger = Fault { percent: Some(25.0), ..Fault::always(FaultKind::Stranger) };
-        let plan = Plan::new(&[lowered, stranger]);
+        let external_load = Fault { percent: Some(25.0), ..Fault::always(FaultKind::ExternalLoad) };
+        let plan = FaultPlan::new(&[lowered, external_load]);
         assert_eq!(plan.terms(Duration::ZERO), Terms { limit: 0.5, share: 0.75 });
         assert_eq!(plan.terms(Duration::from_secs(6)), Terms { limit: 1.0, share: 0.75 });
     }

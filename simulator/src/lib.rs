@@ -1,10 +1,11 @@
 //! A stand-in for Azure OpenAI and OpenAI deployments: it enforces rate limits as the real
-//! services do, fails on demand, and answers by rules. It holds no model and must never know
+//! services do, fails on demand, and answers from labels, or as it is told. It holds no model and must never know
 //! anything about the rest of Sluice: it sees only what a provider would see.
 
 pub mod schema;
 pub mod request;
 pub mod fault;
+mod script;
 pub mod config;
 pub mod limiter;
 pub mod answer;
@@ -17,5 +18,6 @@ mod server;
 pub use config::{Config, DeploymentConfig, Kind};
 pub use fault::{Fault, FaultKind};
 pub use request::Mode;
+pub use script::ScriptedAnswer;
 pub use server::{Running, serve, start};
 pub use stats::{DeploymentStats, RejectedStats, Stats};

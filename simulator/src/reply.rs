@@ -117,7 +117,7 @@ pub(crate) fn no_capacity(surface: Surface, retry_after: Option<f64>) -> Respons
 }
 
 pub(crate) fn content_filter() -> Response {
-    let calm = || json!({ "filtered": false, "severity": "safe" });
+    let not_filtered = || json!({ "filtered": false, "severity": "safe" });
     let body = json!({
         "message": "The response was filtered due to the prompt triggering Azure OpenAI's content \
                     management policy. Please modify your prompt and retry.",
@@ -126,7 +126,7 @@ pub(crate) fn content_filter() -> Response {
             "code": "ResponsibleAIPolicyViolation",
             "content_filter_result": {
                 "hate": { "filtered": true, "severity": "high" },
-                "self_harm": calm(), "sexual": calm(), "violence": calm(),
+                "self_harm": not_filtered(), "sexual": not_filtered(), "violence": not_filtered(),
                 "jailbreak": { "detected": false, "filtered": false },
             },
         },
@@ -147,9 +147,9 @@ pub(crate) fn rejected(
     kind: Kind,
     deployment: &str,
     rejection: &Rejection,
-    told: RetryAfter,
+    retry_after: RetryAfter,
 ) -> Response {
-    let seconds = match told {
+    let seconds = match retry_after {
         RetryAfter::Seconds(seconds) => seconds.ceil() as u64,
         RetryAfter::True | RetryAfter::Missing => rejection.wait.as_secs_f64().ceil() as u64,
     };
@@ -179,17 +179,17 @@ pub(crate) fn rejected(
         (_, Kind::Window) => {
             let reset =
                 if is_tokens { "x-ratelimit-reset-tokens" } else { "x-ratelimit-reset-requests" };
-            if told != RetryAfter::Missing {
+            if retry_after != RetryAfter::Missing {
                 put(headers, reset, seconds);
             }
         }
         (_, Kind::Ptu) => {}
     }
-    if told == RetryAfter::Missing {
+    if retry_after == RetryAfter::Missing {
         return response;
     }
     put(headers, "retry-after", seconds);
-    let is_true = told == RetryAfter::True;
+    let is_true = retry_after == RetryAfter::True;
     match kind {
         Kind::Ptu if is_true => put(headers, "retry-after-ms", rejection.wait.as_millis().max(1)),
         // This is what the service has been seen to send: the whole seconds are to be believed.
@@ -384,10 +384,10 @@ pub(crate) fn completion_body(
 }
 
 fn filter_results(hate: bool) -> Value {
-    let calm = || json!({ "filtered": false, "severity": "safe" });
+    let not_filtered = || json!({ "filtered": false, "severity": "safe" });
     let severity = if hate { "high" } else { "safe" };
     json!({
         "hate": { "filtered": hate, "severity": severity },
-        "self_harm": calm(), "sexual": calm(), "violence": calm(),
+        "self_harm": not_filtered(), "sexual": not_filtered(), "violence": not_filtered(),
     })
 }

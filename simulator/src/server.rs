@@ -7,6 +7,7 @@ use crate::deployment::{Accepted, Admission, Deployment};
 use crate::fault::FaultKind;
 use crate::reply::{self, Surface};
 use crate::request::Request;
+use crate::script::Script;
 use crate::stats::Stats;
 use anyhow::Context as _;
 use axum::Router;
@@ -33,21 +34,22 @@ const BODY_BYTES_MAX: usize = 64 << 20;
 /// How long open connections may hold up the end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection that is to break holds after half of the body.
-const BREAK_PAUSE: Duration = Duration::from_millis(50);
+const BREAK_DELAY: Duration = Duration::from_millis(50);
 /// `created` counts from here (2026-01-01), so that answers do not depend on the clock.
 const CREATED_BASE: u64 = 1_767_225_600;
 
 /// All that handlers share.
 struct Simulator {
     config: Config,
-    round: Mutex<Round>,
+    script: Script,
+    run_state: Mutex<RunState>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
-/// All that a reset begins anew. Calls under way keep the round they began in.
+/// All that a reset begins anew. Calls under way keep the run_state they began in.
 #[derive(Clone)]
-struct Round {
+struct RunState {
     started: Instant,
     deployments: Arc<Vec<Arc<Mutex<Deployment>>>>,
 }
@@ -64,7 +66,7 @@ impl Drop for InFlight {
 }
 
 /// One call, from the moment its deployment is known.
-struct Visit {
+struct CallContext {
     surface: Surface,
     started: Instant,
     deployment: Arc<Mutex<Deployment>>,
@@ -75,7 +77,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Round {
+impl RunState {
     fn new(config: &Config) -> Self {
         let deployment =
             |of: &DeploymentConfig| Arc::new(Mutex::new(Deployment::new(of.clone(), config.seed)));
@@ -97,24 +99,24 @@ impl Round {
 }
 
 impl Simulator {
-    fn round(&self) -> Round {
-        locked(&self.round).clone()
+    fn run_state(&self) -> RunState {
+        locked(&self.run_state).clone()
     }
 
     fn stats(&self) -> Stats {
-        let round = self.round();
+        let run_state = self.run_state();
         let one = |deployment: &Arc<Mutex<Deployment>>| {
             let deployment = locked(deployment);
             (deployment.config().name.clone(), deployment.stats().clone())
         };
         Stats {
-            deployments: round.deployments.iter().map(one).collect(),
-            seconds: round.started.elapsed().as_secs_f64(),
+            deployments: run_state.deployments.iter().map(one).collect(),
+            seconds: run_state.started.elapsed().as_secs_f64(),
         }
     }
 
     /// Waits, but not beyond the end of the simulator.
-    async fn pause(&self, delay: Duration) {
+    async fn sleep(&self, delay: Duration) {
         if delay.is_zero() {
             return;
         }
@@ -137,7 +139,8 @@ pub async fn serve(
 fn build(config: Config) -> anyhow::Result<Arc<Simulator>> {
     config.validate()?;
     Ok(Arc::new(Simulator {
-        round: Mutex::new(Round::new(&config)),
+        script: Script::read(&config.answers)?,
+        run_state: Mutex::new(RunState::new(&config)),
         config,
         tasks: TaskTracker::new(),
         stop: CancellationToken::new(),
@@ -230,7 +233,7 @@ async fn stats(State(simulator): State<Arc<Simulator>>) -> Response {
 }
 
 async fn reset(State(simulator): State<Arc<Simulator>>) -> StatusCode {
-    *locked(&simulator.round) = Round::new(&simulator.config);
+    *locked(&simulator.run_state) = RunState::new(&simulator.config);
     StatusCode::NO_CONTENT
 }
 
@@ -248,8 +251,8 @@ async fn chat(
     let in_body = body.get("model").and_then(Value::as_str).map(str::to_owned);
     let models_too = name.is_none();
     let Some(name) = name.or(in_body) else { return reply::deployment_not_found(surface) };
-    let round = simulator.round();
-    let Some(deployment) = round.find(&name, models_too) else {
+    let run_state = simulator.run_state();
+    let Some(deployment) = run_state.find(&name, models_too) else {
         return reply::deployment_not_found(surface);
     };
     let (bounds, key) = {
@@ -263,19 +266,19 @@ async fn chat(
         Ok(request) => request,
         Err(bad) => return reply::bad_request(&bad),
     };
-    let visit = Visit { surface, started: round.started, deployment };
-    let admission = locked(&visit.deployment).admit(visit.started.elapsed(), &request);
+    let call = CallContext { surface, started: run_state.started, deployment };
+    let admission = locked(&call.deployment).admit(call.started.elapsed(), &request);
     match admission {
         Admission::Fault { kind, retry_after, delay } => {
-            simulator.pause(delay).await;
-            turned_away(surface, kind, retry_after)
+            simulator.sleep(delay).await;
+            fault_response(surface, kind, retry_after)
         }
-        Admission::Rejected { rejection, told, delay } => {
-            simulator.pause(delay).await;
-            let (kind, name) = kind_and_name(&visit.deployment);
-            reply::rejected(surface, kind, &name, &rejection, told)
+        Admission::Rejected { rejection, retry_after, delay } => {
+            simulator.sleep(delay).await;
+            let (kind, name) = kind_and_name(&call.deployment);
+            reply::rejected(surface, kind, &name, &rejection, retry_after)
         }
-        Admission::Accepted(accepted) => welcome(simulator, visit, request, accepted).await,
+        Admission::Accepted(accepted) => handle_accepted(simulator, call, request, accepted).await,
     }
 }
 
@@ -290,7 +293,7 @@ fn kind_and_name(deployment: &Mutex<Deployment>) -> (Kind, String) {
     (deployment.config().kind, deployment.config().name.clone())
 }
 
-fn turned_away(surface: Surface, kind: FaultKind, retry_after: Option<f64>) -> Response {
+fn fault_response(surface: Surface, kind: FaultKind, retry_after: Option<f64>) -> Response {
     match kind {
         FaultKind::NoCapacity => reply::no_capacity(surface, retry_after),
         FaultKind::Unauthorized => reply::unauthorized(surface),
@@ -300,14 +303,14 @@ fn turned_away(surface: Surface, kind: FaultKind, retry_after: Option<f64>) -> R
     }
 }
 
-async fn welcome(
+async fn handle_accepted(
     simulator: Arc<Simulator>,
-    visit: Visit,
+    call: CallContext,
     request: Request,
     accepted: Accepted,
 ) -> Response {
-    let guard = InFlight { deployment: Arc::clone(&visit.deployment) };
-    let mut patience = Duration::ZERO;
+    let guard = InFlight { deployment: Arc::clone(&call.deployment) };
+    let mut extra_delay = Duration::ZERO;
     match accepted.fault.as_ref().map(|fault| (fault.kind, fault.seconds)) {
         Some((FaultKind::Hang, None)) => {
             // When the client gives up this future is dropped, and the guard with it.
@@ -315,9 +318,9 @@ async fn welcome(
             drop(guard);
             return reply::unavailable(None);
         }
-        Some((FaultKind::Hang, Some(seconds))) => patience = Duration::from_secs_f64(seconds),
+        Some((FaultKind::Hang, Some(seconds))) => extra_delay = Duration::from_secs_f64(seconds),
         Some((FaultKind::ContentFilter, _)) => {
-            simulator.pause(accepted.delay(0)).await;
+            simulator.sleep(accepted.delay(0)).await;
             drop(guard);
             return reply::content_filter();
         }
@@ -325,33 +328,35 @@ async fn welcome(
     }
     // A provider finishes, and bills, what it began even when the client has gone: so do we.
     let tasks = simulator.tasks.clone();
-    let work = tasks.spawn(work(simulator, visit, request, accepted, patience, guard));
-    work.await.unwrap_or_else(|fault| {
+    let answer =
+        tasks.spawn(produce_answer(simulator, call, request, accepted, extra_delay, guard));
+    answer.await.unwrap_or_else(|fault| {
         tracing::error!(%fault, "an answer was not produced");
         reply::server_error()
     })
 }
 
-async fn work(
+async fn produce_answer(
     simulator: Arc<Simulator>,
-    visit: Visit,
+    call: CallContext,
     request: Request,
     accepted: Accepted,
-    patience: Duration,
+    extra_delay: Duration,
     guard: InFlight,
 ) -> Response {
     let arrived = Instant::now();
     let fault = accepted.fault.as_ref().map(|fault| fault.kind);
-    let output_tokens_max = locked(&visit.deployment).bounds().output_tokens_max;
+    let output_tokens_max = locked(&call.deployment).bounds().output_tokens_max;
     let id = format!("{}-{}", request.hash.get(..24).unwrap_or_default(), accepted.number);
-    let produced =
-        tokio::task::spawn_blocking(move || complete(&request, fault, output_tokens_max)).await;
+    let own = Arc::clone(&simulator);
+    let produce = move || complete(&request, fault, output_tokens_max, &own.script);
+    let produced = tokio::task::spawn_blocking(produce).await;
     let Ok(done) = produced else { return reply::server_error() };
-    let due = accepted.delay(done.completion_tokens) + patience;
-    simulator.pause(due.saturating_sub(arrived.elapsed())).await;
-    let now = visit.started.elapsed();
+    let due = accepted.delay(done.completion_tokens) + extra_delay;
+    simulator.sleep(due.saturating_sub(arrived.elapsed())).await;
+    let now = call.started.elapsed();
     let (kind, name, model) = {
-        let mut deployment = locked(&visit.deployment);
+        let mut deployment = locked(&call.deployment);
         deployment.finish(now, &accepted, done.prompt_tokens, done.completion_tokens);
         let config = deployment.config();
         (config.kind, config.name.clone(), config.model().to_owned())
@@ -359,25 +364,25 @@ async fn work(
     drop(guard);
     tracing::debug!(deployment = %name, tokens = done.completion_tokens, "answered");
     let created = CREATED_BASE + now.as_secs();
-    let body = reply::completion_body(visit.surface, &model, &id, created, &done);
+    let body = reply::completion_body(call.surface, &model, &id, created, &done);
     let mut response = if fault == Some(FaultKind::Reset) {
-        broken_off(&body)
+        broken_response(&body)
     } else {
         axum::Json(body).into_response()
     };
     let headers = response.headers_mut();
-    reply::put_standing(headers, visit.surface, kind, &name, &accepted.standing);
-    reply::put_origin(headers, visit.surface, kind, &name, &id, arrived.elapsed());
+    reply::put_standing(headers, call.surface, kind, &name, &accepted.standing);
+    reply::put_origin(headers, call.surface, kind, &name, &id, arrived.elapsed());
     response
 }
 
 /// An answer whose connection is closed in the middle of the body.
-fn broken_off(body: &Value) -> Response {
+fn broken_response(body: &Value) -> Response {
     let whole = Bytes::from(body.to_string());
     let half = whole.slice(..whole.len() / 2);
     let broken = async {
         // The half must have left before the connection breaks.
-        tokio::time::sleep(BREAK_PAUSE).await;
+        tokio::time::sleep(BREAK_DELAY).await;
         Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
     };
     let parts = stream::iter([Ok(half)]).chain(stream::once(broken));
@@ -422,7 +427,7 @@ impl Running {
 
     /// Forgets everything that has happened.
     pub fn reset(&self) {
-        *locked(&self.simulator.round) = Round::new(&self.simulator.config);
+        *locked(&self.simulator.run_state) = RunState::new(&self.simulator.config);
     }
 
     /// Ends it: calls under way are answered at once, then the listener is gone.

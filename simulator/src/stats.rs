@@ -19,7 +19,7 @@ pub struct DeploymentStats {
     pub accepted: u64,
     /// Calls turned away with 429.
     pub rejected: RejectedStats,
-    /// Faults that struck, by kind.
+    /// Faults that were triggered, by kind.
     pub faults: BTreeMap<String, u64>,
     /// Answers fully produced, whether or not anybody was left to read them.
     pub answered: u64,

@@ -29,7 +29,8 @@ fn deployment(kind: Kind, tpm: u64, rpm: u64) -> DeploymentConfig {
 }
 
 async fn start(deployments: Vec<DeploymentConfig>) -> Sim {
-    let config = Config { listen: "127.0.0.1:0".to_owned(), seed: 1, deployments };
+    let config =
+        Config { listen: "127.0.0.1:0".to_owned(), seed: 1, answers: Vec::new(), deployments };
     let running = simulator::start(config).await.expect("starts");
     Sim { running, client: Client::new() }
 }
@@ -291,7 +292,7 @@ async fn output_above_the_maximum_is_cut() {
 }
 
 #[tokio::test]
-async fn faults_at_the_door_cost_nothing() {
+async fn faults_before_the_limiter_cost_nothing() {
     for (kind, status, code) in [
         (FaultKind::Unavailable, 503, "ServiceUnavailable"),
         (FaultKind::ServerError, 500, "InternalServerError"),
@@ -304,12 +305,12 @@ async fn faults_at_the_door_cost_nothing() {
         assert_eq!((found.as_u16(), &body["error"]["code"]), (status, &json!(code)), "{kind:?}");
         assert_eq!(sim.stats().accepted, 0);
         assert_eq!(sim.stats().faults[kind.name()], 1);
-        assert_eq!(sim.ask(&question()).await.0, 200, "{kind:?} struck twice");
+        assert_eq!(sim.ask(&question()).await.0, 200, "{kind:?} was triggered twice");
     }
 }
 
 #[tokio::test]
-async fn answers_are_spoilt_on_demand() {
+async fn answers_are_changed_on_demand() {
     let ask = async |kind: FaultKind| {
         let sim = with_fault(Fault::always(kind)).await;
         let answer = sim.ask(&question()).await;
@@ -338,6 +339,35 @@ async fn a_repair_gets_a_good_answer() {
     let sim = with_fault(Fault::always(FaultKind::InvalidReply)).await;
     let (_, body) = sim.ask(&repair()).await;
     assert!(jsonschema::is_valid(&schema(), &content(&body)));
+}
+
+#[tokio::test]
+async fn a_scripted_answer_is_sent_as_it_stands() {
+    let folder = std::env::temp_dir().join(format!("simulator-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let config = |answers: &str| {
+        let file = folder.join("simulator.toml");
+        let deployment = "[[deployments]]\nname = \"a\"\ntokens_per_minute = 1000000\n\
+                          latency = { ttft_ms = [0, 0], tokens_per_second = [0, 0] }";
+        let text = format!("listen = \"127.0.0.1:0\"\nanswers = [{answers}]\n{deployment}");
+        std::fs::write(&file, text).expect("written");
+        Config::load(&file).expect("valid")
+    };
+    std::fs::write(folder.join("reply.json"), "{\"total\": 7} ").expect("written");
+    let answers = "{ when_text = \"nowhere\", file = \"reply.toml\" }";
+    let error = simulator::start(config(answers)).await.err().expect("the file is missing");
+    let error = format!("{error:#}");
+    assert!(error.contains("`answers[0]`") && error.contains("reply.toml"), "{error}");
+    let answers = "{ when_text = \"4711\", file = \"reply.json\" }";
+    let running = simulator::start(config(answers)).await.expect("starts");
+    let sim = Sim { running, client: Client::new() };
+    let (_, body) = sim.ask(&question()).await;
+    assert_eq!(body["choices"][0]["message"]["content"], "{\"total\": 7} ");
+    let mut other = question();
+    other["messages"][1]["content"] = json!("Total   8.50");
+    let (_, body) = sim.ask(&other).await;
+    assert_eq!(content(&body)["total"], 8.5);
+    std::fs::remove_dir_all(&folder).expect("removed");
 }
 
 #[tokio::test]

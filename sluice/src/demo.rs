@@ -14,6 +14,8 @@ use std::{
 
 /// How many documents are on their way at once.
 const AT_ONCE: usize = 16;
+/// The document whose extraction is printed.
+const SHOWN: &str = "invoice-en-classic.pdf";
 
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
@@ -88,8 +90,8 @@ fn show(rows: &[Row], running: &Running) -> io::Result<()> {
     let mut out = io::stdout();
     writeln!(
         out,
-        "{:<32} {:<10} {:>7} {:>7} {:>9}  DEPLOYMENT",
-        "FILE", "STATE", "TIME", "TOKENS", "VERIFIED"
+        "{:<32} {:<10} {:>7} {:>7} {:>9} {:>8}  DEPLOYMENT",
+        "FILE", "STATE", "TIME", "TOKENS", "VERIFIED", "MISSING"
     )?;
     for row in rows {
         let outcome = &row.outcome;
@@ -99,21 +101,23 @@ fn show(rows: &[Row], running: &Running) -> io::Result<()> {
             Some(_) => "-".to_owned(),
             None => format!("{:.0} %", expected::verified(outcome) * 100.0),
         };
+        let missing = failed.map_or_else(|| expected::missing(outcome).to_string(), |_| "-".into());
         writeln!(
             out,
-            "{:<32} {:<10} {:>5.2} s {:>7} {:>9}  {}",
+            "{:<32} {:<10} {:>5.2} s {:>7} {:>9} {:>8}  {}",
             row.file,
             outcome["state"].as_str().unwrap_or("refused"),
             row.seconds,
             tokens("tokens_input") + tokens("tokens_output"),
             verified,
+            missing,
             outcome["model"]["deployment"].as_str().or(failed).unwrap_or("-"),
         )?;
         for difference in &row.differences {
             writeln!(out, "    not as expected: {difference}")?;
         }
     }
-    if let Some(first) = rows.iter().find(|row| upload::ended_well(&row.outcome)) {
+    if let Some(first) = rows.iter().find(|row| row.file == SHOWN) {
         writeln!(out, "\nThe extraction of {}:", first.file)?;
         writeln!(
             out,
@@ -124,7 +128,7 @@ fn show(rows: &[Row], running: &Running) -> io::Result<()> {
     if let Some(address) = running.address {
         writeln!(
             out,
-            "\nThe answers come from rules, not from a model: see simulator/README.md.\n\
+            "\nThe answers are looked up by label, not by a model: see simulator/README.md.\n\
              Look around:  http://{address}/docs  and  http://{address}/v1/documents\n\
              With your own deployments:  OPENAI_API_KEY=... sluice up"
         )?;

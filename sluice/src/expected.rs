@@ -46,11 +46,19 @@ pub(crate) fn differences(expected: &Value, outcome: &Value) -> Vec<String> {
 
 /// The share of the values that were proven, of all that are not null.
 pub(crate) fn verified(extraction: &Value) -> f64 {
-    let statuses = extraction["fields"].as_object().into_iter().flat_map(|fields| fields.values());
-    let statuses: Vec<_> = statuses.filter_map(|field| field["status"].as_str()).collect();
-    let known = statuses.iter().filter(|status| **status != "missing").count();
-    let proven = statuses.iter().filter(|status| **status == "verified").count();
+    let known = statuses(extraction).filter(|status| *status != "missing").count();
+    let proven = statuses(extraction).filter(|status| *status == "verified").count();
     if known == 0 { 1.0 } else { proven as f64 / known as f64 }
+}
+
+/// How many values were not found.
+pub(crate) fn missing(extraction: &Value) -> usize {
+    statuses(extraction).filter(|status| *status == "missing").count()
+}
+
+fn statuses(extraction: &Value) -> impl Iterator<Item = &str> {
+    let fields = extraction["fields"].as_object().into_iter().flat_map(|fields| fields.values());
+    fields.filter_map(|field| field["status"].as_str())
 }
 
 fn compare(

@@ -16,16 +16,14 @@ pub(crate) async fn run(simulate: Simulate, file: Option<PathBuf>) -> Result<(),
     let mut config = match file {
         None => simulator::Config::demo(),
         Some(file) => {
-            let name = file.display().to_string();
-            let text = std::fs::read_to_string(&file)
-                .map_err(|error| End::Usage(format!("{name}: {error}")))?;
-            toml::from_str(&text).map_err(|error| End::Usage(format!("{name}: {error}")))?
+            simulator::Config::load(&file).map_err(|error| End::Usage(format!("{error:#}")))?
         }
     };
     if let Some(listen) = simulate.listen {
         config.listen = listen;
     }
-    let running = simulator::start(config).await.map_err(End::usage)?;
+    let running = simulator::start(config).await;
+    let running = running.map_err(|error| End::Usage(format!("{error:#}")))?;
     writeln!(std::io::stdout(), "simulating deployments on {}", running.url())?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! { _ = terminate.recv() => {}, ended = tokio::signal::ctrl_c() => ended? }

@@ -83,7 +83,7 @@ impl Run {
             outage.remove("percent");
         }
         let window: Vec<Value> =
-            outage.into_iter().chain(fault("stranger", 25.0, self.strangers)).collect();
+            outage.into_iter().chain(fault("external_load", 25.0, self.strangers)).collect();
         let bucket: Vec<Value> = fault("limit_lowered", 30.0, self.cut).into_iter().collect();
         let one = |kind: &str, tokens: u64, requests: u64, faults: Vec<Value>| {
             deployment(json!({

@@ -1,254 +1,70 @@
-//! Where the labels of a document stand, and the values that stand beside or below them.
+//! Where a value stands: behind its label in the same cell, in a cell to the right, or below. When
+//! a label has two different values, it has none.
 
-use super::labels::{Fact, LABELS};
-use super::text::Document;
-use super::words::{Word, words};
-use std::collections::HashMap;
+use super::text::{Cell, Document, is_currency};
+use super::{label, value};
+use serde_json::Value;
+use std::collections::HashSet;
 
-/// The most words a label has.
-const WORDS_MAX: usize = 6;
-/// Words that may precede a label, or stand between it and its value, without a meaning here.
-const FILLING: [&str; 34] = [
-    "zzgl",
-    "inkl",
-    "incl",
-    "plus",
-    "davon",
-    "enthaltene",
-    "enthalten",
-    "included",
-    "dont",
-    "the",
-    "eur",
-    "usd",
-    "gbp",
-    "chf",
-    "pln",
-    "euro",
-    "in",
-    "en",
-    "auf",
-    "on",
-    "at",
-    "of",
-    "von",
-    "sur",
-    "su",
-    "van",
-    "satz",
-    "a",
-    "al",
-    "il",
-    "der",
-    "gesetzliche",
-    "ab",
-    "over",
-];
+/// Turns a text into a value, or says that it is none. The flag tells that a colon or a cell of
+/// its own sets the text apart.
+pub(crate) type Reader<'a> = dyn Fn(&str, bool) -> Option<Value> + 'a;
 
-/// A label and where it stands.
-#[derive(Clone, Debug)]
-pub(crate) struct Hit {
-    pub(crate) fact: Fact,
-    /// The place of the label in its list: lower is surer.
-    pub(crate) rank: usize,
-    pub(crate) row: usize,
-    pub(crate) cell: usize,
-    /// The byte offset in the cell after the label and its punctuation.
-    pub(crate) end: usize,
-    /// Whether nothing of weight follows in the cell.
-    pub(crate) is_alone: bool,
-    /// Whether a colon follows the label.
-    pub(crate) has_colon: bool,
+/// The document in which values are looked up.
+pub(crate) struct Finder<'a> {
+    pub(crate) document: &'a Document,
+    /// The labels of the schema's own properties.
+    pub(crate) labels: HashSet<String>,
 }
 
-/// All labels of a document.
-#[derive(Debug, Default)]
-pub(crate) struct Index {
-    hits: Vec<Hit>,
-    labelled: Vec<Vec<bool>>,
-}
-
-impl Index {
-    /// Reads the whole document once.
-    pub(crate) fn new(document: &Document) -> Self {
-        let mut table: HashMap<&str, Vec<(Fact, usize)>> = HashMap::new();
-        for (fact, labels) in LABELS {
-            for (rank, label) in labels.iter().enumerate() {
-                table.entry(label).or_default().push((*fact, rank));
-            }
-        }
-        let mut index = Self::default();
-        for (row_index, row) in document.rows.iter().enumerate() {
-            let mut flags = Vec::new();
-            for (cell_index, cell) in row.cells.iter().enumerate() {
-                let found = label_of(&cell.text, &table);
-                flags.push(found.is_some());
-                let Some(label) = found else { continue };
-                for (fact, rank) in label.facts {
-                    index.hits.push(Hit {
-                        fact: *fact,
-                        rank: *rank,
-                        row: row_index,
-                        cell: cell_index,
-                        end: label.end,
-                        is_alone: label.is_alone,
-                        has_colon: label.has_colon,
-                    });
+impl Finder<'_> {
+    /// The value of the first of these labels that has any.
+    pub(crate) fn value(&self, labels: &[String], read: &Reader<'_>) -> Option<Value> {
+        let mut values = labels.iter().find_map(|label| {
+            let mut values: Vec<Value> = Vec::new();
+            for (row, cells) in self.document.rows.iter().enumerate() {
+                for (at, cell) in cells.iter().enumerate().filter(|(_, cell)| cell.label == *label)
+                {
+                    let found = match cell.value.as_str() {
+                        "" => self.beside(row, at, read),
+                        text => read(text, cell.is_marked),
+                    };
+                    values.extend(found.filter(|value| !values.contains(value)));
                 }
             }
-            index.labelled.push(flags);
-        }
-        index
+            (!values.is_empty()).then_some(values)
+        })?;
+        values.pop().filter(|_| values.is_empty())
     }
 
-    /// The labels of a fact in the order of the document.
-    pub(crate) fn of(&self, fact: Fact) -> impl Iterator<Item = &Hit> {
-        self.hits.iter().filter(move |hit| hit.fact == fact)
+    fn beside(&self, row: usize, at: usize, read: &Reader<'_>) -> Option<Value> {
+        let is_value = |cell: &&Cell| !cell.text.ends_with('%') && !is_currency(&cell.text);
+        let mut right = self.document.rows.get(row)?.iter().skip(at + 1).filter(is_value);
+        let Some(cell) = right.next().filter(|cell| !self.is_label(cell)) else {
+            return self.below(row, at, read);
+        };
+        // A label with two amounts beside it does not say which is meant.
+        let is_amount = |cell: &Cell| value::number(&cell.text).is_some();
+        let is_double = is_amount(cell) && right.any(is_amount);
+        read(&cell.text, true).filter(|_| !is_double)
     }
 
-    /// Whether a cell begins with a label.
-    pub(crate) fn is_label(&self, row: usize, cell: usize) -> bool {
-        self.labelled.get(row).and_then(|flags| flags.get(cell)).copied().unwrap_or(false)
+    fn below(&self, row: usize, at: usize, read: &Reader<'_>) -> Option<Value> {
+        let in_row = |row: usize| {
+            let cells = self.document.rows.get(row)?;
+            cells.get(at).filter(|cell| !self.is_label(cell)).map(|cell| (cells.len(), cell))
+        };
+        let cells = self.document.rows.get(row)?;
+        let (width, cell) = in_row(row + 1)?;
+        // Below the heading of a table stands the value of one row, not of the document.
+        let is_heading = cells.len() > 1
+            && cells.iter().all(|cell| self.is_label(cell) && cell.value.is_empty());
+        let is_table = is_heading && in_row(row + 2).is_some_and(|(after, _)| after == width);
+        let is_below = (at == 0 || width == cells.len()) && !is_table;
+        read(&cell.text, true).filter(|value| is_below && !(value.is_number() && cells.len() > 1))
     }
 
-    /// Whether the first cell of a row begins with a label of one of these facts.
-    pub(crate) fn starts_with(&self, row: usize, facts: &[Fact]) -> bool {
-        self.hits.iter().any(|hit| hit.row == row && hit.cell == 0 && facts.contains(&hit.fact))
-    }
-
-    /// The places where the value of a label may stand, the likeliest first.
-    pub(crate) fn candidates(&self, document: &Document, hit: &Hit) -> Vec<Candidate> {
-        let mut found = Vec::new();
-        let Some(row) = document.rows.get(hit.row) else { return found };
-        let own = row.cells.get(hit.cell).map_or("", |cell| cell.text.as_str());
-        let rest = own.get(hit.end..).unwrap_or_default().trim();
-        if !rest.is_empty() {
-            let place = if hit.has_colon { Place::AfterColon } else { Place::SameCell };
-            found.push(Candidate { text: rest.to_owned(), place, row: hit.row });
-        }
-        if !hit.is_alone {
-            return found;
-        }
-        let mut beside = hit.cell + 1;
-        while let Some(cell) = row.cells.get(beside).filter(|_| !self.is_label(hit.row, beside)) {
-            found.push(Candidate { text: cell.text.clone(), place: Place::Beside, row: hit.row });
-            beside += 1;
-        }
-        if let Some((below, cell)) = document.below(hit.row, hit.cell)
-            && !self.is_label(below, cell)
-            && let Some(cell) = document.rows.get(below).and_then(|row| row.cells.get(cell))
-        {
-            found.push(Candidate { text: cell.text.clone(), place: Place::Below, row: below });
-        }
-        found
-    }
-}
-
-/// A text that may be the value of a label.
-#[derive(Clone, Debug)]
-pub(crate) struct Candidate {
-    pub(crate) text: String,
-    pub(crate) place: Place,
-    pub(crate) row: usize,
-}
-
-/// Where a value stands with respect to its label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    AfterColon,
-    SameCell,
-    Beside,
-    Below,
-}
-
-struct Label<'a> {
-    facts: &'a [(Fact, usize)],
-    end: usize,
-    is_alone: bool,
-    has_colon: bool,
-}
-
-fn label_of<'a>(text: &str, table: &'a HashMap<&str, Vec<(Fact, usize)>>) -> Option<Label<'a>> {
-    let all = words(text);
-    let skipped = all.iter().take_while(|word| is_filling(word)).count();
-    // "A" and "of" are filling and labels at once: the label counts when it stands first.
-    [0, skipped].into_iter().find_map(|first| label_from(text, &all, first, table))
-}
-
-fn label_from<'a>(
-    text: &str,
-    all: &[Word],
-    first: usize,
-    table: &'a HashMap<&str, Vec<(Fact, usize)>>,
-) -> Option<Label<'a>> {
-    let longest = WORDS_MAX.min(all.len().saturating_sub(first));
-    for count in (1..=longest).rev() {
-        let of_label = all.get(first..first + count)?;
-        let joined: Vec<&str> = of_label.iter().map(|word| word.folded.as_str()).collect();
-        let Some(facts) = table.get(joined.join(" ").as_str()) else { continue };
-        let mut end = of_label.last()?.end;
-        let after = all.get(first + count..).unwrap_or_default();
-        if let Some(colon) = colon_after(text, end) {
-            // A longer label that is not known: "Total weight:" is no total.
-            let between = after.iter().filter(|word| word.start < colon);
-            if between.clone().any(|word| !is_filling(word)) {
-                return None;
-            }
-            end = colon + 1;
-            let is_alone = after.iter().all(|word| word.start < end || is_filling(word));
-            return Some(Label { facts, end, is_alone, has_colon: true });
-        }
-        let is_alone = after.iter().all(is_filling);
-        let rest = text.get(end..).unwrap_or_default();
-        end += rest.len() - rest.trim_start_matches([' ', '.', '#', ':', ')', '-', '–']).len();
-        return Some(Label { facts, end, is_alone, has_colon: false });
-    }
-    None
-}
-
-/// The byte offset of a colon that ends a label, not one inside a time of day.
-fn colon_after(text: &str, from: usize) -> Option<usize> {
-    let rest = text.get(from..)?;
-    rest.char_indices().find_map(|(index, symbol)| {
-        let next = rest.get(index + 1..)?.chars().next();
-        let ends = symbol == ':' && next.is_none_or(|c| !c.is_ascii_digit() || index == 0);
-        ends.then_some(from + index)
-    })
-}
-
-fn is_filling(word: &Word) -> bool {
-    FILLING.contains(&word.folded.as_str())
-        || (word.folded.len() <= 2 && word.folded.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn values(text: &str, fact: Fact) -> Vec<String> {
-        let document = Document::read(text);
-        let index = Index::new(&document);
-        let hits = index.of(fact).flat_map(|hit| index.candidates(&document, hit));
-        hits.map(|candidate| candidate.text).collect()
-    }
-
-    #[test]
-    fn values_stand_after_beside_or_below_their_label() {
-        assert_eq!(values("Rechnungs-Nr.: 4711", Fact::InvoiceNumber), ["4711"]);
-        assert_eq!(values("Invoice # 4711", Fact::InvoiceNumber), ["4711"]);
-        assert_eq!(values("Invoice no.   4711", Fact::InvoiceNumber), ["4711"]);
-        assert_eq!(
-            values("Invoice no.   Due date\n4711   1.1.2024", Fact::InvoiceNumber),
-            ["4711"]
-        );
-        assert_eq!(values("Invoice no.   Due date\n4711   1.1.2024", Fact::DueDate), ["1.1.2024"]);
-        assert_eq!(values("zzgl. 19 % MwSt.   190,00", Fact::Tax), ["190,00"]);
-    }
-
-    #[test]
-    fn a_longer_label_is_another_label() {
-        assert!(values("Total weight: 12 kg", Fact::Total).is_empty());
-        assert!(values("Total HT   100,00", Fact::Total).is_empty());
-        assert_eq!(values("Total HT   100,00", Fact::Net), ["100,00"]);
+    fn is_label(&self, cell: &Cell) -> bool {
+        cell.is_marked || label::is_known(&cell.label) || self.labels.contains(&cell.label)
     }
 }

@@ -1,152 +1,100 @@
-//! The text of a document as rows of cells, as the worker prints it: one printed row a line,
-//! three or more spaces between columns.
+//! The text of a document as rows of cells, each taken for a label and a value. Three or more
+//! spaces part cells. Labels are compared without case, accents and punctuation.
 
-/// A piece of a row that stands alone.
-#[derive(Clone, Debug, PartialEq)]
+use unicode_normalization::{UnicodeNormalization as _, char::is_combining_mark};
+
+/// Currencies by their code and sign.
+pub(crate) const CURRENCIES: [(&str, &str); 4] =
+    [("EUR", "€"), ("USD", "$"), ("GBP", "£"), ("CHF", "CHF")];
+/// Words in labels that say nothing, and what `number` is printed as.
+const STOP_WORDS: &str = " the of for de du des der la le del di da ";
+const NUMBER_WORDS: &str = " no nr n num numero nummer ";
+
+/// A document as rows; empty rows and the tags of pages are left out.
+pub(crate) struct Document {
+    pub(crate) rows: Vec<Vec<Cell>>,
+}
+
+/// A part of a row that stands alone.
 pub(crate) struct Cell {
     pub(crate) text: String,
-    /// The column of its first character, counted in characters.
-    pub(crate) start: usize,
-    pub(crate) end: usize,
-}
-
-/// One printed row; never without cells.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Row {
-    pub(crate) cells: Vec<Cell>,
-    pub(crate) page: usize,
-    /// Whether an empty row or a new page comes before it.
-    pub(crate) is_after_gap: bool,
-}
-
-/// A document as rows.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Document {
-    pub(crate) rows: Vec<Row>,
-    /// Whether the columns of characters mean anything: not when every gap is three spaces.
-    pub(crate) is_aligned: bool,
-}
-
-impl Row {
-    /// The whole row as one text.
-    pub(crate) fn text(&self) -> String {
-        let cells: Vec<&str> = self.cells.iter().map(|cell| cell.text.as_str()).collect();
-        cells.join("   ")
-    }
+    /// What stands before a colon, or else before the first word with a digit: folded, without
+    /// rates and currencies.
+    pub(crate) label: String,
+    /// What follows the label, if anything.
+    pub(crate) value: String,
+    /// Whether a colon parts them.
+    pub(crate) is_marked: bool,
 }
 
 impl Document {
     /// Takes the document out of a prompt; a prompt without one is taken whole.
     pub(crate) fn read(prompt: &str) -> Self {
-        let inner = match prompt.find("<document>") {
-            Some(start) => prompt.get(start + "<document>".len()..).unwrap_or_default(),
-            None => prompt,
+        let inner = prompt.split_once("<document>").map_or(prompt, |(_, inner)| inner);
+        let inner = inner.rsplit_once("</document>").map_or(inner, |(inner, _)| inner);
+        let is_tag = |line: &&str| line.starts_with("<page ") || *line == "</page>";
+        let rows = inner.lines().filter(|line| !is_tag(line)).map(|line| {
+            let mut line = line.replace(['\u{a0}', '\u{202f}'], " ");
+            while line.contains("  :") {
+                line = line.replace("  :", " :");
+            }
+            let texts = line.split("   ").map(str::trim).filter(|text| !text.is_empty());
+            texts.map(Cell::new).collect()
+        });
+        Self { rows: rows.filter(|row: &Vec<Cell>| !row.is_empty()).collect() }
+    }
+}
+
+impl Cell {
+    fn new(text: &str) -> Self {
+        let is_digit = |c: char| c.is_ascii_digit();
+        let at_colon = text.split_once(':').filter(|(label, _)| !label.ends_with(is_digit));
+        let words: Vec<&str> = text.split(' ').collect();
+        let is_rate = |at: usize| words.iter().skip(at).take(2).any(|word| word.ends_with('%'));
+        let is_value = |(at, word): (usize, &&str)| word.contains(is_digit) && !is_rate(at);
+        let at = words.iter().enumerate().position(|it| is_value(it)).unwrap_or(words.len());
+        // "GB 123 4567 82" begins with its country.
+        let is_country = |word: &&str| word.len() == 2 && word.chars().all(char::is_uppercase);
+        let is_in_front = at < words.len() && at > 0 && words.get(at - 1).is_some_and(is_country);
+        let at = at - usize::from(is_in_front);
+        let (before, after) = words.split_at(at);
+        let (label, value) = match at_colon {
+            Some((label, value)) => (label.to_owned(), value.trim().to_owned()),
+            None => (before.join(" "), after.join(" ")),
         };
-        let inner = inner.rfind("</document>").and_then(|end| inner.get(..end)).unwrap_or(inner);
-        let (mut document, mut page, mut is_after_gap) = (Self::default(), 0, true);
-        for line in inner.lines() {
-            let trimmed = line.trim();
-            if trimmed.starts_with("<page ") || trimmed == "</page>" {
-                page += usize::from(trimmed != "</page>");
-                is_after_gap = true;
-                continue;
-            }
-            let (cells, widest) = cells_of(line);
-            document.is_aligned |= widest > 3;
-            if cells.is_empty() {
-                is_after_gap = true;
-                continue;
-            }
-            document.rows.push(Row { cells, page, is_after_gap });
-            is_after_gap = false;
-        }
-        document
-    }
-
-    /// All text with single spaces, for rules about sentences.
-    pub(crate) fn flow(&self) -> String {
-        let cells = self.rows.iter().flat_map(|row| &row.cells);
-        let mut flow = String::new();
-        for cell in cells {
-            // A word broken over two rows is mended, a compound with its hyphen is not.
-            if flow.ends_with('-') && cell.text.starts_with(char::is_lowercase) {
-                flow.pop();
-            } else if !flow.is_empty() {
-                flow.push(' ');
-            }
-            flow.push_str(&cell.text);
-        }
-        flow
-    }
-
-    /// The cell of the row below that stands under this one.
-    pub(crate) fn below(&self, row: usize, cell: usize) -> Option<(usize, usize)> {
-        let above = self.rows.get(row)?;
-        let next = self.rows.get(row + 1)?;
-        if next.cells.len() == above.cells.len() || !self.is_aligned {
-            return (cell < next.cells.len()).then_some((row + 1, cell));
-        }
-        let own = above.cells.get(cell)?;
-        let overlaps = |other: &Cell| other.start < own.end && own.start < other.end;
-        next.cells.iter().position(overlaps).map(|index| (row + 1, index))
+        let label = fold(&label);
+        let is_word = |word: &&str| !word.starts_with(is_digit) && !is_currency(word);
+        let label: Vec<&str> = label.split(' ').filter(is_word).collect();
+        Self { text: text.to_owned(), label: label.join(" "), value, is_marked: at_colon.is_some() }
     }
 }
 
-fn cells_of(line: &str) -> (Vec<Cell>, usize) {
-    let mut cells: Vec<Cell> = Vec::new();
-    let (mut widest, mut spaces) = (0, 0);
-    let mut is_open = false;
-    for (column, symbol) in line.chars().enumerate() {
-        if symbol == '\t' {
-            spaces += 3;
-            continue;
-        }
-        if symbol.is_whitespace() {
-            spaces += 1;
-            continue;
-        }
-        let is_new = !is_open || spaces >= 3;
-        if is_new {
-            if is_open {
-                widest = widest.max(spaces);
-            }
-            cells.push(Cell { text: String::new(), start: column, end: column });
-        }
-        if let Some(cell) = cells.last_mut() {
-            if !is_new {
-                cell.text.extend(std::iter::repeat_n(' ', spaces));
-            }
-            cell.text.push(symbol);
-            cell.end = column + 1;
-        }
-        is_open = true;
-        spaces = 0;
-    }
-    (cells, widest)
+/// Whether a text is the code of a currency.
+pub(crate) fn is_currency(text: &str) -> bool {
+    CURRENCIES.iter().any(|(code, _)| code.eq_ignore_ascii_case(text))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A text as its folded words with single spaces between.
+pub(crate) fn fold(text: &str) -> String {
+    let plain = text.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase);
+    let plain = plain.collect::<String>().replace('ß', "ss");
+    let is_in = |words: &str, word: &str| words.contains(&format!(" {word} "));
+    let words = plain.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let words = words.filter(|word| !is_in(STOP_WORDS, word));
+    words
+        .map(|word| if is_in(NUMBER_WORDS, word) { "number" } else { word })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
 
-    #[test]
-    fn a_prompt_becomes_rows_of_cells() {
-        let prompt = "Read this.\n<document>\n<page number=\"1\">\nA B   C\n\n  D\n</page>\n\
-                      <page number=\"2\">\nE\n</page>\n</document>\nbye";
-        let document = Document::read(prompt);
-        let texts: Vec<String> = document.rows.iter().map(Row::text).collect();
-        assert_eq!(texts, ["A B   C", "D", "E"]);
-        let gaps: Vec<bool> = document.rows.iter().map(|row| row.is_after_gap).collect();
-        assert_eq!(gaps, [true, true, true]);
-        assert_eq!(document.rows.last().map(|row| row.page), Some(2));
-        assert!(!document.is_aligned);
-        assert_eq!(document.flow(), "A B C D E");
+/// The name of a property, folded: `sellerVatId` and `seller_vat_id` alike.
+pub(crate) fn fold_name(name: &str) -> String {
+    let mut spaced = String::new();
+    for symbol in name.chars() {
+        if symbol.is_uppercase() && spaced.ends_with(char::is_lowercase) {
+            spaced.push(' ');
+        }
+        spaced.push(symbol);
     }
-
-    #[test]
-    fn the_cell_below_is_found_by_place() {
-        let document = Document::read("aaa     bbbb     ccc\n          dd");
-        assert_eq!(document.below(0, 1), Some((1, 0)));
-        assert_eq!(document.below(0, 0), None);
-    }
+    fold(&spaced)
 }
