@@ -51,15 +51,15 @@ impl Queue {
         }
     }
 
-    /// Tells others what has become of documents, and returns when the queue has confirmed all of
-    /// it. Nobody can listen to the embedded queue, so it tells nothing.
+    /// Publishes events for other services, and returns when the queue has confirmed all of them.
+    /// The embedded queue has no subscribers, so it does nothing.
     ///
     /// # Errors
-    /// When it is not certain that all was told; some may have been, and is told again.
-    pub async fn tell(&self, events: &[Event]) -> Result<(), QueueError> {
+    /// When it is not certain that all of them arrived; some may have.
+    pub async fn publish_events(&self, events: &[Event]) -> Result<(), QueueError> {
         match self {
             Self::Embedded(_) => Ok(()),
-            Self::Rabbit(queue) => queue.tell(events).await,
+            Self::Rabbit(queue) => queue.publish_events(events).await,
         }
     }
 

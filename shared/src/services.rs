@@ -3,9 +3,9 @@
 use crate::{
     blob::{BlobError, BlobKey, Blobs, dir::DirBlobs, s3::S3Blobs},
     config::{self, Config},
-    outbox::Outbox,
     queue::{Queue, embedded::EmbeddedQueue, rabbit::RabbitQueue},
     quota::Quota,
+    relay::Relay,
     schema::ExtractionSchema,
     store::{
         Store,
@@ -20,12 +20,12 @@ use std::error::Error;
 pub struct Services {
     /// Bytes.
     pub blobs: Blobs,
-    /// The truth.
+    /// The database.
     pub store: Store,
-    /// The doorbell.
+    /// Messages to workers, and events.
     pub queue: Queue,
-    /// From the truth to the doorbell.
-    pub outbox: Outbox,
+    /// From the database to the queue.
+    pub relay: Relay,
     /// Where workers agree on the quota.
     pub quota: Quota,
 }
@@ -55,9 +55,9 @@ impl Services {
             }
             (config::Queue::Rabbit(address), _) => Queue::Rabbit(RabbitQueue::new(address)?),
         };
-        let outbox = Outbox::new(store.clone(), queue.clone());
+        let relay = Relay::new(store.clone(), queue.clone());
         let quota = Quota::open(&config.quota)?;
-        Ok(Self { blobs, store, queue, outbox, quota })
+        Ok(Self { blobs, store, queue, relay, quota })
     }
 
     /// Copies a schema of the database to storage, for the day on which the database is lost.

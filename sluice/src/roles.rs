@@ -113,7 +113,7 @@ pub(crate) async fn start(config: Config, roles: Roles) -> Result<Running, End> 
             }
         }));
     }
-    let relay = async move { services.outbox.run(background).await };
+    let relay = async move { services.relay.run(background).await };
     running.helpers.push(tokio::spawn(relay));
     Ok(running)
 }

@@ -39,7 +39,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 const DRAIN_MAX: Duration = Duration::from_secs(25);
 
 /// All routes. The caller has brought the database up to date, keeps schemas in it, and runs the
-/// relay of `services.outbox`.
+/// relay of `services.relay`.
 pub fn router(services: Services, limits: Limits, metrics: Option<PrometheusHandle>) -> Router {
     let app = Arc::new(App::new(services, limits, metrics));
     let (router, api) = routes().split_for_parts();

@@ -174,7 +174,7 @@ async fn claim(worker: &Worker, message: &JobMessage) -> Option<Option<Claim>> {
     let (store, settings) = (&worker.services.store, &worker.settings);
     let mut told = false;
     loop {
-        match store.claim(&message.subject, &worker.id, settings.lease).await {
+        match store.work().claim(&message.subject, &worker.id, settings.lease).await {
             Ok(claim) => return Some(claim),
             Err(error) if !told => {
                 tracing::warn!(%error, "the database does not answer: the message is held");
@@ -195,7 +195,7 @@ async fn hold(worker: &Worker, claim: &Claim, hard: CancellationToken) -> Verdic
     let heartbeat = async {
         loop {
             tokio::time::sleep(settings.lease / 3).await;
-            match worker.services.store.heartbeat(claim, settings.lease).await {
+            match worker.services.store.work().heartbeat(claim, settings.lease).await {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => tracing::warn!(%error, "the lease could not be prolonged"),
@@ -218,8 +218,8 @@ async fn settle(worker: &Worker, claim: &Claim, verdict: Verdict) -> Result<(), 
     match verdict {
         Verdict::Done => {}
         Verdict::Wait { pause, why } => {
-            store.release(claim, pause, why, false).await?;
-            worker.services.outbox.nudge();
+            store.work().release(claim, pause, why, false).await?;
+            worker.services.relay.nudge();
         }
         Verdict::Retry { error } if claim.attempts >= worker.settings.attempts_max => {
             let message = format!("given up after {} attempts: {error}", claim.attempts);
@@ -232,7 +232,7 @@ async fn settle(worker: &Worker, claim: &Claim, verdict: Verdict) -> Result<(), 
         }
         Verdict::Retry { error } => {
             tracing::warn!(error, document = %claim.document, "the document is tried again");
-            store.release(claim, retry_pause(claim.attempts), None, true).await?;
+            store.work().release(claim, retry_pause(claim.attempts), None, true).await?;
         }
         Verdict::Reject(failure) => fail(worker, claim, failure).await?,
     }
@@ -241,7 +241,7 @@ async fn settle(worker: &Worker, claim: &Claim, verdict: Verdict) -> Result<(), 
 
 async fn fail(worker: &Worker, claim: &Claim, failure: Failure) -> Result<(), StoreError> {
     let message = failure.message.clone();
-    if worker.services.store.fail(claim, failure).await? {
+    if worker.services.store.work().fail(claim, failure).await? {
         tracing::info!(document = %claim.document, message, "the document failed");
         let schema = claim.schema.name.to_string();
         metrics::counter!("sluice_documents_total", "state" => "failed", "schema" => schema)

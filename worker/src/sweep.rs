@@ -59,7 +59,7 @@ pub async fn run(worker: Worker, stop: CancellationToken) {
             () = tokio::time::sleep(worker.settings.sweep) => {}
         }
     }
-    if let Err(error) = worker.services.store.worker_gone(&worker.id).await {
+    if let Err(error) = worker.services.store.fleet().leave(&worker.id).await {
         tracing::debug!(%error, "could not say goodbye");
     }
 }
@@ -68,14 +68,14 @@ async fn sweep(worker: &Worker) -> anyhow::Result<()> {
     let services = &worker.services;
     let says = report(&worker.pool, &worker.waits, &worker.settings.model);
     let within = worker.settings.sweep * 4;
-    let alive = services.store.worker_alive(&worker.id, says, within).await?;
+    let alive = services.store.fleet().report(&worker.id, &says, within).await?;
     worker.quota.set_counted(alive);
-    let rung = services.store.sweep(SILENCE).await?;
+    let rung = services.store.outbox().sweep(SILENCE).await?;
     if rung > 0 {
         tracing::info!(rung, "documents that were left behind are rung for again");
-        services.outbox.nudge();
+        services.relay.nudge();
     }
-    for purge in services.store.purges().await? {
+    for purge in services.store.purges().due().await? {
         remove(worker, purge).await?;
     }
     Ok(())
@@ -88,11 +88,11 @@ async fn raise_the_dead(worker: &Worker) -> anyhow::Result<()> {
     for letter in services.queue.dead_letters().await? {
         match &letter.message {
             Ok(message) => {
-                if services.store.ring(&message.subject).await? {
+                if services.store.outbox().add(&message.subject).await? {
                     let trace_id = message.traceparent.as_ref().map(Traceparent::trace_id);
                     let document = &message.subject;
                     tracing::warn!(%document, trace_id, "a dead letter is rung for again");
-                    services.outbox.nudge();
+                    services.relay.nudge();
                 }
             }
             Err(error) => tracing::error!(error, "a dead letter cannot be read and is dropped"),
@@ -119,6 +119,6 @@ async fn remove(worker: &Worker, purge: Purge) -> anyhow::Result<()> {
     for question in &purge.questions {
         services.blobs.delete(&BlobKey::reply(question)).await?;
     }
-    services.store.purged(&purge.document, None).await?;
+    services.store.purges().done(&purge.document, None).await?;
     Ok(())
 }

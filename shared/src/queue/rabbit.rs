@@ -50,8 +50,8 @@ impl RabbitQueue {
         self.publisher.publish(messages).await
     }
 
-    pub(super) async fn tell(&self, events: &[Event]) -> Result<(), QueueError> {
-        self.publisher.tell(events).await
+    pub(super) async fn publish_events(&self, events: &[Event]) -> Result<(), QueueError> {
+        self.publisher.publish_events(events).await
     }
 
     pub(super) fn consume(&self, priority: Priority, prefetch: u32) -> RabbitConsumer {

@@ -51,7 +51,7 @@ impl App {
 
     /// The document with this id.
     pub(super) async fn document(&self, id: &DocumentId) -> Result<Document, ApiError> {
-        match self.services.store.find(id).await? {
+        match self.services.store.documents().find(id).await? {
             Found::Document(document) => Ok(*document),
             Found::Deleted => Err(deleted(id)),
             Found::Nothing => Err(unknown(id.as_str())),
@@ -64,7 +64,8 @@ impl App {
             queued(&mut document);
         }
         if let Some(waiting) = &mut document.waiting {
-            waiting.position = self.services.store.ahead(&document.id, POSITION_MAX).await?;
+            waiting.position =
+                self.services.store.backlog().position(&document.id, POSITION_MAX).await?;
         }
         Ok(document)
     }
@@ -109,7 +110,7 @@ impl App {
             },
         };
         let found = match name {
-            Ok(name) => self.services.store.schema(&name, version).await?,
+            Ok(name) => self.services.store.schemas().get(&name, version).await?,
             Err(_) => None,
         };
         match found {
@@ -120,7 +121,7 @@ impl App {
 
     /// The error that names the schemas there are.
     pub(super) async fn no_schema(&self, asked: &str) -> Result<ApiError, StoreError> {
-        let schemas = self.services.store.schemas().await?;
+        let schemas = self.services.store.schemas().latest().await?;
         let asked: String = asked.chars().take(80).collect();
         let (name, version) = asked.split_once('@').unwrap_or((&asked, ""));
         let newest = schemas.iter().find(|schema| schema.reference.name.as_str() == name);
@@ -152,7 +153,7 @@ pub(super) fn queued(document: &mut Document) -> &mut Waiting {
 
 /// How many documents are in this state.
 pub(super) async fn count(store: &Store, state: DocumentState) -> Result<u64, StoreError> {
-    let counts = store.count().await?;
+    let counts = store.documents().count().await?;
     Ok(counts.iter().filter(|(of, _)| *of == state).map(|(_, count)| count).sum())
 }
 

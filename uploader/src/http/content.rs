@@ -96,7 +96,9 @@ pub(super) fn not_finished(id: &DocumentId) -> ApiError {
 
 /// The bytes of the visible result, and its run.
 async fn result_bytes(app: &App, id: &DocumentId) -> Result<Option<(u32, Bytes)>, ApiError> {
-    let Some(place) = app.services.store.place(id).await? else { return Ok(None) };
+    let Some(place) = app.services.store.documents().result_location(id).await? else {
+        return Ok(None);
+    };
     let bytes = app.services.blobs.get(&BlobKey::result(id, place.run)).await?;
     Ok(bytes.map(|bytes| (place.run, bytes)))
 }
@@ -132,7 +134,7 @@ pub(super) async fn text(
     let parameters = Parameters::read(&uri, &["page"])?;
     let page: Option<u32> = parameters.value("page")?;
     let document = app.document(&id).await?;
-    let place = app.services.store.place(&id).await?;
+    let place = app.services.store.documents().result_location(&id).await?;
     let Some(engine) = place.and_then(|place| place.text_engine) else {
         return Err(no_text(&document));
     };

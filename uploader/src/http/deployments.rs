@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use shared::{
     fleet::{DeploymentReport, DeploymentState, WorkerReport},
-    store::Backlog,
+    store::SchemaBacklog,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -109,11 +109,11 @@ pub(super) async fn list(
 ) -> Result<Json<DeploymentList>, ApiError> {
     Parameters::read(&uri, &[])?;
     let store = &app.services.store;
-    let reports = store.workers().await?;
+    let reports = store.fleet().reports().await?;
     let mut queued = Vec::new();
-    for backlog in store.backlog(BACKLOG_MAX).await? {
+    for backlog in store.backlog().by_schema(BACKLOG_MAX).await? {
         let schema = &backlog.schema;
-        let found = store.schema(&schema.name, Some(schema.version)).await?;
+        let found = store.schemas().get(&schema.name, Some(schema.version)).await?;
         let model = found.and_then(|schema| schema.model().map(str::to_owned));
         queued.push((model, backlog));
     }
@@ -174,7 +174,7 @@ fn add(sum: &mut Deployment, report: &DeploymentReport) {
 
 /// What waits, by model: calls by what workers say, documents by what is asked of them. A schema
 /// that names no model is asked of the workers' own.
-fn waits(reports: &[WorkerReport], queued: &[(Option<String>, Backlog)]) -> Vec<ModelWaits> {
+fn waits(reports: &[WorkerReport], queued: &[(Option<String>, SchemaBacklog)]) -> Vec<ModelWaits> {
     let default =
         reports.iter().map(|report| report.model.as_str()).find(|model| !model.is_empty());
     let default = default.unwrap_or(shared::schema::MODEL_DEFAULT);
@@ -242,7 +242,8 @@ mod tests {
     #[test]
     fn what_waits_is_counted_by_model() {
         let reports = [report(DeploymentState::Ok, at(5), 1), report(DeploymentState::Ok, None, 1)];
-        let backlog = |documents, due| Backlog { schema: "s@1".parse().unwrap(), documents, due };
+        let backlog =
+            |documents, due| SchemaBacklog { schema: "s@1".parse().unwrap(), documents, due };
         let queued = [
             (None, backlog(3, None)),
             (Some("gpt-4o".to_owned()), backlog(4, None)),

@@ -122,7 +122,7 @@ pub(super) async fn list(
         // One more tells whether there are more.
         limit: limit + 1,
     };
-    let mut data = app.services.store.list(filter).await?;
+    let mut data = app.services.store.documents().list(filter).await?;
     let has_more = data.len() > limit as usize;
     data.truncate(limit as usize);
     let next = data.last().filter(|_| has_more).map(|last| last.id.to_string());
@@ -189,7 +189,7 @@ pub(super) async fn attempts(
 ) -> Result<Json<AttemptList>, ApiError> {
     Parameters::read(&uri, &[])?;
     app.document(&id).await?;
-    let data = app.services.store.attempts(&id).await?;
+    let data = app.services.store.ledger().attempts(&id).await?;
     Ok(Json(AttemptList { data, has_more: false, next: None }))
 }
 
@@ -206,7 +206,7 @@ pub(super) async fn cancel(
     State(app): State<Arc<App>>,
     Id(id): Id,
 ) -> Result<Json<Document>, ApiError> {
-    let changed = app.services.store.cancel(&id).await?;
+    let changed = app.services.store.documents().cancel(&id).await?;
     // Asking twice is no error: it is as asked.
     if changed == Changed::WrongState(DocumentState::Cancelled) {
         return Ok(Json(app.document(&id).await?));
@@ -235,8 +235,8 @@ pub(super) async fn retry(
         let detail = format!("{id} is {state}: only failed and cancelled documents can be retried");
         ApiError::new(Code::NotFailed, detail).hint("POST …/reprocess runs any that has ended")
     };
-    let document = done(app.services.store.retry(&id).await?, &id, wrong)?;
-    app.services.outbox.nudge();
+    let document = done(app.services.store.documents().retry(&id).await?, &id, wrong)?;
+    app.services.relay.nudge();
     Ok((StatusCode::ACCEPTED, Json(document)))
 }
 
@@ -268,9 +268,9 @@ pub(super) async fn reprocess(
         None => None,
         Some(asked) => Some(app.schema(&asked).await?),
     };
-    let changed = app.services.store.reprocess(&id, schema).await?;
+    let changed = app.services.store.documents().reprocess(&id, schema).await?;
     let document = done(changed, &id, |_| not_finished(&id))?;
-    app.services.outbox.nudge();
+    app.services.relay.nudge();
     Ok((StatusCode::ACCEPTED, Json(document)))
 }
 
@@ -301,15 +301,15 @@ pub(super) async fn retry_all(
     };
     let mut retried = 0;
     loop {
-        let page = app.services.store.list(filter.clone()).await?;
+        let page = app.services.store.documents().list(filter.clone()).await?;
         let Some(last) = page.last() else { break };
         filter.after = Some(last.id.clone());
         for document in &page {
             // One that somebody else has retried or deleted meanwhile is not counted.
-            let changed = app.services.store.retry(&document.id).await?;
+            let changed = app.services.store.documents().retry(&document.id).await?;
             retried += u64::from(matches!(changed, Changed::Done(_)));
         }
-        app.services.outbox.nudge();
+        app.services.relay.nudge();
     }
     Ok((StatusCode::ACCEPTED, Json(Retried { retried })))
 }
@@ -330,7 +330,7 @@ pub(super) async fn delete(
     State(app): State<Arc<App>>,
     Id(id): Id,
 ) -> Result<StatusCode, ApiError> {
-    let changed = app.services.store.delete(&id).await?;
+    let changed = app.services.store.documents().delete(&id).await?;
     let before = done(changed, &id, |state| ApiError::internal(format!("{id} is {state}")))?;
     let again = (before.state == DocumentState::Processing).then_some(PURGE_AGAIN);
     match purge(&app, &id, again).await {
@@ -349,14 +349,14 @@ async fn purge(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (store, blobs) = (&app.services.store, &app.services.blobs);
     blobs.delete_folder(&BlobKey::folder(id)).await?;
-    let purges = store.purges().await?;
+    let purges = store.purges().due().await?;
     let Some(purge) = purges.into_iter().find(|purge| purge.document == *id) else {
         return Err("other purges are due before this one".into());
     };
     for question in &purge.questions {
         blobs.delete(&BlobKey::reply(question)).await?;
     }
-    Ok(store.purged(id, again).await?)
+    Ok(store.purges().done(id, again).await?)
 }
 
 /// The document as it is after a change, or why it could not be changed.

@@ -342,10 +342,10 @@ async fn accept(
     }
     let key = key.map(|key| asked.idempotency(key, &files));
     let (services, blobs) = (&app.services, &app.services.blobs);
-    match services.store.accept(documents, key).await {
+    match services.store.documents().accept(documents, key).await {
         Ok(Accepted::New(documents)) => {
             fault::point("accepted");
-            services.outbox.nudge();
+            services.relay.nudge();
             app.accepted(documents.len());
             for document in &documents {
                 tracing::info!(document = %document.id, "accepted");
@@ -365,7 +365,7 @@ async fn accept(
         Err(error) => {
             // Nobody knows whether it was accepted: a commit may still arrive, so the bytes stay.
             // `sluice reconcile` finds those that nobody accepted.
-            services.outbox.nudge();
+            services.relay.nudge();
             Err(error.into())
         }
     }

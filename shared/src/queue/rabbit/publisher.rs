@@ -65,7 +65,7 @@ impl Publisher {
         self.hand_over(messages.iter().map(parcel).collect()).await
     }
 
-    pub(super) async fn tell(&self, events: &[Event]) -> Result<(), QueueError> {
+    pub(super) async fn publish_events(&self, events: &[Event]) -> Result<(), QueueError> {
         let parcel = |event: &Event| {
             Ok(Parcel {
                 exchange: topology::EVENTS,
