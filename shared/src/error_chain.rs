@@ -2,24 +2,20 @@
 
 use std::{error::Error, iter::successors};
 
-/// The error and its causes, the outermost first.
-pub fn chain<'a>(
-    error: &'a (dyn Error + 'static),
-) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    successors(Some(error), |&error| error.source())
+/// The causes of an error, the outermost first.
+pub fn causes(error: &dyn Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    successors(error.source(), |&error| error.source())
 }
 
 /// The error and its causes in one line, separated by colons. A cause that an outer error already
 /// quotes is left out.
-pub fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = String::new();
-    for error in chain(error) {
-        let message = error.to_string();
-        if text.is_empty() {
-            text = message;
-        } else if !text.contains(&message) {
+pub fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    for cause in causes(error) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
             text.push_str(": ");
-            text.push_str(&message);
+            text.push_str(&cause);
         }
     }
     text

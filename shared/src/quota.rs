@@ -52,8 +52,8 @@ impl Quota {
     ///
     /// # Errors
     /// When the address cannot be read.
-    pub fn open(quota: &config::Quota) -> Result<Self, QuotaError> {
-        let config::Quota::Redis(url) = quota else { return Ok(Self::Local) };
+    pub fn open(quota: &config::QuotaAddress) -> Result<Self, QuotaError> {
+        let config::QuotaAddress::Redis(url) = quota else { return Ok(Self::Local) };
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_MAX))
             .set_response_timeout(Some(ANSWER_MAX));

@@ -31,29 +31,33 @@ pub struct Services {
 }
 
 impl Services {
-    /// Opens what the configuration names. Nothing is asked of it yet.
+    /// Opens what the configuration names. Nothing is sent to them yet.
     ///
     /// # Errors
     /// When a folder cannot be made, an address cannot be read, or settings do not fit together.
     pub fn open(config: &Config) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let blobs = match &config.storage {
-            config::Storage::Dir(folder) => Blobs::Dir(DirBlobs::open(folder)?),
-            config::Storage::S3(place) => Blobs::S3(S3Blobs::new(place.clone())),
+            config::StorageAddress::Dir(folder) => Blobs::Dir(DirBlobs::open(folder)?),
+            config::StorageAddress::S3(address) => Blobs::S3(S3Blobs::new(address.clone())),
         };
         let (store, file) = match &config.database {
-            config::Database::Sqlite(file) => {
+            config::DatabaseAddress::Sqlite(file) => {
                 let file = SqliteFile::open(file)?;
                 (Store::Sqlite(SqliteStore::new(file.clone())), Some(file))
             }
-            config::Database::Postgres(url) => (Store::Postgres(PostgresStore::open(url)?), None),
+            config::DatabaseAddress::Postgres(url) => {
+                (Store::Postgres(PostgresStore::open(url)?), None)
+            }
         };
         let queue = match (&config.queue, file) {
-            (config::Queue::Embedded, Some(file)) => Queue::Embedded(EmbeddedQueue::new(file)),
-            (config::Queue::Embedded, None) => {
+            (config::QueueAddress::Embedded, Some(file)) => {
+                Queue::Embedded(EmbeddedQueue::new(file))
+            }
+            (config::QueueAddress::Embedded, None) => {
                 let remedy = "use queue = \"amqp://USER:PASSWORD@HOST:5672/VHOST\"";
                 return Err(format!("queue = embedded needs a sqlite database: {remedy}").into());
             }
-            (config::Queue::Rabbit(address), _) => Queue::Rabbit(RabbitQueue::new(address)?),
+            (config::QueueAddress::Rabbit(address), _) => Queue::Rabbit(RabbitQueue::new(address)?),
         };
         let relay = Relay::new(store.clone(), queue.clone());
         let quota = Quota::open(&config.quota)?;

@@ -73,7 +73,7 @@ pub(crate) async fn run(asked: &Reconcile, config: &Config) -> Result<(), End> {
         if stale > 0 {
             writeln!(std::io::stdout(), "mended: {stale} unfinished uploads are removed")?;
         }
-        // What is to be processed again is rung for by the relay of any running process.
+        // The relay of any running process publishes what is to be processed again.
     }
     writeln!(
         std::io::stdout(),

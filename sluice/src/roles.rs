@@ -127,7 +127,7 @@ impl Running {
             self.hard.cancel();
             roles.await;
         }
-        // The relay goes last: it rings for what the worker gave back.
+        // The relay goes last: it publishes what the worker put back.
         self.background.cancel();
         futures::future::join_all(self.helpers).await;
     }

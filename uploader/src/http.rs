@@ -1,7 +1,8 @@
-//! The HTTP side: routes, and what is the same for all of them. What is asked of the services is
-//! asked through their verbs; it must know nothing of how they do it.
+//! The HTTP side: routes, and what is the same for all of them. It calls the verbs of the
+//! services and must know nothing of how they work.
 
 mod app;
+mod body;
 mod request;
 mod wait;
 mod content;

@@ -79,20 +79,20 @@ impl Consuming<'_> {
                 }
             };
             for delivery in deliveries {
-                let seat = async {
+                let permit = async {
                     let turn = match turn.take() {
                         Some(turn) => turn,
                         None => self.room.turn(self.priority).await?,
                     };
                     self.room.enter(turn).await
                 };
-                let seat = self.unless_draining(seat).await;
-                match seat {
-                    Some(seat) => {
+                let permit = self.unless_draining(permit).await;
+                match permit {
+                    Some(permit) => {
                         let work = work(self.worker.clone(), delivery, hard.clone());
                         self.tasks.spawn(async move {
                             work.await;
-                            drop(seat);
+                            drop(permit);
                         });
                     }
                     None => give_back(delivery).await,
@@ -134,7 +134,7 @@ fn span(message: &JobMessage) -> Span {
     )
 }
 
-/// One document that was rung for.
+/// The document of one message.
 async fn document(
     worker: Worker,
     delivery: Delivery,
@@ -159,7 +159,7 @@ async fn document(
             fault::point("finished");
             ack(delivery).await;
         }
-        // The lease runs out by itself, and the sweep rings again: the message has done its work.
+        // The lease runs out, and the sweep adds an outbox entry: the message has done its work.
         Err(error) => {
             tracing::warn!(%error, document = %claim.document, "the end is not written");
             ack(delivery).await;
@@ -168,17 +168,17 @@ async fn document(
 }
 
 /// Asks for the document until the database answers; `None` when the worker drains before that.
-/// Meanwhile the message is held: given back it would come again at once, and a broker gives up
-/// on a message that comes too often. What is held takes its room, so consuming pauses by itself.
+/// Meanwhile the message is held: requeued it would come again at once, and a broker makes a
+/// dead letter of a message that comes too often. What is held takes its room, so consuming pauses by itself.
 async fn claim(worker: &Worker, message: &JobMessage) -> Option<Option<Claim>> {
     let (store, settings) = (&worker.services.store, &worker.settings);
-    let mut told = false;
+    let mut is_logged = false;
     loop {
         match store.work().claim(&message.subject, &worker.id, settings.lease).await {
             Ok(claim) => return Some(claim),
-            Err(error) if !told => {
+            Err(error) if !is_logged => {
                 tracing::warn!(%error, "the database does not answer: the message is held");
-                told = true;
+                is_logged = true;
             }
             Err(_) => {}
         }

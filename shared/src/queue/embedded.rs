@@ -1,7 +1,7 @@
 //! The queue as a table of the SQLite file. A delivery is a visibility lease with a token, so that
-//! a late answer of somebody who lost it changes nothing.
+//! a late answer after it was lost changes nothing.
 
-use super::{Delivery, QueueError, Receipt};
+use super::{Delivery, DeliveryReceipt, QueueError};
 use crate::{
     document::Priority,
     message::JobMessage,
@@ -12,10 +12,10 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
-/// How long a delivery is hidden from others. Only until the document is claimed does anything rest
-/// on it: from then on a ring that comes again finds the document held and is forgotten, and if the
-/// worker dies its lease runs out and the sweep rings. So it is short: a worker that dies between
-/// taking a message and claiming its document delays that document by no more than this.
+/// How long a delivery is hidden from others. It matters only until the document is claimed: from
+/// then on a message that comes again finds the document held and is dropped, and a worker that dies
+/// loses its lease to the sweep. So it is short: a worker that dies between taking a message and
+/// claiming its document delays that document by no more than this.
 const VISIBILITY: Duration = Duration::from_secs(10);
 
 /// How often an idle consumer looks for messages of other processes.
@@ -78,7 +78,7 @@ impl EmbeddedQueue {
 pub struct EmbeddedConsumer {
     queue: EmbeddedQueue,
     rank: u8,
-    /// Room for deliveries that nobody has answered for.
+    /// Room for unacknowledged deliveries.
     unanswered: Arc<Semaphore>,
 }
 
@@ -142,7 +142,7 @@ impl EmbeddedConsumer {
         let rows = self.queue.file.write(take).await.map_err(QueueError::from)?;
         let mut delivery = |(id, body): (i64, String)| Delivery {
             message: serde_json::from_str(&body).map_err(|error| error.to_string()),
-            receipt: Receipt::Embedded(EmbeddedReceipt {
+            receipt: DeliveryReceipt::Embedded(EmbeddedReceipt {
                 queue: self.queue.clone(),
                 id,
                 token: token.clone(),
@@ -153,7 +153,7 @@ impl EmbeddedConsumer {
     }
 }
 
-/// The right to answer for one message.
+/// The right to acknowledge one message.
 #[derive(Debug)]
 pub(super) struct EmbeddedReceipt {
     queue: EmbeddedQueue,

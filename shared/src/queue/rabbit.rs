@@ -33,7 +33,7 @@ pub struct RabbitQueue {
 
 impl RabbitQueue {
     /// The queue at `amqp://USER:PASSWORD@HOST:5672/VHOST`, `amqps` for TLS, with the hosts of a
-    /// cluster separated by commas. Nothing is asked of it yet.
+    /// cluster separated by commas. Nothing is sent yet.
     ///
     /// # Errors
     /// When the address cannot be read.

@@ -8,7 +8,7 @@ use super::{
     postgres::{PostgresConnection, PostgresStore, within},
     sql::{Change, Sql},
     sqlite::{SqliteConnection, SqliteStore},
-    value::{Row, Value},
+    value::{Row, SqlValue},
 };
 use std::{
     pin::{Pin, pin},
@@ -31,7 +31,11 @@ pub(super) enum Db<'a> {
 
 impl Db<'_> {
     /// The rows that a statement gives.
-    pub(super) async fn query(&self, sql: &Sql, values: Vec<Value>) -> Result<Vec<Row>, DbError> {
+    pub(super) async fn query(
+        &self,
+        sql: &Sql,
+        values: Vec<SqlValue>,
+    ) -> Result<Vec<Row>, DbError> {
         match self {
             Self::Sqlite(db) => db.query(sql, &values),
             Self::Postgres(db) => db.query(sql, &values).await,
@@ -42,19 +46,19 @@ impl Db<'_> {
     pub(super) async fn first(
         &self,
         sql: &Sql,
-        values: Vec<Value>,
+        values: Vec<SqlValue>,
     ) -> Result<Option<Row>, DbError> {
         Ok(self.query(sql, values).await?.into_iter().next())
     }
 
     /// The row that a statement gives.
-    pub(super) async fn one(&self, sql: &Sql, values: Vec<Value>) -> Result<Row, DbError> {
+    pub(super) async fn one(&self, sql: &Sql, values: Vec<SqlValue>) -> Result<Row, DbError> {
         let none = || DbError::Row("a statement gave none".to_owned());
         self.first(sql, values).await?.ok_or_else(none)
     }
 
     /// How many rows a statement changes.
-    pub(super) async fn execute(&self, sql: &Sql, values: Vec<Value>) -> Result<u64, DbError> {
+    pub(super) async fn execute(&self, sql: &Sql, values: Vec<SqlValue>) -> Result<u64, DbError> {
         match self {
             Self::Sqlite(db) => db.execute(sql, &values),
             Self::Postgres(db) => db.execute(sql, &values).await,
@@ -65,7 +69,7 @@ impl Db<'_> {
     pub(super) async fn change(
         &self,
         change: &Change,
-        values: Vec<Value>,
+        values: Vec<SqlValue>,
     ) -> Result<Vec<Row>, DbError> {
         match self {
             Self::Sqlite(db) => db.change(change, &values),
@@ -126,7 +130,7 @@ impl Store {
     pub(super) async fn query<T>(
         &self,
         sql: &'static Sql,
-        values: Vec<Value>,
+        values: Vec<SqlValue>,
         read: fn(&Row) -> Result<T, DbError>,
     ) -> Result<Vec<T>, StoreError> {
         let rows = self.run(Access::Read, (sql, values), |db, (sql, values)| {
@@ -139,7 +143,7 @@ impl Store {
     pub(super) async fn execute(
         &self,
         sql: &'static Sql,
-        values: Vec<Value>,
+        values: Vec<SqlValue>,
     ) -> Result<u64, StoreError> {
         let changed = self.run(Access::Write, (sql, values), |db, (sql, values)| {
             Box::pin(db.execute(sql, values.clone()))
@@ -151,7 +155,7 @@ impl Store {
     pub(super) async fn change(
         &self,
         change: &'static Change,
-        values: Vec<Value>,
+        values: Vec<SqlValue>,
     ) -> Result<bool, StoreError> {
         let changed = self.run(Access::Write, (change, values), |db, (change, values)| {
             Box::pin(db.change(change, values.clone()))

@@ -1,4 +1,4 @@
-//! Why a database did not do what it was asked.
+//! Why the database failed.
 //!
 //! [`DbError`] travels inside the store, so that a transaction can be run again; callers get a
 //! [`StoreError`].
@@ -8,7 +8,7 @@ use deadpool_postgres::{PoolError, TimeoutType};
 use std::time::Duration;
 use tokio_postgres::error::SqlState;
 
-/// The database could not do what it was asked.
+/// The database failed or does not answer.
 #[derive(Debug, thiserror::Error)]
 #[error("database: {text}")]
 pub struct StoreError {

@@ -68,9 +68,9 @@ pub struct Spent {
     pub tokens_output: u64,
 }
 
-/// What [`Ledger::intent`] asks.
+/// The arguments of [`Ledger::intent`].
 #[derive(Clone)]
-struct Asked {
+struct IntentRequest {
     claim: Claim,
     question: String,
     label: String,
@@ -96,14 +96,14 @@ impl Ledger<'_> {
         deployment: &str,
         calls_max: u32,
     ) -> Result<Intent> {
-        let asked = Asked {
+        let request = IntentRequest {
             claim: claim.clone(),
             question: question.to_owned(),
             label: label.to_owned(),
             deployment: deployment.to_owned(),
             calls_max,
         };
-        self.0.run(Access::Transaction, asked, |db, asked| Box::pin(intent(db, asked))).await
+        self.0.run(Access::Transaction, request, |db, request| Box::pin(intent(db, request))).await
     }
 
     /// Closes a call. The first end counts, a later one changes nothing.
@@ -216,7 +216,7 @@ fn attempt(row: &Row) -> Result<Attempt, DbError> {
 
 /// Another document with the same question waits for this transaction: first at its document, so
 /// that no worker takes that over, then at the question, so that two documents cannot both pay.
-async fn intent(db: &Db<'_>, asked: &Asked) -> Result<Intent, DbError> {
+async fn intent(db: &Db<'_>, request: &IntentRequest) -> Result<Intent, DbError> {
     static LIVE: Sql =
         Sql::new(concat!("SELECT id FROM documents WHERE ", claim_is_live!(), " {lock}"));
     // Changing nothing locks the row and returns it, whether it is new or old.
@@ -238,7 +238,7 @@ async fn intent(db: &Db<'_>, asked: &Asked) -> Result<Intent, DbError> {
         "INSERT INTO calls (question, label, document, run, fence, deployment, started_ms)
          VALUES ($1, $2, $3, $4, $5, $6, {now}) RETURNING id",
     );
-    let Asked { claim, question, label, deployment, calls_max } = asked;
+    let IntentRequest { claim, question, label, deployment, calls_max } = request;
     let (id, fence) = (&claim.document, claim.fence);
     if db.first(&LIVE, values![id, fence]).await?.is_none() {
         return Ok(Intent::Lost);

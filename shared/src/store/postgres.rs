@@ -10,7 +10,7 @@ mod tls;
 use super::{
     DbError, StoreError,
     sql::{Change, Dialect, Sql},
-    value::{Row, Value, without_nul},
+    value::{Row, SqlValue, without_nul},
 };
 use crate::config::Secret;
 use deadpool_postgres::{Client, GenericClient, Pool, Transaction};
@@ -105,7 +105,7 @@ pub(super) enum PostgresConnection<'a> {
 }
 
 impl PostgresConnection<'_> {
-    pub(super) async fn query(&self, sql: &Sql, values: &[Value]) -> Result<Vec<Row>, DbError> {
+    pub(super) async fn query(&self, sql: &Sql, values: &[SqlValue]) -> Result<Vec<Row>, DbError> {
         let text = sql.text(Dialect::Postgres);
         match self {
             Self::Client(db) => query(*db, text, sql.is_cached(), values).await,
@@ -113,7 +113,7 @@ impl PostgresConnection<'_> {
         }
     }
 
-    pub(super) async fn execute(&self, sql: &Sql, values: &[Value]) -> Result<u64, DbError> {
+    pub(super) async fn execute(&self, sql: &Sql, values: &[SqlValue]) -> Result<u64, DbError> {
         let text = sql.text(Dialect::Postgres);
         match self {
             Self::Client(db) => execute(*db, text, values).await,
@@ -124,7 +124,7 @@ impl PostgresConnection<'_> {
     pub(super) async fn change(
         &self,
         change: &Change,
-        values: &[Value],
+        values: &[SqlValue],
     ) -> Result<Vec<Row>, DbError> {
         match self {
             Self::Client(db) => query(*db, change.postgres(), true, values).await,
@@ -137,7 +137,7 @@ async fn query(
     db: &impl GenericClient,
     text: &str,
     is_cached: bool,
-    values: &[Value],
+    values: &[SqlValue],
 ) -> Result<Vec<Row>, DbError> {
     let values = parameters(values);
     let rows = match is_cached {
@@ -147,21 +147,21 @@ async fn query(
     rows.iter().map(row).collect()
 }
 
-async fn execute(db: &impl GenericClient, text: &str, values: &[Value]) -> Result<u64, DbError> {
+async fn execute(db: &impl GenericClient, text: &str, values: &[SqlValue]) -> Result<u64, DbError> {
     let statement = db.prepare_cached(text).await?;
     Ok(db.execute(&statement, &parameters(values)).await?)
 }
 
-fn parameters(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
+fn parameters(values: &[SqlValue]) -> Vec<&(dyn ToSql + Sync)> {
     values.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
 }
 
 fn row(row: &tokio_postgres::Row) -> Result<Row, DbError> {
-    let values = (0..row.len()).map(|column| row.try_get::<_, Value>(column));
+    let values = (0..row.len()).map(|column| row.try_get::<_, SqlValue>(column));
     Ok(Row(values.collect::<Result<_, _>>()?))
 }
 
-impl ToSql for Value {
+impl ToSql for SqlValue {
     fn to_sql(
         &self,
         kind: &Type,
@@ -185,7 +185,7 @@ impl ToSql for Value {
     to_sql_checked!();
 }
 
-impl<'a> FromSql<'a> for Value {
+impl<'a> FromSql<'a> for SqlValue {
     fn from_sql(kind: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
         match *kind {
             Type::INT8 => i64::from_sql(kind, raw).map(Self::Integer),

@@ -6,7 +6,7 @@
 use super::{
     DbError, StoreError,
     sql::{Change, Dialect, Sql, entry_of_one, event_of_one},
-    value::{Row, Value},
+    value::{Row, SqlValue},
 };
 use deadpool_sqlite::{Config, Hook, HookError, Pool, Runtime};
 use rusqlite::{
@@ -167,7 +167,7 @@ impl<'a> SqliteConnection<'a> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn query(&self, sql: &Sql, values: &[Value]) -> Result<Vec<Row>, DbError> {
+    pub(super) fn query(&self, sql: &Sql, values: &[SqlValue]) -> Result<Vec<Row>, DbError> {
         let (db, text) = (self.lock(), sql.text(Dialect::Sqlite));
         match sql.is_cached() {
             true => rows(&mut *db.prepare_cached(text)?, values),
@@ -175,13 +175,13 @@ impl<'a> SqliteConnection<'a> {
         }
     }
 
-    pub(super) fn execute(&self, sql: &Sql, values: &[Value]) -> Result<u64, DbError> {
+    pub(super) fn execute(&self, sql: &Sql, values: &[SqlValue]) -> Result<u64, DbError> {
         let db = self.lock();
         let mut statement = db.prepare_cached(sql.text(Dialect::Sqlite))?;
         Ok(statement.execute(params_from_iter(values))? as u64)
     }
 
-    pub(super) fn change(&self, change: &Change, values: &[Value]) -> Result<Vec<Row>, DbError> {
+    pub(super) fn change(&self, change: &Change, values: &[SqlValue]) -> Result<Vec<Row>, DbError> {
         let db = self.lock();
         let changed = rows(&mut *db.prepare_cached(change.sqlite())?, values)?;
         for row in &changed {
@@ -197,7 +197,7 @@ impl<'a> SqliteConnection<'a> {
     }
 }
 
-fn rows(statement: &mut Statement<'_>, values: &[Value]) -> Result<Vec<Row>, DbError> {
+fn rows(statement: &mut Statement<'_>, values: &[SqlValue]) -> Result<Vec<Row>, DbError> {
     let columns = statement.column_count();
     let mut rows = statement.query(params_from_iter(values))?;
     let mut all = Vec::new();
@@ -208,12 +208,12 @@ fn rows(statement: &mut Statement<'_>, values: &[Value]) -> Result<Vec<Row>, DbE
     Ok(all)
 }
 
-fn value(value: ValueRef<'_>) -> Result<Value, DbError> {
+fn value(value: ValueRef<'_>) -> Result<SqlValue, DbError> {
     match value {
-        ValueRef::Null => Ok(Value::Null),
-        ValueRef::Integer(number) => Ok(Value::Integer(number)),
+        ValueRef::Null => Ok(SqlValue::Null),
+        ValueRef::Integer(number) => Ok(SqlValue::Integer(number)),
         ValueRef::Text(text) => {
-            Ok(Value::Text(String::from_utf8(text.to_vec()).map_err(DbError::row)?))
+            Ok(SqlValue::Text(String::from_utf8(text.to_vec()).map_err(DbError::row)?))
         }
         ValueRef::Real(_) | ValueRef::Blob(_) => {
             Err(DbError::Row(format!("a value is of the type {}", value.data_type())))
@@ -221,7 +221,7 @@ fn value(value: ValueRef<'_>) -> Result<Value, DbError> {
     }
 }
 
-impl ToSql for Value {
+impl ToSql for SqlValue {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(match self {
             Self::Null => ValueRef::Null,

@@ -7,11 +7,12 @@ use crate::{
 };
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use std::{fmt::Display, str::FromStr, time::Duration};
 
 /// One value. Times are milliseconds since 1970, JSON is text.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
+pub(super) enum SqlValue {
     Null,
     Integer(i64),
     Text(String),
@@ -19,84 +20,84 @@ pub(super) enum Value {
 
 /// The values of a statement, for `$1`, `$2` and so on.
 macro_rules! values {
-    ($($value:expr),* $(,)?) => { vec![$($crate::store::value::Value::from($value)),*] };
+    ($($value:expr),* $(,)?) => { vec![$($crate::store::value::SqlValue::from($value)),*] };
 }
 pub(super) use values;
 
-impl From<i64> for Value {
+impl From<i64> for SqlValue {
     fn from(number: i64) -> Self {
         Self::Integer(number)
     }
 }
 
-impl From<u32> for Value {
+impl From<u32> for SqlValue {
     fn from(number: u32) -> Self {
         Self::Integer(number.into())
     }
 }
 
-impl From<u64> for Value {
+impl From<u64> for SqlValue {
     fn from(number: u64) -> Self {
         Self::Integer(i64::try_from(number).unwrap_or(i64::MAX))
     }
 }
 
-impl From<Duration> for Value {
+impl From<Duration> for SqlValue {
     fn from(duration: Duration) -> Self {
         // A time far ahead must not overflow when it is added to the clock.
         Self::Integer(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4))
     }
 }
 
-impl From<Timestamp> for Value {
+impl From<Timestamp> for SqlValue {
     fn from(time: Timestamp) -> Self {
         Self::Integer(time.as_millisecond())
     }
 }
 
-impl From<&str> for Value {
+impl From<&str> for SqlValue {
     fn from(text: &str) -> Self {
         Self::Text(text.to_owned())
     }
 }
 
-impl From<String> for Value {
+impl From<String> for SqlValue {
     fn from(text: String) -> Self {
         Self::Text(text)
     }
 }
 
-impl From<&String> for Value {
+impl From<&String> for SqlValue {
     fn from(text: &String) -> Self {
         Self::Text(text.clone())
     }
 }
 
-impl From<&DocumentId> for Value {
+impl From<&DocumentId> for SqlValue {
     fn from(id: &DocumentId) -> Self {
         id.as_str().into()
     }
 }
 
-impl From<&SchemaName> for Value {
+impl From<&SchemaName> for SqlValue {
     fn from(name: &SchemaName) -> Self {
         name.as_str().into()
     }
 }
 
-impl From<DocumentState> for Value {
+impl From<DocumentState> for SqlValue {
     fn from(state: DocumentState) -> Self {
         state.as_str().into()
     }
 }
 
-impl From<Priority> for Value {
+impl From<Priority> for SqlValue {
     fn from(priority: Priority) -> Self {
         priority.as_str().into()
     }
 }
 
-impl<T: Into<Value>> From<Option<T>> for Value {
+impl<T: Into<SqlValue>> From<Option<T>> for SqlValue {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
     }
@@ -119,8 +120,7 @@ pub(super) fn to_searchable_json(value: &impl Serialize) -> Result<String, DbErr
     to_json(&value)
 }
 
-fn replace_nul(value: &mut serde_json::Value) {
-    use serde_json::Value;
+fn replace_nul(value: &mut Value) {
     match value {
         Value::String(text) => *text = without_nul(text),
         Value::Array(items) => items.iter_mut().for_each(replace_nul),
@@ -142,18 +142,18 @@ pub(super) fn without_nul(text: &str) -> String {
 
 /// A row that a statement returned. Columns are counted from 0.
 #[derive(Clone, Debug)]
-pub(super) struct Row(pub(super) Vec<Value>);
+pub(super) struct Row(pub(super) Vec<SqlValue>);
 
 impl Row {
-    fn value(&self, column: usize) -> Result<&Value, DbError> {
+    fn value(&self, column: usize) -> Result<&SqlValue, DbError> {
         self.0.get(column).ok_or_else(|| DbError::Row(format!("there is no column {column}")))
     }
 
     pub(super) fn text_or_null(&self, column: usize) -> Result<Option<&str>, DbError> {
         match self.value(column)? {
-            Value::Text(text) => Ok(Some(text)),
-            Value::Null => Ok(None),
-            Value::Integer(_) => Err(wrong(column, "a number, not text")),
+            SqlValue::Text(text) => Ok(Some(text)),
+            SqlValue::Null => Ok(None),
+            SqlValue::Integer(_) => Err(wrong(column, "a number, not text")),
         }
     }
 
@@ -166,9 +166,9 @@ impl Row {
         column: usize,
     ) -> Result<Option<T>, DbError> {
         match self.value(column)? {
-            Value::Integer(number) => T::try_from(*number).map(Some).map_err(DbError::row),
-            Value::Null => Ok(None),
-            Value::Text(_) => Err(wrong(column, "text, not a number")),
+            SqlValue::Integer(number) => T::try_from(*number).map(Some).map_err(DbError::row),
+            SqlValue::Null => Ok(None),
+            SqlValue::Text(_) => Err(wrong(column, "text, not a number")),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Documents as rows: list, look up, wait, cancel, run again, delete.
 
 use super::{
-    app::{App, Serving, deleted, queued, unknown},
+    app::{App, Serving, deleted, explain_queued, unknown},
     content::not_finished,
     request::{Id, Parameters, json, small_body},
     wait,
@@ -28,7 +28,7 @@ use utoipa::ToSchema;
 /// The largest small body: filters and the like.
 const BODY_BYTES_MAX: u64 = 64 * 1024;
 
-/// How many documents a page has unless asked otherwise, and at most.
+/// How many documents a page has by default, and at most.
 const LIMIT_DEFAULT: u32 = 20;
 const LIMIT_MAX: u32 = 200;
 
@@ -126,10 +126,10 @@ pub(super) async fn list(
     let has_more = data.len() > limit as usize;
     data.truncate(limit as usize);
     let next = data.last().filter(|_| has_more).map(|last| last.id.to_string());
-    // Without its place, which is counted for one document at a time.
+    // Without its position, which is counted for one document at a time.
     data.iter_mut().filter(|document| document.state == DocumentState::Queued).for_each(
         |document| {
-            queued(document);
+            explain_queued(document);
         },
     );
     Ok(Json(DocumentList { data, has_more, next }))
@@ -162,15 +162,15 @@ pub(super) async fn show(
     Id(id): Id,
     uri: Uri,
 ) -> Result<Json<Document>, ApiError> {
-    let patience = Parameters::read(&uri, &["wait"])?.wait()?;
+    let wait_max = Parameters::read(&uri, &["wait"])?.wait()?;
     let document = app.document(&id).await?;
-    if document.state.is_end() || patience.is_zero() {
-        return Ok(Json(app.placed(document).await?));
+    if document.state.is_end() || wait_max.is_zero() {
+        return Ok(Json(app.with_position(document).await?));
     }
     let before = document.state;
     let changed = |document: &Document| document.state != before;
-    let document = wait::until(&app, &serving, &id, patience, changed).await?;
-    Ok(Json(app.placed(document).await?))
+    let document = wait::until(&app, &serving, &id, wait_max, changed).await?;
+    Ok(Json(app.with_position(document).await?))
 }
 
 /// The calls of models that were made for a document
@@ -207,7 +207,7 @@ pub(super) async fn cancel(
     Id(id): Id,
 ) -> Result<Json<Document>, ApiError> {
     let changed = app.services.store.documents().cancel(&id).await?;
-    // Asking twice is no error: it is as asked.
+    // Cancelling twice is no error.
     if changed == Changed::WrongState(DocumentState::Cancelled) {
         return Ok(Json(app.document(&id).await?));
     }
@@ -259,14 +259,14 @@ pub(super) async fn reprocess(
     body: Body,
 ) -> Result<(StatusCode, Json<Document>), ApiError> {
     let body = small_body(&serving, body, BODY_BYTES_MAX).await?;
-    let asked: Option<Reprocess> = match body.trim_ascii() {
+    let request: Option<Reprocess> = match body.trim_ascii() {
         [] => None,
         body => json(body)?,
     };
     app.document(&id).await?;
-    let schema = match asked.unwrap_or_default().schema {
+    let schema = match request.unwrap_or_default().schema {
         None => None,
-        Some(asked) => Some(app.schema(&asked).await?),
+        Some(requested) => Some(app.schema(&requested).await?),
     };
     let changed = app.services.store.documents().reprocess(&id, schema).await?;
     let document = done(changed, &id, |_| not_finished(&id))?;
@@ -289,13 +289,13 @@ pub(super) async fn retry_all(
     body: Body,
 ) -> Result<(StatusCode, Json<Retried>), ApiError> {
     let body = small_body(&serving, body, BODY_BYTES_MAX).await?;
-    let asked: RetryFilter = json(&body)?;
-    let code = asked.code.and_then(|code| serde_json::to_value(code).ok());
+    let request: RetryFilter = json(&body)?;
+    let code = request.code.and_then(|code| serde_json::to_value(code).ok());
     let mut filter = Filter {
         state: Some(DocumentState::Failed),
-        schema: asked.schema,
+        schema: request.schema,
         code: code.as_ref().and_then(Value::as_str).map(str::to_owned),
-        before: asked.before,
+        before: request.before,
         limit: LIMIT_MAX,
         ..Filter::default()
     };
@@ -305,7 +305,7 @@ pub(super) async fn retry_all(
         let Some(last) = page.last() else { break };
         filter.after = Some(last.id.clone());
         for document in &page {
-            // One that somebody else has retried or deleted meanwhile is not counted.
+            // One that was retried or deleted meanwhile is not counted.
             let changed = app.services.store.documents().retry(&document.id).await?;
             retried += u64::from(matches!(changed, Changed::Done(_)));
         }

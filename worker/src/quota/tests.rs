@@ -70,7 +70,7 @@ async fn run(
         eprintln!("SKIPPED: SLUICE_TEST_REDIS is not set: eval \"$(tests/services start redis)\"");
         return None;
     };
-    let quota = Quota::open(&config::Quota::Redis(Secret::new(url))).unwrap();
+    let quota = Quota::open(&config::QuotaAddress::Redis(Secret::new(url))).unwrap();
     let model: Arc<str> = uuid::Uuid::new_v4().to_string().into();
     let stop = CancellationToken::new();
     let taken: Taken = Arc::default();

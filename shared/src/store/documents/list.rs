@@ -8,7 +8,7 @@ use crate::{
         DbError, Result, Store,
         db::{Access, Db},
         sql::Sql,
-        value::{Value, to_json, without_nul},
+        value::{SqlValue, to_json, without_nul},
     },
 };
 use jiff::Timestamp;
@@ -64,7 +64,7 @@ async fn list(db: &Db<'_>, filter: &Filter, metadata: &str) -> Result<Vec<Docume
         concat!("SELECT ", document_columns!(), " FROM documents WHERE deleted_ms IS NULL")
             .to_owned();
     let mut values = Vec::new();
-    let mut and = |condition: &str, value: Value| {
+    let mut and = |condition: &str, value: SqlValue| {
         values.push(value);
         sql.push_str(" AND ");
         sql.push_str(&condition.replace('?', &format!("${}", values.len())));

@@ -5,5 +5,5 @@ ALTER TABLE workers RENAME COLUMN seen_ms TO heartbeat_ms;
 -- The key of the upload, to find it again when its document is deleted.
 ALTER TABLE documents ADD COLUMN idempotency_key TEXT;
 UPDATE documents SET idempotency_key = (
-  SELECT key FROM idempotency, json_each(idempotency.documents) AS listed
+  SELECT idempotency.key FROM idempotency, json_each(idempotency.documents) AS listed
   WHERE listed.value = documents.id AND idempotency.tenant = documents.tenant);
