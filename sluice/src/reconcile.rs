@@ -112,7 +112,7 @@ async fn schemas(services: &Services, report: &mut Report) -> Result<(), End> {
                 }
                 None => {
                     if report.mend(&format!("the schema {reference} is put back"))? {
-                        let restored = services.store.schemas().restore(schema).await;
+                        let restored = services.store.schemas().restore(&schema).await;
                         restored.map_err(End::unreachable)?;
                     }
                 }
