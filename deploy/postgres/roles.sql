@@ -1,7 +1,7 @@
 -- What each role may do in Sluice's database, and nothing more. Run it as the owner of the tables,
 -- after `sluice migrate`, and again after every upgrade: it changes nothing that is already so.
 --
--- uploader: accepts, shows, changes when somebody asks, and relays rings and events.
+-- uploader: accepts, shows, changes on request, and publishes outbox entries and events.
 GRANT SELECT, INSERT, UPDATE ON documents TO sluice_uploader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON outbox, events, idempotency TO sluice_uploader;
 GRANT SELECT, UPDATE, DELETE ON questions TO sluice_uploader;

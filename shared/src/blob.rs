@@ -1,5 +1,4 @@
-//! Bytes by key, written once: sources, texts, replies, results. Nothing that is stored is ever
-//! changed; it is there or not.
+//! Bytes by key, written once: sources, texts, replies, results. A stored object never changes.
 //!
 //! It must know nothing of what the bytes mean.
 
@@ -24,12 +23,12 @@ impl BlobKey {
         Self(format!("documents/{document}/source"))
     }
 
-    /// What the database says of the document, for the day on which the database is lost.
+    /// A copy of the document's row, from which a lost database can be rebuilt.
     pub fn about(document: &DocumentId) -> Self {
         Self(format!("documents/{document}/about"))
     }
 
-    /// A schema, for the same day.
+    /// A schema, for the same purpose.
     pub fn schema(schema: &SchemaRef) -> Self {
         Self(format!("schemas/{schema}"))
     }
@@ -67,7 +66,7 @@ impl fmt::Display for BlobKey {
     }
 }
 
-/// Storage could not do what it was asked: try again later.
+/// Storage does not answer or refused: try again later.
 #[derive(Debug, thiserror::Error)]
 #[error("storage: cannot {action} {key}: {source}")]
 pub struct BlobError {
@@ -77,13 +76,13 @@ pub struct BlobError {
 }
 
 impl BlobError {
-    /// Whether trying again is in vain: a setting has to be changed first.
+    /// Whether a retry is useless: a setting has to be changed first.
     pub fn is_a_setting(&self) -> bool {
         matches!(self.source.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported)
     }
 
-    /// Whether storage is there and will say the same again: a key, a name, a right or a
-    /// certificate is wrong.
+    /// Whether storage will answer the same again: a key, a name, a right or a certificate is
+    /// wrong.
     pub fn is_lasting(&self) -> bool {
         let kind = self.source.kind();
         let refuses = matches!(kind, ErrorKind::PermissionDenied | ErrorKind::NotFound);
@@ -105,12 +104,12 @@ pub struct Listed {
     pub modified: Timestamp,
 }
 
-/// What became of a conditional write.
+/// The outcome of a conditional write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Put {
     /// These bytes are stored now.
     Stored,
-    /// Somebody was first: the object that is there stays.
+    /// The name was taken: the object that is there stays.
     Exists,
 }
 
@@ -158,7 +157,7 @@ impl Blobs {
         }
     }
 
-    /// The object in pieces, or `None` when there is none.
+    /// The object as a stream, or `None` when there is none.
     ///
     /// # Errors
     /// When storage does not answer.
@@ -194,7 +193,7 @@ impl Blobs {
         }
     }
 
-    /// Whether storage keeps the promises that the program rests on: asked once, at start.
+    /// Whether storage keeps the promises that the program needs. Called once, at start.
     ///
     /// # Errors
     /// When it does not, or does not answer; [`BlobError::is_a_setting`] tells which.
@@ -275,14 +274,14 @@ pub enum BlobWriter {
 }
 
 impl BlobWriter {
-    /// Appends a piece.
+    /// Appends bytes.
     ///
     /// # Errors
     /// When storage does not take it.
-    pub async fn write(&mut self, piece: Bytes) -> Result<(), BlobError> {
+    pub async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
         match self {
-            Self::Dir(dir) => dir.write(piece).await,
-            Self::S3(s3) => s3.write(piece).await,
+            Self::Dir(dir) => dir.write(bytes).await,
+            Self::S3(s3) => s3.write(bytes).await,
         }
     }
 

@@ -1,4 +1,4 @@
-//! The only place that asks the system for the time of day. Decisions take the time as an
+//! The only reader of the system's time of day. Decisions take the time as an
 //! argument; leases and due times are kept on the database's clock alone.
 
 use jiff::Timestamp;

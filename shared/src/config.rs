@@ -9,10 +9,10 @@ mod explain;
 mod interpolate;
 mod load;
 mod model;
-mod place;
+mod position;
 mod secret;
 
-pub use address::{Database, Queue, Quota, S3, Storage};
+pub use address::{DatabaseAddress, QueueAddress, QuotaAddress, S3, StorageAddress};
 pub use deployment::{Deployment, Mode, Provider};
 pub use model::{Model, Strategy};
 pub use secret::Secret;
@@ -34,13 +34,13 @@ pub struct Config {
     /// Where the uploader listens: host and port; on loopback while `auth.mode` is `none`.
     pub listen: String,
     /// Where bytes are kept.
-    pub storage: Storage,
-    /// Where the truth is kept.
-    pub database: Database,
+    pub storage: StorageAddress,
+    /// The database.
+    pub database: DatabaseAddress,
     /// What carries messages.
-    pub queue: Queue,
+    pub queue: QueueAddress,
     /// Who counts the quota.
-    pub quota: Quota,
+    pub quota: QuotaAddress,
     /// Whether to bring the database up to date at start.
     pub migrate: bool,
     /// How long to wait at start for a database or a storage that does not answer, in seconds; 0 to
@@ -68,10 +68,10 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:8080".to_owned(),
-            storage: Storage::Dir("./sluice-data/blobs".into()),
-            database: Database::Sqlite("./sluice-data/sluice.db".into()),
-            queue: Queue::Embedded,
-            quota: Quota::Local,
+            storage: StorageAddress::Dir("./sluice-data/blobs".into()),
+            database: DatabaseAddress::Sqlite("./sluice-data/sluice.db".into()),
+            queue: QueueAddress::Embedded,
+            quota: QuotaAddress::Local,
             migrate: true,
             start_seconds_max: 60,
             limits: Limits::default(),
@@ -117,7 +117,7 @@ section! {
         metadata_bytes_max: u64 = 16_384,
         /// The longest schema, in bytes of JSON; at least 2.
         schema_bytes_max: u64 = 262_144,
-        /// The most documents that wait before uploads are told to come later (503); at least 1.
+        /// The most documents that wait before uploads are refused for now (503); at least 1.
         queue_length_max: u64 = 1_000_000,
         /// The most text of one document, in bytes; at least 1.
         text_bytes_max: u64 = 67_108_864,
@@ -139,7 +139,7 @@ section! {
         calls_max: u32 = 2,
         /// How often a document is taken up before it is given up; 1 to 1000.
         attempts_max: u32 = 10,
-        /// How long a claim lasts without a sign of life, in seconds; 1 to 3600.
+        /// How long a claim lasts without a heartbeat, in seconds; 1 to 3600.
         lease_seconds: u64 = 60,
         /// How often to look for documents that were left behind, in seconds; 1 to 3600.
         sweep_seconds: u64 = 5,
@@ -192,7 +192,7 @@ section! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AuthMode {
-    /// Anybody who can reach the address may do anything: only on loopback.
+    /// Every client may do everything: only on loopback.
     None,
     /// Every call carries a key.
     Keys,
@@ -232,7 +232,7 @@ pub struct Schema {
     pub model: Option<String>,
     /// A file with a JSON Schema, relative to the configuration.
     pub file: PathBuf,
-    /// What the model is told beyond it.
+    /// Instructions to the model beyond it.
     #[serde(default)]
     pub instructions: Option<String>,
     /// Rules that the values must keep.
@@ -287,7 +287,7 @@ impl Config {
         ))
     }
 
-    /// The models that are asked in place of this one, in order, when it cannot answer.
+    /// The models that answer in place of this one, in order, when it cannot.
     pub fn fallback(&self, model: &str) -> Vec<String> {
         model::chain(&self.models, model)
     }

@@ -90,7 +90,7 @@ pub enum DocumentState {
     Partial,
     /// There is no extraction, and `failure` says why.
     Failed,
-    /// Somebody asked to stop it.
+    /// A client stopped it.
     Cancelled,
 }
 
@@ -105,7 +105,7 @@ impl DocumentState {
         Self::Cancelled,
     ];
 
-    /// Whether nothing more happens to the document unless somebody asks.
+    /// Whether nothing more happens to the document without a request.
     pub fn is_end(self) -> bool {
         !matches!(self, Self::Queued | Self::Processing)
     }
@@ -165,7 +165,7 @@ impl FromStr for DocumentState {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Priority {
-    /// Somebody is waiting for the answer.
+    /// A person waits for the answer.
     Interactive,
     /// Everything else.
     #[default]

@@ -1,5 +1,5 @@
 //! Named points at which a test may kill the process, to prove that nothing is lost there. In a
-//! release build they are nothing.
+//! release build they do nothing.
 
 /// Kills this process (SIGKILL) if the environment variable `SLUICE_KILL_AT` names this point:
 /// `NAME` at the first passage, `NAME:3` at the third.

@@ -1,5 +1,5 @@
-//! What a worker says of itself with its sign of life: how its deployments fare, and how many of
-//! its calls wait for them.
+//! The report of a worker, sent with its heartbeat: the state of its deployments, and how many of its
+//! calls wait for them.
 //!
 //! Plain data, kept in the database as JSON for as long as the worker lives. It must know nothing
 //! of how a deployment is called, and it holds no address and no key.
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What one worker says. Fields that an older program leaves out have their defaults, and those
+/// The report of one worker. Fields that an older program leaves out have their defaults, and those
 /// that a newer one adds are passed over, so that a fleet may be of several versions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -31,13 +31,13 @@ pub struct DeploymentReport {
     pub model: String,
     /// Its tier.
     pub tier: u32,
-    /// How it fares.
+    /// Its state.
     pub state: DeploymentState,
     /// When it is sent to again.
     pub resumes_at: Option<Timestamp>,
-    /// What it said when it refused.
+    /// Its message when it refused.
     pub message: Option<String>,
-    /// How structured answers are asked of it, once that is known.
+    /// Its mode of structured output, once that is known.
     pub mode: Option<String>,
     /// How its quota is enforced, as far as is known.
     pub limiter: String,
@@ -61,7 +61,7 @@ pub struct DeploymentReport {
     pub calls: u64,
     /// Those that brought an answer.
     pub answered: u64,
-    /// Those that found no room.
+    /// Those that were rejected by a limit.
     pub throttled: u64,
     /// Those that failed in any other way.
     pub failed: u64,
@@ -75,11 +75,11 @@ pub struct ModelWait {
     pub model: String,
     /// How many wait.
     pub calls: u32,
-    /// When a call that were asked for now would start, as far as is known; none where at once.
+    /// When a new call would start, as far as is known; none where at once.
     pub until: Option<Timestamp>,
 }
 
-/// How a deployment fares, from the best to the worst.
+/// The state of a deployment, from the best to the worst.
 #[derive(
     Clone,
     Copy,

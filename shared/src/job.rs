@@ -22,7 +22,7 @@ pub struct Claim {
     pub tenant: String,
     /// Grows with every claim; writes of an older fence are refused.
     pub fence: i64,
-    /// Counted from 1; grows when somebody asks to retry or to process again.
+    /// Counted from 1; grows with each retry or reprocess.
     pub run: u32,
     /// How often a worker has taken it up in this run, this time included, waits excluded.
     pub attempts: u32,
@@ -43,13 +43,13 @@ pub struct Claim {
 /// How a step of work on a document ended.
 #[derive(Debug)]
 pub enum Verdict {
-    /// The result is visible, or somebody else has taken over: nothing is left to do.
+    /// The result is visible, or another worker has taken over: nothing is left to do.
     Done,
     /// It cannot go on now and it is not its fault. Costs no attempt.
     Wait {
         /// From now on.
         pause: Duration,
-        /// What to tell those who ask; `None` when it was merely handed back.
+        /// Shown to clients; `None` when it was merely put back.
         why: Option<Waiting>,
     },
     /// Something went wrong that may go right next time. Costs an attempt.

@@ -1,6 +1,6 @@
-//! What the queue carries: CloudEvents 1.0 envelopes with ids only. A message to a worker is a
-//! doorbell, an event tells others what has become of a document; the row in the database is the
-//! truth.
+//! What the queue carries: CloudEvents 1.0 envelopes with ids only. A message
+//! makes a worker look at a document, an event tells other services its new state. The row in the
+//! database decides.
 
 use crate::{
     document::{DocumentId, DocumentState},
@@ -19,7 +19,7 @@ pub const TYPE: &str = "com.sluice.document.accepted";
 pub struct JobMessage {
     /// Always `1.0`.
     pub specversion: String,
-    /// Unique for each ring.
+    /// Unique for each outbox entry.
     pub id: String,
     /// Who sends it.
     pub source: String,
@@ -37,17 +37,16 @@ pub struct JobMessage {
 }
 
 impl JobMessage {
-    /// The `ring`-th message (an id of the outbox) that asks to look at `document`, as a part of
-    /// this trace.
+    /// The message of an outbox entry, as a part of this trace.
     pub fn new(
         document: DocumentId,
-        ring: i64,
+        entry: i64,
         time: Timestamp,
         traceparent: Option<Traceparent>,
     ) -> Self {
         Self {
             specversion: "1.0".to_owned(),
-            id: format!("{document}-{ring}"),
+            id: format!("{document}-{entry}"),
             source: "/sluice/outbox".to_owned(),
             kind: TYPE.to_owned(),
             time,
@@ -62,7 +61,7 @@ impl JobMessage {
 pub struct Event {
     /// Always `1.0`.
     pub specversion: String,
-    /// Unique for each event; one that is told twice has the same.
+    /// Unique for each event; one that is published twice has the same.
     pub id: String,
     /// Who sends it.
     pub source: String,
@@ -75,24 +74,24 @@ pub struct Event {
     pub subject: DocumentId,
     /// The media type of `data`.
     pub datacontenttype: String,
-    /// What others may want to choose by.
+    /// For subscribers to filter by.
     pub data: EventData,
     /// Which trace this belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient")]
     pub traceparent: Option<Traceparent>,
 }
 
-/// What others may want to choose events by.
+/// The fields that subscribers filter events by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventData {
-    /// How the document is now.
+    /// The new state of the document.
     pub state: DocumentState,
     /// What was asked of it.
     pub schema: SchemaRef,
 }
 
 impl Event {
-    /// The `number`-th event (an id of the outbox): what became of `document` at `time`.
+    /// The event of row `number` of the table of events: `document` came to this state at `time`.
     pub fn new(
         document: DocumentId,
         number: i64,
@@ -113,7 +112,7 @@ impl Event {
         }
     }
 
-    /// What others bind their queues by: `document.STATE.SCHEMA`.
+    /// The routing key: `document.STATE.SCHEMA`.
     pub fn routing_key(&self) -> String {
         format!("document.{}.{}", self.data.state, self.data.schema.name)
     }

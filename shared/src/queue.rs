@@ -1,5 +1,5 @@
-//! The doorbell: carries ids from the outbox to the workers. It may lose, double and delay; the
-//! row in the database decides.
+//! The queue: carries ids from the outbox to the workers. It may lose, double and delay messages;
+//! the row in the database decides.
 
 pub mod embedded;
 pub mod rabbit;
@@ -11,7 +11,7 @@ use crate::{
 use embedded::{EmbeddedConsumer, EmbeddedQueue, EmbeddedReceipt};
 use rabbit::{RabbitConsumer, RabbitQueue, RabbitReceipt};
 
-/// The queue could not do what it was asked: hold, and try again later.
+/// The queue does not answer or refused: hold the work, and try again later.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("queue: {text}")]
 pub struct QueueError {
@@ -24,7 +24,7 @@ impl QueueError {
         Self { text: text.into(), is_lasting: false }
     }
 
-    /// Whether trying again is in vain: a password, a name or a certificate is wrong.
+    /// Whether a retry is useless: a password, a name or a certificate is wrong.
     pub fn is_lasting(&self) -> bool {
         self.is_lasting
     }
@@ -51,20 +51,20 @@ impl Queue {
         }
     }
 
-    /// Tells others what has become of documents, and returns when the queue has confirmed all of
-    /// it. Nobody can listen to the embedded queue, so it tells nothing.
+    /// Publishes events for other services, and returns when the queue has confirmed all of them.
+    /// The embedded queue has no subscribers, so it does nothing.
     ///
     /// # Errors
-    /// When it is not certain that all was told; some may have been, and is told again.
-    pub async fn tell(&self, events: &[Event]) -> Result<(), QueueError> {
+    /// When it is not certain that all of them arrived; some may have.
+    pub async fn publish_events(&self, events: &[Event]) -> Result<(), QueueError> {
         match self {
             Self::Embedded(_) => Ok(()),
-            Self::Rabbit(queue) => queue.tell(events).await,
+            Self::Rabbit(queue) => queue.publish_events(events).await,
         }
     }
 
-    /// Starts to consume what is of this priority, with at most `prefetch` messages unanswered. Each
-    /// priority has an order of its own, so none waits behind the other.
+    /// Starts to consume what is of this priority, with at most `prefetch` unacknowledged messages.
+    /// Each priority has an order of its own, so none waits behind the other.
     ///
     /// # Errors
     /// When the queue does not answer.
@@ -75,8 +75,8 @@ impl Queue {
         }
     }
 
-    /// Some messages that the queue has given up on because they came back too often: whoever
-    /// takes them decides by the row. The embedded queue never gives up.
+    /// Some dead letters: messages that were delivered too often. The row decides what happens to
+    /// their documents. The embedded queue has none.
     ///
     /// # Errors
     /// When the queue does not answer.
@@ -122,16 +122,16 @@ impl Consumer {
     }
 }
 
-/// A message in our hands.
+/// A message that was delivered and not acknowledged yet.
 #[derive(Debug)]
 pub struct Delivery {
     /// What it says, or why it cannot be read.
     pub message: Result<JobMessage, String>,
-    receipt: Receipt,
+    receipt: DeliveryReceipt,
 }
 
 #[derive(Debug)]
-enum Receipt {
+enum DeliveryReceipt {
     Embedded(EmbeddedReceipt),
     Rabbit(RabbitReceipt),
 }
@@ -143,8 +143,8 @@ impl Delivery {
     /// When the queue does not answer; the message comes again then.
     pub async fn ack(self) -> Result<(), QueueError> {
         match self.receipt {
-            Receipt::Embedded(receipt) => receipt.ack().await,
-            Receipt::Rabbit(receipt) => receipt.ack().await,
+            DeliveryReceipt::Embedded(receipt) => receipt.ack().await,
+            DeliveryReceipt::Rabbit(receipt) => receipt.ack().await,
         }
     }
 
@@ -155,8 +155,8 @@ impl Delivery {
     /// When the queue does not answer; the message comes back by itself then.
     pub async fn give_back(self) -> Result<(), QueueError> {
         match self.receipt {
-            Receipt::Embedded(receipt) => receipt.give_back().await,
-            Receipt::Rabbit(receipt) => receipt.give_back().await,
+            DeliveryReceipt::Embedded(receipt) => receipt.give_back().await,
+            DeliveryReceipt::Rabbit(receipt) => receipt.give_back().await,
         }
     }
 }

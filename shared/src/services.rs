@@ -3,8 +3,8 @@
 use crate::{
     blob::{BlobError, BlobKey, Blobs, dir::DirBlobs, s3::S3Blobs},
     config::{self, Config},
-    outbox::Outbox,
     queue::{Queue, embedded::EmbeddedQueue, rabbit::RabbitQueue},
+    relay::Relay,
     schema::ExtractionSchema,
     store::{
         Store,
@@ -20,47 +20,51 @@ use std::error::Error;
 pub struct Services {
     /// Bytes.
     pub blobs: Blobs,
-    /// The truth.
+    /// The database.
     pub store: Store,
-    /// The doorbell.
+    /// Messages to workers, and events.
     pub queue: Queue,
-    /// From the truth to the doorbell.
-    pub outbox: Outbox,
+    /// From the database to the queue.
+    pub relay: Relay,
     /// Where workers agree on the quota.
     pub quota: FleetConnection,
 }
 
 impl Services {
-    /// Opens what the configuration names. Nothing is asked of it yet.
+    /// Opens what the configuration names. Nothing is sent to them yet.
     ///
     /// # Errors
     /// When a folder cannot be made, an address cannot be read, or settings do not fit together.
     pub fn open(config: &Config) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let blobs = match &config.storage {
-            config::Storage::Dir(folder) => Blobs::Dir(DirBlobs::open(folder)?),
-            config::Storage::S3(place) => Blobs::S3(S3Blobs::new(place.clone())),
+            config::StorageAddress::Dir(folder) => Blobs::Dir(DirBlobs::open(folder)?),
+            config::StorageAddress::S3(address) => Blobs::S3(S3Blobs::new(address.clone())),
         };
         let (store, file) = match &config.database {
-            config::Database::Sqlite(file) => {
+            config::DatabaseAddress::Sqlite(file) => {
                 let file = SqliteFile::open(file)?;
                 (Store::Sqlite(SqliteStore::new(file.clone())), Some(file))
             }
-            config::Database::Postgres(url) => (Store::Postgres(PostgresStore::open(url)?), None),
+            config::DatabaseAddress::Postgres(url) => {
+                (Store::Postgres(PostgresStore::open(url)?), None)
+            }
         };
         let queue = match (&config.queue, file) {
-            (config::Queue::Embedded, Some(file)) => Queue::Embedded(EmbeddedQueue::new(file)),
-            (config::Queue::Embedded, None) => {
+            (config::QueueAddress::Embedded, Some(file)) => {
+                Queue::Embedded(EmbeddedQueue::new(file))
+            }
+            (config::QueueAddress::Embedded, None) => {
                 let remedy = "use queue = \"amqp://USER:PASSWORD@HOST:5672/VHOST\"";
                 return Err(format!("queue = embedded needs a sqlite database: {remedy}").into());
             }
-            (config::Queue::Rabbit(address), _) => Queue::Rabbit(RabbitQueue::new(address)?),
+            (config::QueueAddress::Rabbit(address), _) => Queue::Rabbit(RabbitQueue::new(address)?),
         };
-        let outbox = Outbox::new(store.clone(), queue.clone());
+        let relay = Relay::new(store.clone(), queue.clone());
         let quota = match &config.quota {
-            config::Quota::Local => FleetConnection::Local,
-            config::Quota::Redis(url) => FleetConnection::redis(url.expose())?,
+            config::QuotaAddress::Local => FleetConnection::Local,
+            config::QuotaAddress::Redis(url) => FleetConnection::redis(url.expose())?,
         };
-        Ok(Self { blobs, store, queue, outbox, quota })
+        Ok(Self { blobs, store, queue, relay, quota })
     }
 
     /// Copies a schema of the database to storage, for the day on which the database is lost.

@@ -1,4 +1,4 @@
-//! What to say of a server that cannot show that it is who it should be.
+//! The message for a server whose certificate is not accepted.
 //!
 //! It must know nothing of the services: all connections use one library for TLS, and this is how
 //! that library says it.
@@ -11,7 +11,7 @@ const REFUSED: &str = "invalid peer certificate";
 const REMEDY: &str = "put the authority that signed it into a PEM file and its path into \
                       SSL_CERT_FILE, and use a host name that the certificate is for";
 
-/// Whether a certificate was not accepted: trying again is in vain.
+/// Whether a certificate was not accepted: a retry is useless.
 pub fn is_refused(error: &str) -> bool {
     error.contains(REFUSED)
 }

@@ -4,6 +4,7 @@ use crate::end::End;
 use clap::Args;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
+use shared::error_chain::with_causes;
 use std::time::Duration;
 
 /// How often a call that was told "later" is made again.
@@ -89,13 +90,7 @@ impl Api {
                 "nothing answers at {base}: start `sluice up`, or name another address with --url"
             ));
         }
-        let mut message = error.to_string();
-        let mut cause = std::error::Error::source(error);
-        while let Some(inner) = cause {
-            message = format!("{message}: {inner}");
-            cause = inner.source();
-        }
-        End::Unreachable(format!("{base}: {message}"))
+        End::Unreachable(format!("{base}: {}", with_causes(error)))
     }
 }
 

@@ -10,7 +10,7 @@ use clap::Args;
 use futures::{StreamExt, stream};
 use reqwest::Method;
 use serde_json::Value;
-use shared::config::{Config, Database, Queue, Storage};
+use shared::config::{Config, DatabaseAddress, QueueAddress, StorageAddress};
 use std::{
     io::Write,
     path::{Path, PathBuf},
@@ -32,9 +32,9 @@ pub(crate) struct Extract {
 /// Uploader and worker in this process, keeping everything in `folder`.
 pub(crate) async fn within(folder: &Path, mut config: Config) -> Result<(Running, Api), End> {
     config.listen = "127.0.0.1:0".to_owned();
-    config.storage = Storage::Dir(folder.join("blobs"));
-    config.database = Database::Sqlite(folder.join("sluice.db"));
-    config.queue = Queue::Embedded;
+    config.storage = StorageAddress::Dir(folder.join("blobs"));
+    config.database = DatabaseAddress::Sqlite(folder.join("sluice.db"));
+    config.queue = QueueAddress::Embedded;
     let running = roles::start(config, Roles { uploader: true, worker: true }).await?;
     let address = running.address.ok_or_else(|| End::Usage("nothing listens".to_owned()))?;
     let api = Api::new(&format!("http://{address}"))?;

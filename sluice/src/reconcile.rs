@@ -11,7 +11,7 @@ use shared::{
     extraction::Extraction,
     schema::ExtractionSchema,
     services::Services,
-    store::{Filter, Found, NewDocument, Place},
+    store::{Filter, Found, NewDocument},
 };
 use std::{collections::BTreeSet, io::Write, time::Duration};
 
@@ -73,7 +73,7 @@ pub(crate) async fn run(asked: &Reconcile, config: &Config) -> Result<(), End> {
         if stale > 0 {
             writeln!(std::io::stdout(), "mended: {stale} unfinished uploads are removed")?;
         }
-        // What is to be processed again is rung for by the relay of any running process.
+        // The relay of any running process publishes what is to be processed again.
     }
     writeln!(
         std::io::stdout(),
@@ -102,7 +102,8 @@ async fn schemas(services: &Services, report: &mut Report) -> Result<(), End> {
                 continue;
             };
             let reference = &schema.reference;
-            let known = services.store.schema(&reference.name, Some(reference.version)).await;
+            let known =
+                services.store.schemas().get(&reference.name, Some(reference.version)).await;
             match known.map_err(End::unreachable)? {
                 Some(known) if known.fingerprint() == schema.fingerprint() => {}
                 Some(_) => {
@@ -111,7 +112,7 @@ async fn schemas(services: &Services, report: &mut Report) -> Result<(), End> {
                 }
                 None => {
                     if report.mend(&format!("the schema {reference} is put back"))? {
-                        let restored = services.store.restore_schema(schema).await;
+                        let restored = services.store.schemas().restore(&schema).await;
                         restored.map_err(End::unreachable)?;
                     }
                 }
@@ -137,7 +138,7 @@ async fn objects(asked: &Reconcile, services: &Services, report: &mut Report) ->
             };
             seen = Some(id.clone());
             count += 1;
-            match services.store.find(&id).await.map_err(End::unreachable)? {
+            match services.store.documents().find(&id).await.map_err(End::unreachable)? {
                 Found::Document(_) => {}
                 Found::Deleted => {
                     if report.mend(&format!("{id} was deleted: its objects go too"))? {
@@ -175,7 +176,7 @@ async fn restore(services: &Services, id: &DocumentId, report: &mut Report) -> R
         None => "to be processed; questions that were answered are not paid again".to_owned(),
     };
     if report.mend(&format!("{id} is put back: {how}"))? {
-        services.store.restore(about, ended).await.map_err(End::unreachable)?;
+        services.store.documents().restore(about, ended).await.map_err(End::unreachable)?;
     }
     Ok(())
 }
@@ -195,7 +196,8 @@ async fn rows(services: &Services, report: &mut Report) -> Result<u64, End> {
     let mut filter = Filter { limit: PAGE, ..Filter::default() };
     let mut count = 0;
     loop {
-        let documents = services.store.list(filter.clone()).await.map_err(End::unreachable)?;
+        let documents =
+            services.store.documents().list(filter.clone()).await.map_err(End::unreachable)?;
         let Some(last) = documents.last() else { return Ok(count) };
         filter.after = Some(last.id.clone());
         count += documents.len() as u64;
@@ -209,8 +211,8 @@ async fn row(services: &Services, document: &Document, report: &mut Report) -> R
     let (blobs, store, id) = (&services.blobs, &services.store, &document.id);
     let has_source = exists(blobs, &BlobKey::source(id)).await?;
     if document.state.has_result() {
-        let place = store.place(id).await.map_err(End::unreachable)?;
-        let run = place.map_or(1, |Place { run, .. }| run);
+        let location = store.documents().result_location(id).await.map_err(End::unreachable)?;
+        let run = location.map_or(1, |location| location.run);
         if exists(blobs, &BlobKey::result(id, run)).await? {
             return Ok(());
         }
@@ -220,7 +222,7 @@ async fn row(services: &Services, document: &Document, report: &mut Report) -> R
         }
         let how = "its result is not in storage: it is processed again, from stored replies";
         if report.mend(&format!("{id}: {how}"))? {
-            store.reprocess(id, None).await.map_err(End::unreachable)?;
+            store.documents().reprocess(id, None).await.map_err(End::unreachable)?;
         }
     } else if !has_source && !document.state.is_end() {
         let what = "its file is not in storage: delete it, and upload it again";
@@ -228,7 +230,7 @@ async fn row(services: &Services, document: &Document, report: &mut Report) -> R
     } else if has_source && is_unanswered(document) && is_answered(services, id).await? {
         let how = "a reply to it is in storage after all: it is processed again, at no cost";
         if report.mend(&format!("{id}: {how}"))? {
-            store.retry(id).await.map_err(End::unreachable)?;
+            store.documents().retry(id).await.map_err(End::unreachable)?;
         }
     }
     Ok(())
@@ -242,7 +244,7 @@ fn is_unanswered(document: &Document) -> bool {
 
 /// Whether a reply to one of its questions is in storage.
 async fn is_answered(services: &Services, id: &DocumentId) -> Result<bool, End> {
-    for question in services.store.questions(id).await.map_err(End::unreachable)? {
+    for question in services.store.ledger().questions(id).await.map_err(End::unreachable)? {
         if exists(&services.blobs, &BlobKey::reply(&question)).await? {
             return Ok(true);
         }

@@ -113,7 +113,7 @@ pub(crate) async fn start(config: Config, roles: Roles) -> Result<Running, End> 
             }
         }));
     }
-    let relay = async move { services.outbox.run(background).await };
+    let relay = async move { services.relay.run(background).await };
     running.helpers.push(tokio::spawn(relay));
     Ok(running)
 }
@@ -127,7 +127,7 @@ impl Running {
             self.hard.cancel();
             roles.await;
         }
-        // The relay goes last: it rings for what the worker gave back.
+        // The relay goes last: it publishes what the worker put back.
         self.background.cancel();
         futures::future::join_all(self.helpers).await;
     }

@@ -113,15 +113,15 @@ impl Patience {
 async fn seed(config: &Config, services: &Services) -> Result<(), End> {
     for (name, body) in builtin::all() {
         let name = name.parse().map_err(End::usage)?;
-        services.store.seed_schema(&name, body).await.map_err(End::unreachable)?;
-        let newest = services.store.schema(&name, None).await.map_err(End::unreachable)?;
+        services.store.schemas().seed(&name, body).await.map_err(End::unreachable)?;
+        let newest = services.store.schemas().get(&name, None).await.map_err(End::unreachable)?;
         if let Some(newest) = newest {
             services.copy_schema(&newest).await.map_err(End::unreachable)?;
         }
     }
     for entry in &config.schemas {
         let schema = configured(entry)?;
-        let kept = services.store.put_schema(&schema.0, schema.1).await;
+        let kept = services.store.schemas().put(&schema.0, schema.1).await;
         let kept = kept.map_err(End::unreachable)?;
         services.copy_schema(&kept).await.map_err(End::unreachable)?;
     }

@@ -11,8 +11,8 @@ use shared::{
     clock,
     document::{DocumentId, Format, Priority},
     message::JobMessage,
-    outbox::Outbox,
     queue::{Consumer, Delivery, Queue},
+    relay::Relay,
     store::{
         NewDocument, Store,
         sqlite::{SqliteFile, SqliteStore},
@@ -114,7 +114,7 @@ async fn is_short_of_memory(own: &OwnBroker, worker: &Queue) {
     let file = SqliteFile::open(&folder.path().join("sluice.db")).unwrap();
     let store = Store::Sqlite(SqliteStore::new(file));
     store.migrate().await.unwrap();
-    let outbox = Outbox::new(store.clone(), worker.clone());
+    let relay = Relay::new(store.clone(), worker.clone());
     let mut consumer = worker.consume(Priority::Bulk, 10).await.unwrap();
     worker.publish(&messages(10)).await.unwrap();
     let mut held = Vec::new();
@@ -123,9 +123,9 @@ async fn is_short_of_memory(own: &OwnBroker, worker: &Queue) {
     }
     own.control("set_vm_memory_high_watermark 0.0000001").await;
     let document = DocumentId::new(clock::now());
-    store.accept(vec![new(&document)], None).await.unwrap();
+    store.documents().accept(vec![new(&document)], None).await.unwrap();
     // The alarm takes a moment to be raised, so a ring or two may still get through.
-    until("the broker takes nothing", async || outbox_is_stuck(&outbox, &store).await).await;
+    until("the broker takes nothing", async || relay_is_stuck(&relay, &store).await).await;
     assert!(worker.ready().await.is_err());
     for delivery in held {
         delivery.ack().await.unwrap();
@@ -139,7 +139,7 @@ async fn is_short_of_memory(own: &OwnBroker, worker: &Queue) {
     own.control("set_vm_memory_high_watermark absolute 1GB").await;
     until("the ring goes out", async || {
         // It is due again when the relay's lease of it has run out.
-        (outbox.relay().await.ok()? > 0).then_some(())
+        (relay.publish_entries().await.ok()? > 0).then_some(())
     })
     .await;
     let again = take(&mut consumer, 1).await.remove(0);
@@ -147,10 +147,10 @@ async fn is_short_of_memory(own: &OwnBroker, worker: &Queue) {
 }
 
 /// Relays until that fails; rings for one more document where it does not.
-async fn outbox_is_stuck(outbox: &Outbox, store: &Store) -> Option<()> {
-    let stuck = outbox.relay().await.is_err();
+async fn relay_is_stuck(relay: &Relay, store: &Store) -> Option<()> {
+    let stuck = relay.publish_entries().await.is_err();
     if !stuck {
-        store.accept(vec![new(&DocumentId::new(clock::now()))], None).await.unwrap();
+        store.documents().accept(vec![new(&DocumentId::new(clock::now()))], None).await.unwrap();
     }
     stuck.then_some(())
 }

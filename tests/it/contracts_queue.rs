@@ -11,8 +11,8 @@ use shared::{
     clock,
     document::{DocumentId, DocumentState, Format, Priority},
     message::JobMessage,
-    outbox::Outbox,
     queue::{Consumer, Delivery, Queue, embedded::EmbeddedQueue},
+    relay::Relay,
     store::{
         NewDocument, Store,
         sqlite::{SqliteFile, SqliteStore},
@@ -344,17 +344,17 @@ async fn a_dead_letter_rings_only_for_what_has_not_ended() {
     let store = Store::Sqlite(SqliteStore::new(
         SqliteFile::open(&engine.file.as_ref().unwrap().1).unwrap(),
     ));
-    let outbox = Outbox::new(store.clone(), engine.queue.clone());
+    let relay = Relay::new(store.clone(), engine.queue.clone());
     let id = DocumentId::new(clock::now());
-    assert!(!store.ring(&id).await.unwrap(), "there is no such document");
-    store.accept(vec![letter(&id)], None).await.unwrap();
-    assert!(!store.ring(&id).await.unwrap(), "a ring is on its way");
-    assert_eq!(outbox.relay().await.unwrap(), 1);
-    assert!(store.ring(&id).await.unwrap());
-    assert_eq!(outbox.relay().await.unwrap(), 1);
-    let claim = store.claim(&id, "one", PATIENCE).await.unwrap().unwrap();
-    assert!(store.finish(&claim, DocumentState::Succeeded).await.unwrap());
-    assert!(!store.ring(&id).await.unwrap(), "it has ended");
+    assert!(!store.outbox().add(&id).await.unwrap(), "there is no such document");
+    store.documents().accept(vec![letter(&id)], None).await.unwrap();
+    assert!(!store.outbox().add(&id).await.unwrap(), "a ring is on its way");
+    assert_eq!(relay.publish_entries().await.unwrap(), 1);
+    assert!(store.outbox().add(&id).await.unwrap());
+    assert_eq!(relay.publish_entries().await.unwrap(), 1);
+    let claim = store.work().claim(&id, "one", PATIENCE).await.unwrap().unwrap();
+    assert!(store.work().finish(&claim, DocumentState::Succeeded).await.unwrap());
+    assert!(!store.outbox().add(&id).await.unwrap(), "it has ended");
 }
 
 fn letter(id: &DocumentId) -> NewDocument {

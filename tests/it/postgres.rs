@@ -7,7 +7,7 @@ use crate::{
     servers,
 };
 use shared::{
-    config::{Config, Database, Secret, Storage},
+    config::{Config, DatabaseAddress, Secret, StorageAddress},
     services::Services,
     store::{Store, StoreError, postgres::PostgresStore},
 };
@@ -166,8 +166,8 @@ async fn a_server_that_cannot_be_used_is_named_without_its_password() {
 fn the_embedded_queue_needs_the_embedded_database() {
     let folder = tempfile::tempdir().unwrap();
     let config = Config {
-        storage: Storage::Dir(folder.path().to_owned()),
-        database: Database::Postgres(Secret::new("postgres://u:canary@h/d")),
+        storage: StorageAddress::Dir(folder.path().to_owned()),
+        database: DatabaseAddress::Postgres(Secret::new("postgres://u:canary@h/d")),
         ..Config::default()
     };
     let error = Services::open(&config).unwrap_err().to_string();

@@ -1,6 +1,7 @@
 //! Every way in which a request can be answered with an error, as RFC 9457 problems. The one
 //! place that knows status codes of errors; it must know nothing of routes.
 
+use crate::{accept::AcceptError, ingest::IngestError};
 use axum::{
     body::Body,
     http::{HeaderName, HeaderValue, StatusCode, header},
@@ -18,6 +19,9 @@ use utoipa::ToSchema;
 
 /// How soon to come again when a service does not answer, in seconds.
 const OUTAGE_RETRY_SECONDS: u32 = 5;
+
+/// How soon to come again when the queue is full, in seconds.
+const BACKLOG_RETRY_SECONDS: u32 = 30;
 
 /// What went wrong, in words that a program can rely on. Stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -299,6 +303,40 @@ impl From<BlobError> for ApiError {
         )
         .retry_after(OUTAGE_RETRY_SECONDS)
         .cause(error)
+    }
+}
+
+impl From<IngestError> for ApiError {
+    fn from(error: IngestError) -> Self {
+        let detail = error.to_string();
+        match error {
+            IngestError::Empty { .. } => Self::new(Code::EmptyFile, detail),
+            IngestError::TooLarge { .. } => {
+                Self::new(Code::TooLarge, detail).hint("limits.size_bytes_max sets the limit")
+            }
+            IngestError::UnsupportedFormat { .. } => Self::new(Code::UnsupportedFormat, detail)
+                .hint(
+                    "PDF, HTML, Markdown and plain text (UTF-8) are read; the content decides, \
+                     not the name",
+                ),
+            IngestError::Storage(error) => error.into(),
+            IngestError::Internal(cause) => Self::internal(cause),
+        }
+    }
+}
+
+impl From<AcceptError> for ApiError {
+    fn from(error: AcceptError) -> Self {
+        let detail = error.to_string();
+        match error {
+            AcceptError::BacklogFull { .. } => {
+                Self::new(Code::BacklogFull, detail).retry_after(BACKLOG_RETRY_SECONDS)
+            }
+            AcceptError::KeyConflict => Self::new(Code::IdempotencyConflict, detail)
+                .hint("use a new key for every request that is not a repetition"),
+            AcceptError::Storage(error) => error.into(),
+            AcceptError::Database(error) => error.into(),
+        }
     }
 }
 

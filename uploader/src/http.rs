@@ -1,7 +1,8 @@
-//! The HTTP side: routes, and what is the same for all of them. What is asked of the services is
-//! asked through their verbs; it must know nothing of how they do it.
+//! The HTTP side: routes, and what is the same for all of them. It calls the verbs of the
+//! services and must know nothing of how they work.
 
 mod app;
+mod body;
 mod request;
 mod wait;
 mod content;
@@ -39,7 +40,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 const DRAIN_MAX: Duration = Duration::from_secs(25);
 
 /// All routes. The caller has brought the database up to date, keeps schemas in it, and runs the
-/// relay of `services.outbox`.
+/// relay of `services.relay`.
 pub fn router(services: Services, limits: Limits, metrics: Option<PrometheusHandle>) -> Router {
     let app = Arc::new(App::new(services, limits, metrics));
     let (router, api) = routes().split_for_parts();

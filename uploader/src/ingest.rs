@@ -1,25 +1,41 @@
-//! From the body of a request to a file in storage: counted, hashed and recognised on the way,
-//! refused as soon as that is certain, never whole in memory.
+//! From a stream of bytes to a file in storage: counted, hashed and recognised on the way, refused
+//! as soon as that is certain, never whole in memory.
 //!
-//! It must know nothing of forms, schemas or the database.
+//! It must know nothing of HTTP, schemas or the database.
 
-mod pieces;
-mod seen;
+mod signature;
 
-pub(crate) use pieces::{Pieces, unstalled};
-
-use crate::error::{ApiError, Code};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use shared::{
-    blob::{BlobKey, BlobWriter, Blobs, Put},
+    blob::{BlobError, BlobKey, BlobWriter, Blobs, Put},
     document::{DocumentId, Format},
     schema::hexadecimal,
 };
 
-/// A file that is in storage and belongs to nobody yet.
+/// Why a file was not taken. The messages begin with its name.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IngestError {
+    /// It has no bytes.
+    #[error("{filename} has no bytes")]
+    Empty { filename: String },
+    /// It is over the limit.
+    #[error("{filename} is larger than {size_bytes_max} bytes")]
+    TooLarge { filename: String, size_bytes_max: u64 },
+    /// Its content is of no format that is read.
+    #[error("{filename} looks like {looks_like}")]
+    UnsupportedFormat { filename: String, looks_like: &'static str },
+    /// Storage does not take it.
+    #[error(transparent)]
+    Storage(#[from] BlobError),
+    /// Something that cannot happen.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// A file that is in storage and belongs to no document yet.
 #[derive(Clone, Debug)]
-pub(crate) struct Stored {
+pub(crate) struct StoredFile {
     /// The id under which its bytes are.
     pub(crate) id: DocumentId,
     /// As the client gave it.
@@ -66,49 +82,49 @@ impl Intake {
         self.size_bytes == 0
     }
 
-    /// Takes the next piece.
+    /// Takes the next chunk.
     ///
     /// # Errors
     /// When the file is too large, of an unknown format, or storage does not take it.
-    pub(crate) async fn piece(&mut self, piece: Bytes) -> Result<(), ApiError> {
-        self.size_bytes = self.size_bytes.saturating_add(piece.len() as u64);
+    pub(crate) async fn write(&mut self, chunk: Bytes) -> Result<(), IngestError> {
+        self.size_bytes = self.size_bytes.saturating_add(chunk.len() as u64);
         if self.size_bytes > self.size_bytes_max {
-            return Err(too_large(&self.filename, self.size_bytes_max));
+            let (filename, size_bytes_max) = (self.filename.clone(), self.size_bytes_max);
+            return Err(IngestError::TooLarge { filename, size_bytes_max });
         }
-        self.hash.update(&piece);
+        self.hash.update(&chunk);
         if let Some((_, writer)) = &mut self.open {
-            return Ok(writer.write(piece).await?);
+            return Ok(writer.write(chunk).await?);
         }
         let missing = Format::SNIFF_BYTES.saturating_sub(self.head.len());
-        if piece.len() < missing {
-            self.head.extend_from_slice(&piece);
+        if chunk.len() < missing {
+            self.head.extend_from_slice(&chunk);
             return Ok(());
         }
-        self.head.extend_from_slice(piece.get(..missing).unwrap_or_default());
+        self.head.extend_from_slice(chunk.get(..missing).unwrap_or_default());
         let writer = self.open().await?;
-        Ok(writer.write(piece.slice(missing..)).await?)
+        Ok(writer.write(chunk.slice(missing..)).await?)
     }
 
     /// Makes the file visible in storage.
     ///
     /// # Errors
     /// When the file is empty, of an unknown format, or storage does not take it.
-    pub(crate) async fn finish(mut self) -> Result<Stored, ApiError> {
+    pub(crate) async fn finish(mut self) -> Result<StoredFile, IngestError> {
         if self.is_empty() {
-            let detail = format!("{} has no bytes", self.filename);
-            return Err(ApiError::new(Code::EmptyFile, detail));
+            return Err(IngestError::Empty { filename: self.filename });
         }
         if self.open.is_none() {
             self.open().await?;
         }
         let Some((format, writer)) = self.open else {
-            return Err(ApiError::internal("a file that was opened is not open"));
+            return Err(IngestError::Internal("a file that was opened is not open".to_owned()));
         };
         if writer.finish().await? == Put::Exists {
-            return Err(ApiError::internal(format!("{} is taken", self.id)));
+            return Err(IngestError::Internal(format!("{} is taken", self.id)));
         }
         metrics::counter!("sluice_upload_bytes_total").increment(self.size_bytes);
-        Ok(Stored {
+        Ok(StoredFile {
             id: self.id,
             filename: self.filename,
             format,
@@ -118,14 +134,11 @@ impl Intake {
     }
 
     /// Recognises the format and writes what was held back for that.
-    async fn open(&mut self) -> Result<&mut BlobWriter, ApiError> {
+    async fn open(&mut self) -> Result<&mut BlobWriter, IngestError> {
         let head = std::mem::take(&mut self.head);
         let Some(format) = Format::sniff(&head, &self.filename) else {
-            let seen = seen::what(&head);
-            let detail = format!("{} looks like {seen}", self.filename);
-            let hint = "PDF, HTML, Markdown and plain text (UTF-8) are read; the content decides, \
-                        not the name";
-            return Err(ApiError::new(Code::UnsupportedFormat, detail).hint(hint));
+            let (filename, looks_like) = (self.filename.clone(), signature::describe(&head));
+            return Err(IngestError::UnsupportedFormat { filename, looks_like });
         };
         let mut writer = self.blobs.writer(&BlobKey::source(&self.id)).await?;
         writer.write(head.into()).await?;
@@ -133,15 +146,9 @@ impl Intake {
     }
 }
 
-/// A file over the limit.
-pub(crate) fn too_large(filename: &str, size_bytes_max: u64) -> ApiError {
-    let detail = format!("{filename} is larger than {size_bytes_max} bytes");
-    ApiError::new(Code::TooLarge, detail).hint("limits.size_bytes_max sets the limit")
-}
-
-/// Removes files that nobody will own. What cannot be removed now stays behind unseen, and
-/// `sluice reconcile` finds it.
-pub(crate) async fn discard(blobs: &Blobs, files: &[Stored]) {
+/// Removes files that no document will own. `sluice reconcile` finds those that cannot be removed
+/// now.
+pub(crate) async fn discard(blobs: &Blobs, files: &[StoredFile]) {
     for file in files {
         if let Err(error) = blobs.delete_folder(&BlobKey::folder(&file.id)).await {
             tracing::warn!(%error, document = %file.id, "a refused upload stays in storage");

@@ -1,10 +1,11 @@
-//! Takes documents in over HTTP and shows their results. The database is the truth: nothing here
+//! Takes documents in over HTTP and shows their results. The database decides: nothing here
 //! waits for a worker except long-polls, which look at the rows. A module uses only modules
 //! listed above it.
 
 mod limits;
-mod error;
 mod ingest;
+mod accept;
+mod error;
 mod http;
 
 pub use http::{operations, router, serve};

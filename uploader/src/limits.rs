@@ -13,7 +13,7 @@ pub struct Limits {
     pub metadata_bytes_max: u64,
     /// The longest schema, in bytes of JSON.
     pub schema_bytes_max: u64,
-    /// The most documents that wait before uploads are told to come later.
+    /// The most documents that wait before uploads are refused for now.
     pub queue_length_max: u64,
 }
 

@@ -57,7 +57,7 @@ pub(crate) async fn replay(
     let key = key(claim, question);
     let Some(reply) = saved(worker, &key).await? else { return Ok(None) };
     // The reply may have been saved by somebody who died before saying so.
-    worker.services.store.adopt_reply(&key).await.map_err(outage)?;
+    worker.services.store.ledger().adopt_reply(&key).await.map_err(outage)?;
     metrics::counter!("sluice_replayed_calls_total").increment(1);
     Ok(Some(Asked { reply, replayed: true, waited: Duration::ZERO }))
 }
@@ -90,7 +90,8 @@ pub(crate) async fn ask(
         waited += since.elapsed();
         let store = &worker.services.store;
         let calls_max = worker.settings.calls_max;
-        let intent = store.intent(claim, &key, &question.label, slot.deployment(), calls_max);
+        let intent =
+            store.ledger().intent(claim, &key, &question.label, slot.deployment(), calls_max);
         let intent = intent.await.map_err(outage)?;
         // Whoever asked before us may have saved the reply after we looked, and died before saying
         // so: then it is neither paid again nor given up.
@@ -117,7 +118,7 @@ pub(crate) async fn ask(
             Intent::Replay => {
                 drop(slot);
                 if saved(worker, &key).await?.is_none() {
-                    worker.services.store.forget_reply(&key).await.map_err(outage)?;
+                    worker.services.store.ledger().forget_reply(&key).await.map_err(outage)?;
                 }
             }
             Intent::Busy => {
@@ -147,7 +148,7 @@ async fn acquire(
     let told = forecast.wait > WAIT_TOLD;
     if told {
         let why = waiting(&worker.pool, forecast.deployment, forecast.wait);
-        worker.services.store.waiting(claim, Some(why)).await.map_err(outage)?;
+        worker.services.store.work().set_waiting(claim, Some(why)).await.map_err(outage)?;
     }
     let in_line = worker.waits.enter(&need.model);
     let slot = tokio::select! {
@@ -161,7 +162,7 @@ async fn acquire(
     // Who goes back to the queue says himself what he waits for.
     let is_over = slot.as_ref().map_or_else(|none| none.elsewhere.is_some(), |_| true);
     if told && is_over {
-        worker.services.store.waiting(claim, None).await.map_err(outage)?;
+        worker.services.store.work().set_waiting(claim, None).await.map_err(outage)?;
     }
     slot
 }

@@ -79,20 +79,20 @@ impl Consuming<'_> {
                 }
             };
             for delivery in deliveries {
-                let seat = async {
+                let permit = async {
                     let turn = match turn.take() {
                         Some(turn) => turn,
                         None => self.room.turn(self.priority).await?,
                     };
                     self.room.enter(turn).await
                 };
-                let seat = self.unless_draining(seat).await;
-                match seat {
-                    Some(seat) => {
+                let permit = self.unless_draining(permit).await;
+                match permit {
+                    Some(permit) => {
                         let work = work(self.worker.clone(), delivery, hard.clone());
                         self.tasks.spawn(async move {
                             work.await;
-                            drop(seat);
+                            drop(permit);
                         });
                     }
                     None => give_back(delivery).await,
@@ -134,7 +134,7 @@ fn span(message: &JobMessage) -> Span {
     )
 }
 
-/// One document that was rung for.
+/// The document of one message.
 async fn document(
     worker: Worker,
     delivery: Delivery,
@@ -159,7 +159,7 @@ async fn document(
             fault::point("finished");
             ack(delivery).await;
         }
-        // The lease runs out by itself, and the sweep rings again: the message has done its work.
+        // The lease runs out, and the sweep adds an outbox entry: the message has done its work.
         Err(error) => {
             tracing::warn!(%error, document = %claim.document, "the end is not written");
             ack(delivery).await;
@@ -168,17 +168,17 @@ async fn document(
 }
 
 /// Asks for the document until the database answers; `None` when the worker drains before that.
-/// Meanwhile the message is held: given back it would come again at once, and a broker gives up
-/// on a message that comes too often. What is held takes its room, so consuming pauses by itself.
+/// Meanwhile the message is held: requeued it would come again at once, and a broker makes a
+/// dead letter of a message that comes too often. What is held takes its room, so consuming pauses by itself.
 async fn claim(worker: &Worker, message: &JobMessage) -> Option<Option<Claim>> {
     let (store, settings) = (&worker.services.store, &worker.settings);
-    let mut told = false;
+    let mut is_logged = false;
     loop {
-        match store.claim(&message.subject, &worker.id, settings.lease).await {
+        match store.work().claim(&message.subject, &worker.id, settings.lease).await {
             Ok(claim) => return Some(claim),
-            Err(error) if !told => {
+            Err(error) if !is_logged => {
                 tracing::warn!(%error, "the database does not answer: the message is held");
-                told = true;
+                is_logged = true;
             }
             Err(_) => {}
         }
@@ -195,7 +195,7 @@ async fn hold(worker: &Worker, claim: &Claim, hard: CancellationToken) -> Verdic
     let heartbeat = async {
         loop {
             tokio::time::sleep(settings.lease / 3).await;
-            match worker.services.store.heartbeat(claim, settings.lease).await {
+            match worker.services.store.work().heartbeat(claim, settings.lease).await {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => tracing::warn!(%error, "the lease could not be prolonged"),
@@ -218,8 +218,8 @@ async fn settle(worker: &Worker, claim: &Claim, verdict: Verdict) -> Result<(), 
     match verdict {
         Verdict::Done => {}
         Verdict::Wait { pause, why } => {
-            store.release(claim, pause, why, false).await?;
-            worker.services.outbox.nudge();
+            store.work().release(claim, pause, why, false).await?;
+            worker.services.relay.nudge();
         }
         Verdict::Retry { error } if claim.attempts >= worker.settings.attempts_max => {
             let message = format!("given up after {} attempts: {error}", claim.attempts);
@@ -232,7 +232,7 @@ async fn settle(worker: &Worker, claim: &Claim, verdict: Verdict) -> Result<(), 
         }
         Verdict::Retry { error } => {
             tracing::warn!(error, document = %claim.document, "the document is tried again");
-            store.release(claim, retry_pause(claim.attempts), None, true).await?;
+            store.work().release(claim, retry_pause(claim.attempts), None, true).await?;
         }
         Verdict::Reject(failure) => fail(worker, claim, failure).await?,
     }
@@ -241,7 +241,7 @@ async fn settle(worker: &Worker, claim: &Claim, verdict: Verdict) -> Result<(), 
 
 async fn fail(worker: &Worker, claim: &Claim, failure: Failure) -> Result<(), StoreError> {
     let message = failure.message.clone();
-    if worker.services.store.fail(claim, failure).await? {
+    if worker.services.store.work().fail(claim, failure).await? {
         tracing::info!(document = %claim.document, message, "the document failed");
         let schema = claim.schema.name.to_string();
         metrics::counter!("sluice_documents_total", "state" => "failed", "schema" => schema)

@@ -69,7 +69,7 @@ pub(crate) async fn ask_any(
         why = why.or(Some(elsewhere));
         verdicts.push(verdict);
     }
-    Err(worst(verdicts))
+    Err(mildest(verdicts))
 }
 
 /// The answer of another model that was paid for this question before, unless the first model's is
@@ -95,9 +95,9 @@ async fn paid_before(
     Ok(None)
 }
 
-/// What becomes of a document that no model answers: while one may come back it waits, else the
-/// first model has the word.
-fn worst(verdicts: Vec<Verdict>) -> Verdict {
+/// The verdict for a document that no model answers: it waits while one may come back, else the first
+/// model's verdict counts.
+fn mildest(verdicts: Vec<Verdict>) -> Verdict {
     let is_wait = |verdict: &Verdict| matches!(verdict, Verdict::Wait { .. });
     let index = verdicts.iter().position(is_wait).unwrap_or_default();
     verdicts.into_iter().nth(index).unwrap_or(Verdict::Done)

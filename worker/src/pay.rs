@@ -141,7 +141,7 @@ async fn send(payment: &Payment<'_>, call: i64, slot: Reservation) -> Ended {
 async fn intend(payment: &Payment<'_>, deployment: &str) -> Option<i64> {
     let Payment { worker, claim, key, question, .. } = payment;
     let (store, calls_max) = (&worker.services.store, worker.settings.calls_max);
-    match store.intent(claim, key, &question.label, deployment, calls_max).await {
+    match store.ledger().intent(claim, key, &question.label, deployment, calls_max).await {
         Ok(Intent::Call(call)) => Some(call),
         Ok(_) => None,
         Err(error) => {
@@ -157,7 +157,7 @@ async fn intend(payment: &Payment<'_>, deployment: &str) -> Option<i64> {
 /// When the database does not answer.
 pub(crate) async fn unsent(worker: &Worker, key: &str, call: i64) -> Result<(), Verdict> {
     let end = CallEnd::Unbilled { status: None, error: "nothing was sent".to_owned() };
-    worker.services.store.call_ended(call, key, end, Duration::ZERO).await.map_err(outage)
+    worker.services.store.ledger().call_ended(call, key, end, Duration::ZERO).await.map_err(outage)
 }
 
 /// Saves the reply and writes down how the call ended. `None` asks to begin again.
@@ -204,7 +204,7 @@ async fn call_ended(
     took: Duration,
 ) -> Result<(), Verdict> {
     let store = &payment.worker.services.store;
-    store.call_ended(call, payment.key, end, took).await.map_err(outage)
+    store.ledger().call_ended(call, payment.key, end, took).await.map_err(outage)
 }
 
 /// What a failed call means for the document: `Ok(None)` to ask again, at once or when the pool

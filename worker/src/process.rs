@@ -60,7 +60,7 @@ pub async fn process(worker: &Worker, claim: &Claim) -> Verdict {
 
 async fn schema(worker: &Worker, claim: &Claim) -> Result<ExtractionSchema, Verdict> {
     let reference = &claim.schema;
-    let found = worker.services.store.schema(&reference.name, Some(reference.version)).await;
+    let found = worker.services.store.schemas().get(&reference.name, Some(reference.version)).await;
     let missing = || outage(Outage(format!("the schema {reference} is not in the database")));
     found.map_err(outage)?.ok_or_else(missing)
 }
@@ -80,7 +80,7 @@ async fn read(worker: &Worker, claim: &Claim) -> Result<Pages, Verdict> {
     blobs.put_if_absent(&key, text.into()).await.map_err(outage)?;
     let count = u32::try_from(pages.pages.len()).unwrap_or(u32::MAX);
     fault::point("text-saved");
-    store.text_read(claim, &pages.engine, count).await.map_err(outage)?;
+    store.work().text_read(claim, &pages.engine, count).await.map_err(outage)?;
     if pages.without_text().len() == pages.pages.len() {
         let message = format!("none of the {count} pages has text: is this a scan?");
         return Err(Verdict::Reject(Failure::new(FailureCode::NoText, Stage::Text, message)));
@@ -124,7 +124,7 @@ async fn extraction(
     parts: Vec<Part>,
     timings_ms: Timings,
 ) -> Result<Extraction, Verdict> {
-    let spent = worker.services.store.spent(claim).await.map_err(outage)?;
+    let spent = worker.services.store.ledger().spent(claim).await.map_err(outage)?;
     let replayed = parts.iter().map(|part| part.replayed).sum();
     let usage = spent.iter().fold(Usage { replayed, ..Usage::default() }, |usage, spent| Usage {
         calls: usage.calls + spent.calls,
@@ -198,7 +198,7 @@ async fn finish(
         }
     };
     fault::point("result-saved");
-    if store.finish(claim, state).await.map_err(outage)? {
+    if store.work().finish(claim, state).await.map_err(outage)? {
         tracing::info!(document = %claim.document, %state, "the document has ended");
         observe(claim, state, &extraction.timings_ms);
     }

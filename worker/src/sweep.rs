@@ -1,6 +1,6 @@
-//! What every worker does on the side: ring for documents that were left behind or that the queue
-//! has given up on, remove what was deleted, say how the deployments fare, and tell the pool how many
-//! share the quota. A reconciler: idempotent, on a timer.
+//! What every worker does on a timer: queue documents again that were left behind or whose message is
+//! a dead letter, remove deleted bytes, report the deployments, and set how many workers share the
+//! quota. Doing it twice does no harm.
 
 use crate::{report::report, worker::Worker};
 use shared::{
@@ -12,15 +12,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// After how long a document is rung for again although its ring was confirmed.
-const SILENCE: Duration = Duration::from_secs(600);
+/// After how long a document that no worker claimed gets another outbox entry.
+const IDLE_MAX: Duration = Duration::from_secs(600);
 
-/// How often to look for uploads in parts that nobody will finish.
+/// How often to look for unfinished uploads in parts.
 const TIDY: Duration = Duration::from_secs(3600);
 
-/// Sweeps until `stop`, then says that this worker is gone.
+/// Sweeps until `stop`, then leaves the fleet.
 pub async fn run(worker: Worker, stop: CancellationToken) {
-    let (mut failing, mut deaf) = (false, false);
+    let (mut failing, mut letters_failing) = (false, false);
     let mut tidy_at = Instant::now();
     while !stop.is_cancelled() {
         match sweep(&worker).await {
@@ -32,21 +32,21 @@ pub async fn run(worker: Worker, stop: CancellationToken) {
                 failing = true;
             }
         }
-        // Apart from the rest: that must go on while the queue is away. Not while the database is
-        // away, for then every letter would only go back to where it was; so does what is cut off.
-        let raised = match failing {
+        // Apart from the rest, which must go on during an outage of the queue. Not during one of the
+        // database: every letter would only go back.
+        let redelivered = match failing {
             true => Ok(()),
             false => tokio::select! {
                 () = stop.cancelled() => Ok(()),
-                raised = raise_the_dead(&worker) => raised,
+                redelivered = redeliver_dead_letters(&worker) => redelivered,
             },
         };
-        if let Err(error) = &raised
-            && !deaf
+        if let Err(error) = &redelivered
+            && !letters_failing
         {
             tracing::warn!(%error, "the dead letters cannot be read");
         }
-        deaf = raised.is_err();
+        letters_failing = redelivered.is_err();
         if Instant::now() >= tidy_at {
             tidy_at = Instant::now() + TIDY;
             tokio::select! {
@@ -59,40 +59,40 @@ pub async fn run(worker: Worker, stop: CancellationToken) {
             () = tokio::time::sleep(worker.settings.sweep) => {}
         }
     }
-    if let Err(error) = worker.services.store.worker_gone(&worker.id).await {
-        tracing::debug!(%error, "could not say goodbye");
+    if let Err(error) = worker.services.store.fleet().leave(&worker.id).await {
+        tracing::debug!(%error, "this worker is counted until its heartbeat expires");
     }
 }
 
 async fn sweep(worker: &Worker) -> anyhow::Result<()> {
     let services = &worker.services;
-    let says = report(&worker.pool, &worker.waits, &worker.settings.model);
+    let report = report(&worker.pool, &worker.waits, &worker.settings.model);
     let within = worker.settings.sweep * 4;
-    let alive = services.store.worker_alive(&worker.id, says, within).await?;
+    let alive = services.store.fleet().report(&worker.id, &report, within).await?;
     worker.quota.set_counted(alive);
-    let rung = services.store.sweep(SILENCE).await?;
-    if rung > 0 {
-        tracing::info!(rung, "documents that were left behind are rung for again");
-        services.outbox.nudge();
+    let added = services.store.outbox().sweep(IDLE_MAX).await?;
+    if added > 0 {
+        tracing::info!(added, "documents that were left behind are queued again");
+        services.relay.nudge();
     }
-    for purge in services.store.purges().await? {
+    for purge in services.store.purges().due().await? {
         remove(worker, purge).await?;
     }
     Ok(())
 }
 
-/// Rings again for documents whose messages the queue has given up on. How often a message was
-/// delivered says nothing about its document: the attempts in the row decide when that ends.
-async fn raise_the_dead(worker: &Worker) -> anyhow::Result<()> {
+/// Queues the documents of dead letters again. How often a message was delivered does not matter: the
+/// attempts in the row decide when a document fails.
+async fn redeliver_dead_letters(worker: &Worker) -> anyhow::Result<()> {
     let services = &worker.services;
     for letter in services.queue.dead_letters().await? {
         match &letter.message {
             Ok(message) => {
-                if services.store.ring(&message.subject).await? {
+                if services.store.outbox().add(&message.subject).await? {
                     let trace_id = message.traceparent.as_ref().map(Traceparent::trace_id);
                     let document = &message.subject;
-                    tracing::warn!(%document, trace_id, "a dead letter is rung for again");
-                    services.outbox.nudge();
+                    tracing::warn!(%document, trace_id, "a dead letter is queued again");
+                    services.relay.nudge();
                 }
             }
             Err(error) => tracing::error!(error, "a dead letter cannot be read and is dropped"),
@@ -119,6 +119,6 @@ async fn remove(worker: &Worker, purge: Purge) -> anyhow::Result<()> {
     for question in &purge.questions {
         services.blobs.delete(&BlobKey::reply(question)).await?;
     }
-    services.store.purged(&purge.document, None).await?;
+    services.store.purges().done(&purge.document, None).await?;
     Ok(())
 }

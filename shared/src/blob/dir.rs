@@ -1,4 +1,4 @@
-//! Objects as files in a folder. A file is written aside, synced, and linked into place, which
+//! Objects as files in a folder. A file is written temp, synced, and linked into place, which
 //! fails when the name is taken: the file system's form of `If-None-Match: *`.
 
 mod listing;
@@ -30,10 +30,10 @@ impl DirBlobs {
     /// # Errors
     /// When it cannot be made.
     pub fn open(root: &Path) -> Result<Self, BlobError> {
-        let aside = root.join(INCOMING);
-        std::fs::create_dir_all(&aside).map_err(|source| BlobError {
+        let temp = root.join(INCOMING);
+        std::fs::create_dir_all(&temp).map_err(|source| BlobError {
             action: "make the folder",
-            key: aside.display().to_string(),
+            key: temp.display().to_string(),
             source,
         })?;
         Ok(Self { root: Arc::new(root.to_owned()) })
@@ -44,29 +44,29 @@ impl DirBlobs {
         key: &BlobKey,
         bytes: Bytes,
     ) -> Result<Put, BlobError> {
-        let (aside, place) = (self.aside(), self.place(key));
+        let (temp, path) = (self.temp_path(), self.path(key));
         let write = move || {
-            let mut file = std::fs::File::create_new(&aside)?;
+            let mut file = std::fs::File::create_new(&temp)?;
             let put = file
                 .write_all(&bytes)
                 .and_then(|()| file.sync_all())
-                .and_then(|()| link_new(&aside, &place));
-            // Nothing depends on the name aside; a crash leaves at most one stale file.
-            let _ = std::fs::remove_file(&aside);
+                .and_then(|()| link_new(&temp, &path));
+            // Nothing depends on the name temp; a crash leaves at most one stale file.
+            let _ = std::fs::remove_file(&temp);
             put
         };
         blocking(write).await.map_err(failed("store", key))
     }
 
     pub(super) async fn writer(&self, key: &BlobKey) -> Result<DirWriter, BlobError> {
-        let aside = self.aside();
-        let file = tokio::fs::File::create_new(&aside).await.map_err(failed("store", key))?;
-        let aside = Aside(aside);
-        Ok(DirWriter { file, aside, place: self.place(key), key: key.clone() })
+        let temp = self.temp_path();
+        let file = tokio::fs::File::create_new(&temp).await.map_err(failed("store", key))?;
+        let temp = TempFile(temp);
+        Ok(DirWriter { file, temp, path: self.path(key), key: key.clone() })
     }
 
     pub(super) async fn get(&self, key: &BlobKey) -> Result<Option<Bytes>, BlobError> {
-        let read = tokio::fs::read(self.place(key)).await;
+        let read = tokio::fs::read(self.path(key)).await;
         present(read.map(Bytes::from)).map_err(failed("read", key))
     }
 
@@ -74,24 +74,24 @@ impl DirBlobs {
         &self,
         key: &BlobKey,
     ) -> Result<Option<BoxStream<'static, io::Result<Bytes>>>, BlobError> {
-        let file = present(tokio::fs::File::open(self.place(key)).await);
+        let file = present(tokio::fs::File::open(self.path(key)).await);
         let file = file.map_err(failed("read", key))?;
         Ok(file.map(|file| ReaderStream::with_capacity(file, 64 * 1024).boxed()))
     }
 
     pub(super) async fn delete(&self, key: &BlobKey) -> Result<(), BlobError> {
-        let gone = present(tokio::fs::remove_file(self.place(key)).await);
+        let gone = present(tokio::fs::remove_file(self.path(key)).await);
         gone.map(drop).map_err(failed("delete", key))
     }
 
     pub(super) async fn delete_folder(&self, folder: &BlobKey) -> Result<(), BlobError> {
         /// A worker may write into the folder while it is emptied.
         const TRIES: u32 = 5;
-        let place = self.place(folder);
+        let path = self.path(folder);
         let mut tries = 0;
         loop {
             tries += 1;
-            match present(tokio::fs::remove_dir_all(&place).await) {
+            match present(tokio::fs::remove_dir_all(&path).await) {
                 Err(error) if tries < TRIES && error.kind() == ErrorKind::DirectoryNotEmpty => {}
                 gone => return gone.map(drop).map_err(failed("delete", folder)),
             }
@@ -99,31 +99,31 @@ impl DirBlobs {
     }
 
     pub(super) async fn ready(&self) -> Result<(), BlobError> {
-        let aside = self.aside();
+        let temp = self.temp_path();
         let key = BlobKey(INCOMING.to_owned());
         let probe = move || {
-            std::fs::File::create_new(&aside)?;
-            std::fs::remove_file(&aside)
+            std::fs::File::create_new(&temp)?;
+            std::fs::remove_file(&temp)
         };
         blocking(probe).await.map_err(failed("write to", &key))
     }
 
-    fn place(&self, key: &BlobKey) -> PathBuf {
+    fn path(&self, key: &BlobKey) -> PathBuf {
         self.root.join(key.as_str())
     }
 
-    fn aside(&self) -> PathBuf {
+    fn temp_path(&self) -> PathBuf {
         self.root.join(INCOMING).join(Uuid::new_v4().simple().to_string())
     }
 }
 
-/// A file that is being written aside; removed when dropped.
+/// A file that is being written temp; removed when dropped.
 #[derive(Debug)]
-struct Aside(PathBuf);
+struct TempFile(PathBuf);
 
-impl Drop for Aside {
+impl Drop for TempFile {
     fn drop(&mut self) {
-        // A stale file aside does no harm beyond its size.
+        // A stale file temp does no harm beyond its size.
         let _ = std::fs::remove_file(&self.0);
     }
 }
@@ -132,14 +132,14 @@ impl Drop for Aside {
 #[derive(Debug)]
 pub struct DirWriter {
     file: tokio::fs::File,
-    aside: Aside,
-    place: PathBuf,
+    temp: TempFile,
+    path: PathBuf,
     key: BlobKey,
 }
 
 impl DirWriter {
-    pub(super) async fn write(&mut self, piece: Bytes) -> Result<(), BlobError> {
-        self.file.write_all(&piece).await.map_err(failed("store", &self.key))
+    pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
+        self.file.write_all(&bytes).await.map_err(failed("store", &self.key))
     }
 
     pub(super) async fn finish(mut self) -> Result<Put, BlobError> {
@@ -151,17 +151,17 @@ impl DirWriter {
         if let Err(source) = flushed {
             return Err(error(source));
         }
-        let (aside, place) = (self.aside, self.place);
-        blocking(move || link_new(&aside.0, &place)).await.map_err(error)
+        let (temp, path) = (self.temp, self.path);
+        blocking(move || link_new(&temp.0, &path)).await.map_err(error)
     }
 }
 
-/// Links `aside` to `place` unless that name is taken, and syncs the folder so that the name
+/// Links `temp` to `path` unless that name is taken, and syncs the folder so that the name
 /// survives a power cut.
-fn link_new(aside: &Path, place: &Path) -> io::Result<Put> {
-    let folder = place.parent().unwrap_or(Path::new("."));
+fn link_new(temp: &Path, path: &Path) -> io::Result<Put> {
+    let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
-    match std::fs::hard_link(aside, place) {
+    match std::fs::hard_link(temp, path) {
         Ok(()) => {
             std::fs::File::open(folder)?.sync_all()?;
             // The folder itself may be new.

@@ -12,7 +12,7 @@ mod probe;
 pub use writer::S3Writer;
 
 use super::{BlobError, BlobKey};
-use crate::{config, trust};
+use crate::{config, error_chain::with_causes, trust};
 use aws_sdk_s3::{
     Client,
     config::http::HttpResponse,
@@ -33,13 +33,13 @@ use tokio::sync::OnceCell;
 /// The most bytes of memory that are reserved because a server says that an object is that large.
 const RESERVED_MAX: i64 = 256 * 1024 * 1024;
 
-/// Objects in a bucket. Nothing is asked of the server, nor of the environment, before first use.
+/// Objects in a bucket. Neither the server nor the environment is read before first use.
 #[derive(Clone, Debug)]
 pub struct S3Blobs(Arc<Bucket>);
 
 #[derive(Debug)]
 struct Bucket {
-    place: config::S3,
+    address: config::S3,
     keys: Option<Keys>,
     client: OnceCell<Client>,
     /// Signs links for those who reach the server elsewhere.
@@ -67,30 +67,30 @@ impl std::fmt::Debug for Keys {
 impl S3Blobs {
     /// The bucket that the configuration names, with the keys that the environment has when they
     /// are first needed.
-    pub fn new(place: config::S3) -> Self {
-        Self::open(place, None)
+    pub fn new(address: config::S3) -> Self {
+        Self::open(address, None)
     }
 
     /// The bucket, with these keys and no look at the environment's.
-    pub fn with_keys(place: config::S3, keys: Keys) -> Self {
-        Self::open(place, Some(keys))
+    pub fn with_keys(address: config::S3, keys: Keys) -> Self {
+        Self::open(address, Some(keys))
     }
 
-    fn open(place: config::S3, keys: Option<Keys>) -> Self {
+    fn open(address: config::S3, keys: Option<Keys>) -> Self {
         let (client, public) = (OnceCell::new(), OnceCell::new());
         let honoured = AtomicBool::new(false);
-        Self(Arc::new(Bucket { place, keys, client, public, honoured }))
+        Self(Arc::new(Bucket { address, keys, client, public, honoured }))
     }
 
     async fn client(&self) -> Result<&Client, BlobError> {
-        let build = || client::build(&self.0.place, self.0.keys.as_ref());
+        let build = || client::build(&self.0.address, self.0.keys.as_ref());
         self.0.client.get_or_try_init(build).await.map_err(|source| self.bucket_error(source))
     }
 
     /// The client that signs links; it sends nothing.
     async fn public(&self) -> Result<&Client, BlobError> {
         let client = self.client().await?;
-        let Some(endpoint) = &self.0.place.public_endpoint else { return Ok(client) };
+        let Some(endpoint) = &self.0.address.public_endpoint else { return Ok(client) };
         let elsewhere = async || {
             let config = client.config().to_builder().endpoint_url(endpoint);
             Client::from_conf(config.build())
@@ -108,8 +108,9 @@ impl S3Blobs {
         let mut bytes =
             BytesMut::with_capacity(size.clamp(0, RESERVED_MAX).try_into().unwrap_or(0));
         while let Some(piece) = body.try_next().await.transpose() {
-            bytes
-                .extend_from_slice(&piece.map_err(|error| failed("read", key)(innermost(&error)))?);
+            bytes.extend_from_slice(
+                &piece.map_err(|error| failed("read", key)(with_reason(&error)))?,
+            );
         }
         Ok(Some(bytes.freeze()))
     }
@@ -124,7 +125,7 @@ impl S3Blobs {
             futures::stream::try_unfold(
                 body,
                 |mut body: aws_sdk_s3::primitives::ByteStream| async {
-                    let piece = body.try_next().await.map_err(|error| innermost(&error))?;
+                    let piece = body.try_next().await.map_err(|error| with_reason(&error))?;
                     Ok(piece.map(|piece| (piece, body)))
                 },
             )
@@ -149,12 +150,12 @@ impl S3Blobs {
                 .filter_map(|object| object.key)
                 .map(|name| ObjectIdentifier::builder().key(name).build())
                 .collect();
-            let objects = objects.map_err(|error| failed("delete", folder)(innermost(&error)))?;
+            let objects = objects.map_err(|error| failed("delete", folder)(with_reason(&error)))?;
             if objects.is_empty() {
                 continue;
             }
             let batch = Delete::builder().set_objects(Some(objects)).quiet(true).build();
-            let batch = batch.map_err(|error| failed("delete", folder)(innermost(&error)))?;
+            let batch = batch.map_err(|error| failed("delete", folder)(with_reason(&error)))?;
             let gone = client.delete_objects().bucket(self.bucket()).delete(batch).send().await;
             let gone = gone.map_err(|error| failed("delete", folder)(io_error(error)))?;
             if let Some(left) = gone.errors().first() {
@@ -181,7 +182,7 @@ impl S3Blobs {
     ) -> Result<String, BlobError> {
         let error = failed("sign a link to", key);
         let expires = PresigningConfig::expires_in(expires);
-        let expires = expires.map_err(|error_| error(innermost(&error_)))?;
+        let expires = expires.map_err(|error_| error(with_reason(&error_)))?;
         let request = self.public().await?.get_object().bucket(self.bucket()).key(self.name(key));
         let request = request
             .response_content_disposition(disposition)
@@ -192,7 +193,7 @@ impl S3Blobs {
     }
 
     fn bucket(&self) -> &str {
-        &self.0.place.bucket
+        &self.0.address.bucket
     }
 
     /// The name of an object in the bucket.
@@ -207,7 +208,7 @@ impl S3Blobs {
     }
 
     fn within(&self, key: &str) -> String {
-        match self.0.place.prefix.as_str() {
+        match self.0.address.prefix.as_str() {
             "" => key.to_owned(),
             prefix => format!("{prefix}/{key}"),
         }
@@ -215,7 +216,7 @@ impl S3Blobs {
 
     /// An error that concerns the bucket rather than an object.
     fn bucket_error(&self, source: io::Error) -> BlobError {
-        let config::S3 { bucket, endpoint, .. } = &self.0.place;
+        let config::S3 { bucket, endpoint, .. } = &self.0.address;
         let at = endpoint.as_ref().map(|endpoint| format!(" at {endpoint}")).unwrap_or_default();
         BlobError { action: "use", key: format!("the bucket {bucket}{at}"), source }
     }
@@ -227,7 +228,7 @@ where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
     let status = status(&error);
-    let Some(said) = error.as_service_error() else { return innermost(&error) };
+    let Some(said) = error.as_service_error() else { return with_reason(&error) };
     let code = said.code().unwrap_or(match status {
         403 => "access denied",
         404 => "there is none",
@@ -242,17 +243,9 @@ where
     io::Error::new(kind, format!("the server answered {status} {code}{message}"))
 }
 
-/// The causes of an error in one line: the outer ones of this library only say which step failed.
-fn innermost(error: &dyn Error) -> io::Error {
-    let (mut text, mut cause) = (error.to_string(), error.source());
-    while let Some(error) = cause {
-        let inner = error.to_string();
-        if !text.contains(&inner) {
-            text = format!("{text}: {inner}");
-        }
-        cause = error.source();
-    }
-    io::Error::other(trust::explained(text))
+/// An error with its causes: the outer ones of this library only say which step failed.
+fn with_reason(error: &dyn Error) -> io::Error {
+    io::Error::other(trust::explained(with_causes(error)))
 }
 
 /// The status of the answer, 0 when there was none.

@@ -26,7 +26,7 @@ macro_rules! url {
 
 /// Where bytes are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Storage {
+pub enum StorageAddress {
     /// `dir:PATH`: files in a folder.
     Dir(PathBuf),
     /// `s3://BUCKET/PREFIX?…`: objects in a bucket.
@@ -56,22 +56,22 @@ pub struct S3 {
     pub unconditional: bool,
 }
 
-url!(Storage, storage, show_storage);
+url!(StorageAddress, storage, show_storage);
 
 const STORAGES: &str = "use dir:PATH or s3://BUCKET/PREFIX?endpoint=http://HOST:9000";
 
-fn storage(url: &str) -> Result<Storage, String> {
+fn storage(url: &str) -> Result<StorageAddress, String> {
     match url.split_once(':') {
-        Some(("dir", path)) if !path.is_empty() => Ok(Storage::Dir(path.into())),
-        Some(("s3", _)) => s3(url).map(Storage::S3),
+        Some(("dir", path)) if !path.is_empty() => Ok(StorageAddress::Dir(path.into())),
+        Some(("s3", _)) => s3(url).map(StorageAddress::S3),
         _ => Err(format!("is not a storage: {STORAGES}")),
     }
 }
 
 fn s3(url: &str) -> Result<S3, String> {
     let rest = url.strip_prefix("s3://").unwrap_or_default();
-    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (bucket, prefix) = path.split_once('/').unwrap_or((path, ""));
     if bucket.is_empty() || bucket.contains('@') {
         return Err(format!(
             "names no bucket: {STORAGES}; keys belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -113,10 +113,10 @@ fn s3(url: &str) -> Result<S3, String> {
     Ok(s3)
 }
 
-fn show_storage(storage: &Storage) -> String {
+fn show_storage(storage: &StorageAddress) -> String {
     match storage {
-        Storage::Dir(path) => format!("dir:{}", path.display()),
-        Storage::S3(s3) => {
+        StorageAddress::Dir(path) => format!("dir:{}", path.display()),
+        StorageAddress::S3(s3) => {
             let endpoint = s3.endpoint.as_ref().map(|endpoint| format!("endpoint={endpoint}"));
             let public = s3.public_endpoint.as_ref();
             let public = public.map(|endpoint| format!("public_endpoint={endpoint}"));
@@ -137,89 +137,93 @@ fn show_storage(storage: &Storage) -> String {
     }
 }
 
-/// Where the truth is kept.
+/// The database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Database {
+pub enum DatabaseAddress {
     /// `sqlite:PATH`: one file.
     Sqlite(PathBuf),
     /// `postgres://…`: a server, as libpq takes it.
     Postgres(Secret),
 }
 
-url!(Database, database, show_database);
+url!(DatabaseAddress, database, show_database);
 
 const DATABASES: &str = "use sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE";
 
-fn database(url: &str) -> Result<Database, String> {
+fn database(url: &str) -> Result<DatabaseAddress, String> {
     match url.split_once(':') {
-        Some(("sqlite", path)) if !path.is_empty() => Ok(Database::Sqlite(path.into())),
+        Some(("sqlite", path)) if !path.is_empty() => Ok(DatabaseAddress::Sqlite(path.into())),
         Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
-            Ok(Database::Postgres(Secret::new(url)))
+            Ok(DatabaseAddress::Postgres(Secret::new(url)))
         }
         _ => Err(format!("is not a database: {DATABASES}")),
     }
 }
 
-fn show_database(database: &Database) -> String {
+fn show_database(database: &DatabaseAddress) -> String {
     match database {
-        Database::Sqlite(path) => format!("sqlite:{}", path.display()),
-        Database::Postgres(url) => without_password(url),
+        DatabaseAddress::Sqlite(path) => format!("sqlite:{}", path.display()),
+        DatabaseAddress::Postgres(url) => without_password(url),
     }
 }
 
 /// What carries messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Queue {
+pub enum QueueAddress {
     /// `embedded`: a table of the database.
     Embedded,
     /// `amqp://…` or `amqps://…`: RabbitMQ, the hosts of a cluster separated by commas.
     Rabbit(Secret),
 }
 
-url!(Queue, queue, show_queue);
+url!(QueueAddress, queue, show_queue);
 
 const QUEUES: &str = "use embedded or amqp://USER:PASSWORD@HOST:5672/VHOST";
 
-fn queue(url: &str) -> Result<Queue, String> {
+fn queue(url: &str) -> Result<QueueAddress, String> {
     match url.split_once("://") {
-        _ if url == "embedded" => Ok(Queue::Embedded),
-        Some(("amqp" | "amqps", rest)) if !rest.is_empty() => Ok(Queue::Rabbit(Secret::new(url))),
+        _ if url == "embedded" => Ok(QueueAddress::Embedded),
+        Some(("amqp" | "amqps", rest)) if !rest.is_empty() => {
+            Ok(QueueAddress::Rabbit(Secret::new(url)))
+        }
         _ => Err(format!("is not a queue: {QUEUES}")),
     }
 }
 
-fn show_queue(queue: &Queue) -> String {
+fn show_queue(queue: &QueueAddress) -> String {
     match queue {
-        Queue::Embedded => "embedded".to_owned(),
-        Queue::Rabbit(url) => without_password(url),
+        QueueAddress::Embedded => "embedded".to_owned(),
+        QueueAddress::Rabbit(url) => without_password(url),
     }
 }
 
 /// Who counts the quota.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Quota {
+pub enum QuotaAddress {
     /// `local`: each worker, by its share among the workers of the database.
     Local,
     /// `redis://…` or `rediss://…`: all workers together.
     Redis(Secret),
 }
 
-url!(Quota, quota, show_quota);
+url!(QuotaAddress, quota, show_quota);
 
 const QUOTAS: &str = "use local or redis://HOST:6379";
 
-fn quota(url: &str) -> Result<Quota, String> {
+fn quota(url: &str) -> Result<QuotaAddress, String> {
     match url.split_once("://") {
-        _ if url == "local" => Ok(Quota::Local),
-        Some(("redis" | "rediss", rest)) if !rest.is_empty() => Ok(Quota::Redis(Secret::new(url))),
+        _ if url == "local" => Ok(QuotaAddress::Local),
+        Some(("redis" | "rediss", rest)) if !rest.is_empty() => {
+            Ok(QuotaAddress::Redis(Secret::new(url)))
+        }
         _ => Err(format!("is not a quota: {QUOTAS}")),
     }
 }
 
-fn show_quota(quota: &Quota) -> String {
+fn show_quota(quota: &QuotaAddress) -> String {
     match quota {
-        Quota::Local => "local".to_owned(),
-        Quota::Redis(url) => without_password(url),
+        QuotaAddress::Local => "local".to_owned(),
+        QuotaAddress::Redis(url) => without_password(url),
     }
 }
 

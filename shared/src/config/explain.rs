@@ -1,4 +1,4 @@
-//! From serde's messages to ones that somebody who edits a configuration can use.
+//! From serde's messages to ones for people who edit a configuration.
 //!
 //! They never contain a value: serde's do, and a value may be secret even where it is of the wrong
 //! type.

@@ -7,7 +7,7 @@ use super::{
     deployment::from_environment,
     explain,
     interpolate::interpolate,
-    place,
+    position,
 };
 use serde_json::{Map, Value};
 use serde_path_to_error::{Path, Segment};
@@ -43,7 +43,7 @@ pub(super) fn read(
     environment: &BTreeMap<String, String>,
 ) -> Result<Config, ConfigError> {
     let document = Document::parse(text).map_err(|error| {
-        let line = error.span().map_or(1, |span| place::line(text, span.start));
+        let line = error.span().map_or(1, |span| position::line(text, span.start));
         ConfigError(format!("{file}:{line}: this is not TOML: {}", first_line(error.message())))
     })?;
     let mut source = Source {
@@ -134,7 +134,7 @@ impl Source<'_> {
                     self.at(path)
                 )));
             }
-            Toml::Boolean(truth) => (*truth.value()).into(),
+            Toml::Boolean(flag) => (*flag.value()).into(),
             Toml::Datetime(time) => time.value().to_string().into(),
             Toml::Array(array) => {
                 let values = array.iter().enumerate();
@@ -176,7 +176,7 @@ impl Source<'_> {
         Ok(())
     }
 
-    /// Makes the structs. What came out of the environment is text: where a number or a truth
+    /// Makes the structs. What came out of the environment is text: where a number or a flag
     /// value is wanted, it is read as one.
     fn deserialize(&mut self) -> Result<Config, ConfigError> {
         loop {
@@ -244,21 +244,21 @@ impl Source<'_> {
 
     /// The same where the path's last key is known apart, as it may have dots in it.
     fn at_key(&self, path: &str, section: &str, last: Option<&str>) -> String {
-        let place = place::find(self.document, section, last);
+        let position = position::find(self.document, section, last);
         let inside =
             |inner: &str| inner.strip_prefix(path).is_some_and(|rest| rest.starts_with(['.', '[']));
         let variable = match self.from_environment.get(path) {
             Some(variable) => variable.as_ref(),
             // A section that is not in the file is there for what a variable put into it.
-            None if place.as_ref().is_none_or(|place| !place.exact) => {
+            None if position.as_ref().is_none_or(|position| !position.exact) => {
                 let mut inner = self.from_environment.iter().filter(|(path, _)| inside(path));
                 inner.find_map(|(_, variable)| variable.as_ref())
             }
             None => None,
         };
-        match (variable, place) {
+        match (variable, position) {
             (Some(variable), _) => format!("the environment variable {variable}: "),
-            (None, Some(place)) => format!("{}:{}: ", self.file, place.line),
+            (None, Some(position)) => format!("{}:{}: ", self.file, position.line),
             (None, None) => format!("{}: ", self.file),
         }
     }
@@ -284,13 +284,13 @@ impl Source<'_> {
     }
 }
 
-/// A text as the number or truth value that it is.
+/// A text as the number or boolean that it is.
 fn scalar(text: &str) -> Option<Value> {
     if let Ok(number) = text.parse::<i64>() {
         return Some(number.into());
     }
-    if let Ok(truth) = text.parse::<bool>() {
-        return Some(truth.into());
+    if let Ok(flag) = text.parse::<bool>() {
+        return Some(flag.into());
     }
     text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Value::from)
 }

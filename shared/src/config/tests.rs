@@ -181,8 +181,8 @@ fn backends_are_named_by_their_addresses() {
         check(text, &format!("{line}: {expected}"));
     }
     let config = parse("storage = 'dir:/b'\ndatabase = 'sqlite:/d'", &[]).unwrap();
-    assert_eq!(config.storage, Storage::Dir("/b".into()));
-    assert_eq!(config.database, Database::Sqlite("/d".into()));
+    assert_eq!(config.storage, StorageAddress::Dir("/b".into()));
+    assert_eq!(config.database, DatabaseAddress::Sqlite("/d".into()));
 }
 
 #[test]

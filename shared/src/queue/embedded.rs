@@ -1,24 +1,21 @@
 //! The queue as a table of the SQLite file. A delivery is a visibility lease with a token, so that
-//! a late answer of somebody who lost it changes nothing.
+//! a late answer after it was lost changes nothing.
 
-use super::{Delivery, QueueError, Receipt};
+use super::{Delivery, DeliveryReceipt, QueueError};
 use crate::{
     document::Priority,
     message::JobMessage,
-    store::{
-        StoreError,
-        sqlite::{SqliteFile, now},
-    },
+    store::{DbError, SQLITE_NOW, StoreError, sqlite::SqliteFile},
 };
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, params};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
-/// How long a delivery is hidden from others. Only until the document is claimed does anything rest
-/// on it: from then on a ring that comes again finds the document held and is forgotten, and if the
-/// worker dies its lease runs out and the sweep rings. So it is short: a worker that dies between
-/// taking a message and claiming its document delays that document by no more than this.
+/// How long a delivery is hidden from others. It matters only until the document is claimed: from
+/// then on a message that comes again finds the document held and is dropped, and a worker that dies
+/// loses its lease to the sweep. So it is short: a worker that dies between taking a message and
+/// claiming its document delays that document by no more than this.
 const VISIBILITY: Duration = Duration::from_secs(10);
 
 /// How often an idle consumer looks for messages of other processes.
@@ -48,17 +45,15 @@ impl EmbeddedQueue {
             let body = body.map_err(|error| QueueError::new(error.to_string()))?;
             rows.push((body, *priority as u8));
         }
-        let insert = move |db: &Transaction<'_>| {
-            let sql = concat!(
-                "INSERT INTO messages (body, rank, visible_ms) VALUES (?1, ?2, ",
-                now!(),
-                ")"
+        let insert = move |db: &mut Connection| {
+            let sql = format!(
+                "INSERT INTO messages (body, rank, visible_ms) VALUES (?1, ?2, {SQLITE_NOW})"
             );
-            let mut statement = db.prepare_cached(sql)?;
+            let mut statement = db.prepare_cached(&sql)?;
             for (body, rank) in &rows {
                 statement.execute(params![body, rank])?;
             }
-            Ok(())
+            Ok::<(), rusqlite::Error>(())
         };
         self.file.write(insert).await.map_err(QueueError::from)?;
         self.published.notify_waiters();
@@ -71,7 +66,7 @@ impl EmbeddedQueue {
     }
 
     pub(super) async fn ready(&self) -> Result<(), QueueError> {
-        let look = |db: &rusqlite::Connection| {
+        let look = |db: &mut Connection| {
             db.query_row("SELECT EXISTS (SELECT 1 FROM messages)", [], |_| Ok(()))
         };
         self.file.read(look).await.map_err(QueueError::from)
@@ -83,7 +78,7 @@ impl EmbeddedQueue {
 pub struct EmbeddedConsumer {
     queue: EmbeddedQueue,
     rank: u8,
-    /// Room for deliveries that nobody has answered for.
+    /// Room for unacknowledged deliveries.
     unanswered: Arc<Semaphore>,
 }
 
@@ -116,45 +111,38 @@ impl EmbeddedConsumer {
 
     async fn take(&self, room: &mut OwnedSemaphorePermit) -> Result<Vec<Delivery>, QueueError> {
         let most = room.num_permits();
-        let any = concat!(
-            "SELECT EXISTS (SELECT 1 FROM messages WHERE rank = ?1 AND visible_ms <= ",
-            now!(),
-            ")"
+        let any = format!(
+            "SELECT EXISTS (SELECT 1 FROM messages WHERE rank = ?1 AND visible_ms <= {SQLITE_NOW})"
         );
         let rank = self.rank;
-        let any = self
-            .queue
-            .file
-            .read(move |db| db.prepare_cached(any)?.query_row([rank], |row| row.get::<_, bool>(0)));
+        let any = self.queue.file.read(move |db| {
+            db.prepare_cached(&any)?.query_row([rank], |row| row.get::<_, bool>(0))
+        });
         if !any.await.map_err(QueueError::from)? {
             return Ok(Vec::new());
         }
         let token = Uuid::new_v4().simple().to_string();
         let marked = token.clone();
-        let sql = concat!(
+        let sql = format!(
             "UPDATE messages SET token = ?1, deliveries = deliveries + 1,
-               visible_ms = ",
-            now!(),
-            " + ?2
-             WHERE id IN (SELECT id FROM messages WHERE rank = ?4 AND visible_ms <= ",
-            now!(),
-            "
+               visible_ms = {SQLITE_NOW} + ?2
+             WHERE id IN (SELECT id FROM messages WHERE rank = ?4 AND visible_ms <= {SQLITE_NOW}
                ORDER BY id LIMIT ?3)
              RETURNING id, body"
         );
         let hidden = i64::try_from(VISIBILITY.as_millis()).unwrap_or(i64::MAX);
-        let take = move |db: &Transaction<'_>| {
-            let mut statement = db.prepare_cached(sql)?;
+        let take = move |db: &mut Connection| {
+            let mut statement = db.prepare_cached(&sql)?;
             let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
             let rows = statement.query_map(params![marked, hidden, most, rank], row)?;
             let mut rows = rows.collect::<rusqlite::Result<Vec<(i64, String)>>>()?;
             rows.sort_by_key(|(id, _)| *id);
-            Ok(rows)
+            Ok::<_, rusqlite::Error>(rows)
         };
         let rows = self.queue.file.write(take).await.map_err(QueueError::from)?;
         let mut delivery = |(id, body): (i64, String)| Delivery {
             message: serde_json::from_str(&body).map_err(|error| error.to_string()),
-            receipt: Receipt::Embedded(EmbeddedReceipt {
+            receipt: DeliveryReceipt::Embedded(EmbeddedReceipt {
                 queue: self.queue.clone(),
                 id,
                 token: token.clone(),
@@ -165,7 +153,7 @@ impl EmbeddedConsumer {
     }
 }
 
-/// The right to answer for one message.
+/// The right to acknowledge one message.
 #[derive(Debug)]
 pub(super) struct EmbeddedReceipt {
     queue: EmbeddedQueue,
@@ -190,15 +178,15 @@ impl EmbeddedReceipt {
     }
 
     async fn answer(self, sql: &'static str) -> Result<(), QueueError> {
-        let answer = move |db: &Transaction<'_>| {
+        let answer = move |db: &mut Connection| {
             db.prepare_cached(sql)?.execute(params![self.id, self.token]).map(drop)
         };
         self.queue.file.write(answer).await.map_err(QueueError::from)
     }
 }
 
-impl From<StoreError> for QueueError {
-    fn from(error: StoreError) -> Self {
-        Self::new(error.to_string())
+impl From<DbError> for QueueError {
+    fn from(error: DbError) -> Self {
+        Self::new(StoreError::from(error).to_string())
     }
 }

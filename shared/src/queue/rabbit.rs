@@ -33,7 +33,7 @@ pub struct RabbitQueue {
 
 impl RabbitQueue {
     /// The queue at `amqp://USER:PASSWORD@HOST:5672/VHOST`, `amqps` for TLS, with the hosts of a
-    /// cluster separated by commas. Nothing is asked of it yet.
+    /// cluster separated by commas. Nothing is sent yet.
     ///
     /// # Errors
     /// When the address cannot be read.
@@ -50,8 +50,8 @@ impl RabbitQueue {
         self.publisher.publish(messages).await
     }
 
-    pub(super) async fn tell(&self, events: &[Event]) -> Result<(), QueueError> {
-        self.publisher.tell(events).await
+    pub(super) async fn publish_events(&self, events: &[Event]) -> Result<(), QueueError> {
+        self.publisher.publish_events(events).await
     }
 
     pub(super) fn consume(&self, priority: Priority, prefetch: u32) -> RabbitConsumer {

@@ -2,7 +2,7 @@
 //!
 //! The subset is Azure's: every property required, no other properties, at most
 //! [`PROPERTIES_MAX`] properties and [`LEVELS_MAX`] levels of objects, and none of the keywords
-//! that restrict a value further. Those are told to the model in words, and checked locally.
+//! that restrict a value further. Those are described to the model in words, and checked locally.
 //! Source: Azure OpenAI, "How to use structured outputs", supported schemas and limitations.
 
 mod size;
@@ -20,8 +20,8 @@ const DEPTH_MAX: usize = 32;
 /// would make a small schema endless.)
 const NODES_MAX: usize = 5_000;
 
-/// A pattern or format longer than this is not told to the model.
-const TOLD_CHARACTERS_MAX: usize = 120;
+/// A pattern or format longer than this is not described to the model.
+const DESCRIBED_CHARACTERS_MAX: usize = 120;
 
 /// Keywords that say what kind of value is meant, where no `type` does.
 const KIND_BY_KEYWORD: [(&str, &str); 4] = [
@@ -31,8 +31,8 @@ const KIND_BY_KEYWORD: [(&str, &str); 4] = [
     ("pattern", "string"),
 ];
 
-/// Keywords that the subset cannot carry and that a model keeps better when it is told.
-const TOLD: [(&str, &str); 12] = [
+/// Keywords that the subset cannot carry and that a model keeps better when it is described.
+const DESCRIBED: [(&str, &str); 12] = [
     ("format", "format"),
     ("pattern", "pattern"),
     ("minimum", "at least"),
@@ -314,21 +314,21 @@ fn plain(node: &Map<String, Value>, kinds: &[&str]) -> Value {
 /// The description with what the subset cannot say otherwise.
 fn description(node: &Map<String, Value>) -> Option<(String, Value)> {
     let own = node.get("description").and_then(Value::as_str).unwrap_or_default().trim();
-    let told = TOLD.iter().filter_map(|(keyword, words)| {
+    let described = DESCRIBED.iter().filter_map(|(keyword, words)| {
         let value = match node.get(*keyword)? {
             Value::Bool(true) => return Some((*words).to_owned()),
-            Value::String(text) if text.len() <= TOLD_CHARACTERS_MAX => text.clone(),
+            Value::String(text) if text.len() <= DESCRIBED_CHARACTERS_MAX => text.clone(),
             Value::Number(number) => number.to_string(),
             _ => return None,
         };
         Some(format!("{words} {value}"))
     });
-    let told = told.collect::<Vec<_>>().join("; ");
-    let text = match (own, told.as_str()) {
+    let described = described.collect::<Vec<_>>().join("; ");
+    let text = match (own, described.as_str()) {
         ("", "") => return None,
         (own, "") => own.to_owned(),
-        ("", told) => format!("({told})"),
-        (own, told) => format!("{own} ({told})"),
+        ("", described) => format!("({described})"),
+        (own, described) => format!("{own} ({described})"),
     };
     Some(("description".to_owned(), Value::String(text)))
 }

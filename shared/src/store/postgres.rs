@@ -1,126 +1,41 @@
-//! The truth on a Postgres server, for several machines at once.
+//! The store on a Postgres server, for several machines at once.
 //!
-//! Each verb is one statement or one transaction. Where two of them want the same row, they wait
-//! for each other in one order (document, call, question) or step around each other (`SKIP
-//! LOCKED`); where they get in each other's way all the same, the transaction runs again.
+//! Two verbs that want the same row wait for each other in one order (document, call, question) or
+//! step around each other (`SKIP LOCKED`). Where they deadlock all the same, the transaction runs
+//! again.
 
 mod connect;
 mod tls;
-mod rows;
-mod events;
-mod intake;
-mod schemas;
-mod work;
-mod upkeep;
-mod fleet;
 
-use super::StoreError;
-use crate::{config::Secret, trust};
-use deadpool_postgres::{GenericClient, Pool, PoolError, TimeoutType, Transaction};
+use super::{
+    DbError, StoreError,
+    sql::{Change, Dialect, Sql},
+    value::{Row, SqlValue, without_nul},
+};
+use crate::config::Secret;
+use deadpool_postgres::{Client, GenericClient, Pool, Transaction};
 use std::{error::Error, time::Duration};
-use tokio_postgres::{Row, error::SqlState, types::ToSql};
-
-/// The database's clock, in milliseconds since 1970. Not `now()`: that is when the transaction
-/// began, and it may have waited for a lock since.
-macro_rules! now {
-    () => {
-        "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
-    };
-}
-use now;
-
-/// The clock where an index is searched with it: read once, not for every row.
-macro_rules! now_once {
-    () => {
-        concat!("(SELECT ", now!(), ")")
-    };
-}
-use now_once;
-
-/// Runs one statement. (A macro and not a function that takes a closure: the compiler cannot see
-/// yet that the future of a closure that borrows may be sent to another thread.)
-macro_rules! statement {
-    ($store:expr, |$db:ident| $work:expr) => {
-        $crate::store::postgres::attempt!($store, connection, {
-            let $db = &connection;
-            $work
-        })
-    };
-}
-use statement;
-
-/// Runs statements in one transaction, from its start again when others got in its way.
-macro_rules! transaction {
-    ($store:expr, |$db:ident| $work:expr) => {
-        $crate::store::postgres::attempt!($store, connection, {
-            let mut connection = connection;
-            let transaction = connection.transaction().await?;
-            let $db = &transaction;
-            let work: Result<_, $crate::store::postgres::Trouble> = async { $work }.await;
-            let done = work?;
-            transaction.commit().await?;
-            Ok(done)
-        })
-    };
-}
-use transaction;
-
-macro_rules! attempt {
-    ($store:expr, $connection:ident, $work:block) => {{
-        use $crate::store::postgres as here;
-        let persistently = async {
-            let mut retries = here::RETRIES_MAX;
-            loop {
-                let attempt = async {
-                    let $connection = $store.pool.get().await?;
-                    $work
-                };
-                match attempt.await {
-                    Err(here::Trouble::Server(error))
-                        if retries > 0 && here::is_contention(&error) =>
-                    {
-                        retries -= 1;
-                    }
-                    done => break done,
-                }
-            }
-        };
-        here::within(here::VERB_TIMEOUT, persistently).await.map_err(StoreError::from)
-    }};
-}
-use attempt;
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, private::BytesMut, to_sql_checked};
 
 /// What brings a database from version n to n + 1.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("postgres/schema.sql"),
     include_str!("postgres/events.sql"),
     include_str!("postgres/trace.sql"),
     include_str!("postgres/fleet.sql"),
+    include_str!("postgres/names.sql"),
 ];
 
 /// Held by the one process that migrates. The number means nothing, but must stay the same.
 const MIGRATION_LOCK: i64 = 0x51_1c_e0_01;
 
-/// How often a transaction runs again after others got in its way.
-const RETRIES_MAX: u32 = 5;
-
-/// How long a verb may take, connecting and running again included. The server stops a single
-/// statement earlier; this is for when it is the network that is silent.
-const VERB_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How long a migration may take, the migrations of other processes before it included.
+/// How long a migration may take, those of other processes before it included.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
-/// The classes of what a server answers while it starts, stops, is full or follows another one.
-const PASSING: [&str; 7] = ["08", "25", "40", "53", "55", "57", "58"];
-
-/// The values of a statement.
-type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
-
-/// The truth on a Postgres server. Cheap to clone.
+/// The store on a Postgres server. Cheap to clone.
 #[derive(Clone)]
 pub struct PostgresStore {
-    pool: Pool,
+    pub(super) pool: Pool,
 }
 
 impl std::fmt::Debug for PostgresStore {
@@ -129,74 +44,9 @@ impl std::fmt::Debug for PostgresStore {
     }
 }
 
-/// Why a statement or a transaction did not go through.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error("{}", with_causes(.0))]
-    Server(#[from] tokio_postgres::Error),
-    #[error("{0}")]
-    Pool(String),
-    #[error("a row cannot be read: {0}")]
-    Row(String),
-    #[error("no answer within {} s", .0.as_secs())]
-    Silence(Duration),
-}
-
-impl Trouble {
-    /// Whether the server is there and will say the same again.
-    fn is_lasting(&self) -> bool {
-        let Self::Server(error) = self else { return false };
-        match error.code() {
-            Some(code) => !PASSING.iter().any(|class| code.code().starts_with(class)),
-            // A password that the address does not have, or a setting that cannot be.
-            None => {
-                let text = error.to_string();
-                text.starts_with("authentication error")
-                    || text.starts_with("invalid configuration")
-            }
-        }
-    }
-}
-
-impl From<PoolError> for Trouble {
-    fn from(error: PoolError) -> Self {
-        match error {
-            PoolError::Backend(error) => Self::Server(error),
-            PoolError::Timeout(TimeoutType::Wait) => {
-                Self::Pool("all connections of this process are in use".to_owned())
-            }
-            PoolError::Timeout(_) => Self::Pool("the server does not answer".to_owned()),
-            error => Self::Pool(with_causes(&error)),
-        }
-    }
-}
-
-impl From<Trouble> for StoreError {
-    fn from(trouble: Trouble) -> Self {
-        let text = trust::explained(&trouble);
-        let is_lasting = trust::is_refused(&text) || trouble.is_lasting();
-        Self { text, is_lasting }
-    }
-}
-
-/// The driver's own messages leave out the cause, which is the part that helps.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
-}
-
 impl PostgresStore {
-    /// A store at this address. Nothing is asked of the server yet; [`super::Store::migrate`]
-    /// makes the tables.
+    /// A store at this address. Nothing is sent to the server yet; [`super::Store::migrate`] makes
+    /// the tables.
     ///
     /// # Errors
     /// When the address cannot be understood, or a file that it names cannot be read. The message
@@ -210,63 +60,24 @@ impl PostgresStore {
             let mut connection = self.pool.get().await?;
             let db = connection.transaction().await?;
             migrate(&db).await?;
-            Ok::<(), Trouble>(db.commit().await?)
+            Ok::<(), DbError>(db.commit().await?)
         };
         Ok(within(MIGRATION_TIMEOUT, migrate).await?)
     }
-
-    pub(super) async fn ready(&self) -> Result<(), StoreError> {
-        let sql = "SELECT 1 FROM workers LIMIT 1";
-        statement!(self, |db| maybe(db, sql, &[]).await.map(drop))
-    }
 }
 
-/// Whether a transaction was undone only because of others, so that it may go through now.
-fn is_contention(error: &tokio_postgres::Error) -> bool {
-    let code = error.code();
-    code == Some(&SqlState::T_R_DEADLOCK_DETECTED)
-        || code == Some(&SqlState::T_R_SERIALIZATION_FAILURE)
-}
-
-async fn within<T>(
+/// Gives up after `limit`.
+pub(super) async fn within<T>(
     limit: Duration,
-    work: impl Future<Output = Result<T, Trouble>>,
-) -> Result<T, Trouble> {
-    tokio::time::timeout(limit, work).await.unwrap_or(Err(Trouble::Silence(limit)))
+    work: impl Future<Output = Result<T, DbError>>,
+) -> Result<T, DbError> {
+    tokio::time::timeout(limit, work).await.unwrap_or(Err(DbError::Timeout(limit)))
 }
 
-/// The rows that a statement gives.
-async fn all(db: &impl GenericClient, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Trouble> {
-    let statement = db.prepare_cached(sql).await?;
-    Ok(db.query(&statement, values).await?)
-}
-
-/// The row that a statement gives, if it gives one.
-async fn maybe(
-    db: &impl GenericClient,
-    sql: &str,
-    values: Values<'_>,
-) -> Result<Option<Row>, Trouble> {
-    let statement = db.prepare_cached(sql).await?;
-    Ok(db.query_opt(&statement, values).await?)
-}
-
-/// The row that a statement gives.
-async fn one(db: &impl GenericClient, sql: &str, values: Values<'_>) -> Result<Row, Trouble> {
-    let statement = db.prepare_cached(sql).await?;
-    Ok(db.query_one(&statement, values).await?)
-}
-
-/// How many rows a statement changes.
-async fn execute(db: &impl GenericClient, sql: &str, values: Values<'_>) -> Result<u64, Trouble> {
-    let statement = db.prepare_cached(sql).await?;
-    Ok(db.execute(&statement, values).await?)
-}
-
-async fn migrate(db: &Transaction<'_>) -> Result<(), Trouble> {
+async fn migrate(db: &Transaction<'_>) -> Result<(), DbError> {
     // Waiting for the lock counts as a statement.
-    let patience = format!("SET LOCAL statement_timeout = {}", MIGRATION_TIMEOUT.as_millis());
-    db.batch_execute(&patience).await?;
+    let timeout = format!("SET LOCAL statement_timeout = {}", MIGRATION_TIMEOUT.as_millis());
+    db.batch_execute(&timeout).await?;
     db.execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK]).await?;
     db.batch_execute(
         "CREATE TABLE IF NOT EXISTS sluice_migrations
@@ -276,12 +87,119 @@ async fn migrate(db: &Transaction<'_>) -> Result<(), Trouble> {
     let done = "SELECT coalesce(max(version), 0) FROM sluice_migrations";
     let done: i64 = db.query_one(done, &[]).await?.try_get(0)?;
     // An older program finds versions that it does not know, and leaves them alone.
+    static NOTE: Sql = Sql::new("INSERT INTO sluice_migrations VALUES ($1, {now})");
     for (version, step) in (1_i64..).zip(MIGRATIONS) {
         if version > done {
             db.batch_execute(step).await?;
-            let note = concat!("INSERT INTO sluice_migrations VALUES ($1, ", now!(), ")");
-            db.execute(note, &[&version]).await?;
+            db.execute(NOTE.text(Dialect::Postgres), &[&version]).await?;
         }
     }
     Ok(())
+}
+
+/// A connection during one verb.
+pub(super) enum PostgresConnection<'a> {
+    /// Each statement is a transaction of its own.
+    Client(&'a Client),
+    Transaction(&'a Transaction<'a>),
+}
+
+impl PostgresConnection<'_> {
+    pub(super) async fn query(&self, sql: &Sql, values: &[SqlValue]) -> Result<Vec<Row>, DbError> {
+        let text = sql.text(Dialect::Postgres);
+        match self {
+            Self::Client(db) => query(*db, text, sql.is_cached(), values).await,
+            Self::Transaction(db) => query(*db, text, sql.is_cached(), values).await,
+        }
+    }
+
+    pub(super) async fn execute(&self, sql: &Sql, values: &[SqlValue]) -> Result<u64, DbError> {
+        let text = sql.text(Dialect::Postgres);
+        match self {
+            Self::Client(db) => execute(*db, text, values).await,
+            Self::Transaction(db) => execute(*db, text, values).await,
+        }
+    }
+
+    pub(super) async fn change(
+        &self,
+        change: &Change,
+        values: &[SqlValue],
+    ) -> Result<Vec<Row>, DbError> {
+        match self {
+            Self::Client(db) => query(*db, change.postgres(), true, values).await,
+            Self::Transaction(db) => query(*db, change.postgres(), true, values).await,
+        }
+    }
+}
+
+async fn query(
+    db: &impl GenericClient,
+    text: &str,
+    is_cached: bool,
+    values: &[SqlValue],
+) -> Result<Vec<Row>, DbError> {
+    let values = parameters(values);
+    let rows = match is_cached {
+        true => db.query(&db.prepare_cached(text).await?, &values).await?,
+        false => db.query(text, &values).await?,
+    };
+    rows.iter().map(row).collect()
+}
+
+async fn execute(db: &impl GenericClient, text: &str, values: &[SqlValue]) -> Result<u64, DbError> {
+    let statement = db.prepare_cached(text).await?;
+    Ok(db.execute(&statement, &parameters(values)).await?)
+}
+
+fn parameters(values: &[SqlValue]) -> Vec<&(dyn ToSql + Sync)> {
+    values.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
+}
+
+fn row(row: &tokio_postgres::Row) -> Result<Row, DbError> {
+    let values = (0..row.len()).map(|column| row.try_get::<_, SqlValue>(column));
+    Ok(Row(values.collect::<Result<_, _>>()?))
+}
+
+impl ToSql for SqlValue {
+    fn to_sql(
+        &self,
+        kind: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        match self {
+            Self::Null => Ok(IsNull::Yes),
+            Self::Integer(number) if *kind == Type::INT8 => number.to_sql(kind, out),
+            // The server's text cannot hold the character NUL.
+            Self::Text(text) if text.contains('\0') => without_nul(text).to_sql(kind, out),
+            Self::Text(text) => text.to_sql(kind, out),
+            Self::Integer(_) => Err(format!("a number is given for the type {kind}").into()),
+        }
+    }
+
+    /// Not [`Type::TEXT`] alone: NULL is of every type.
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
+impl<'a> FromSql<'a> for SqlValue {
+    fn from_sql(kind: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        match *kind {
+            Type::INT8 => i64::from_sql(kind, raw).map(Self::Integer),
+            Type::INT4 => i32::from_sql(kind, raw).map(|number| Self::Integer(number.into())),
+            Type::BOOL => bool::from_sql(kind, raw).map(|flag| Self::Integer(flag.into())),
+            _ => String::from_sql(kind, raw).map(Self::Text),
+        }
+    }
+
+    fn from_sql_null(_: &Type) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Self::Null)
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        matches!(*kind, Type::INT8 | Type::INT4 | Type::BOOL) || <String as FromSql>::accepts(kind)
+    }
 }

@@ -1,40 +1,40 @@
-//! The truth in one SQLite file: write-ahead log, `synchronous = FULL`, so that what was
+//! The store in one SQLite file: write-ahead log, `synchronous = FULL`, so that what was
 //! acknowledged survives a power cut.
 //!
-//! The embedded queue keeps its messages in the same file and borrows [`SqliteFile`].
+//! The embedded queue keeps its messages in the same file and uses [`SqliteFile`].
 
-mod rows;
-mod events;
-mod intake;
-mod schemas;
-mod work;
-mod upkeep;
-mod fleet;
-
-use super::StoreError;
+use super::{
+    DbError, StoreError,
+    sql::{Change, Dialect, Sql, entry_of_one, event_of_one},
+    value::{Row, SqlValue},
+};
 use deadpool_sqlite::{Config, Hook, HookError, Pool, Runtime};
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
-use std::path::Path;
-
-/// The database's clock, in milliseconds since 1970. (Before SQLite 3.42 `subsec` gives NULL and
-/// every worker would claim everything: the library is bundled for that reason.)
-macro_rules! now {
-    () => {
-        "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
-    };
-}
-pub(crate) use now;
+use rusqlite::{
+    Connection, ErrorCode, Statement, ToSql, params_from_iter,
+    types::{ToSqlOutput, ValueRef},
+};
+use std::{
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 /// What brings a database from version n to n + 1.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("sqlite/schema.sql"),
     include_str!("sqlite/events.sql"),
     include_str!("sqlite/trace.sql"),
     include_str!("sqlite/fleet.sql"),
+    include_str!("sqlite/names.sql"),
 ];
 
 /// How long a statement waits for another process's transaction.
 const BUSY_MS: u32 = 15_000;
+
+/// Connections of one process.
+const CONNECTIONS_MAX: usize = 6;
+
+/// Statements that a connection keeps prepared.
+const PREPARED_MAX: usize = 128;
 
 /// Connections to one SQLite file. Cheap to clone.
 #[derive(Clone)]
@@ -68,38 +68,40 @@ impl SqliteFile {
         });
         let builder = Config::new(path).builder(Runtime::Tokio1);
         let builder = builder.map_err(|error| StoreError::lasting(error.to_string()))?;
-        let pool = builder.max_size(6).post_create(prepare).build();
+        let pool = builder.max_size(CONNECTIONS_MAX).post_create(prepare).build();
         Ok(Self { pool: pool.map_err(|error| StoreError::lasting(error.to_string()))? })
     }
 
-    /// Runs statements that only read.
-    pub(crate) async fn read<T: Send + 'static>(
+    /// Runs statements that only read, on a thread for blocking work.
+    pub(crate) async fn read<T: Send + 'static, E: Into<DbError>>(
         &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let connection =
-            self.pool.get().await.map_err(|error| StoreError::lasting(error.to_string()))?;
-        let done = connection.interact(move |connection| work(connection)).await;
-        done.map_err(|error| StoreError::lasting(error.to_string()))?.map_err(StoreError::from)
+        work: impl FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, DbError> {
+        let connection = self.pool.get().await;
+        let connection = connection.map_err(|error| DbError::SqliteFile(error.to_string()))?;
+        let done = connection.interact(|connection| work(connection).map_err(Into::into)).await;
+        done.map_err(|error| DbError::SqliteFile(error.to_string()))?
     }
 
-    /// Runs statements in one transaction that holds the write lock from its start, so that what
-    /// it reads is still true when it writes.
-    pub(crate) async fn write<T: Send + 'static>(
+    /// Runs statements in one transaction that holds the write lock from its start: what it reads
+    /// is still true when it writes.
+    pub(crate) async fn write<T: Send + 'static, E: Into<DbError>>(
         &self,
-        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let connection =
-            self.pool.get().await.map_err(|error| StoreError::lasting(error.to_string()))?;
-        let transact = move |connection: &mut Connection| {
-            let behavior = TransactionBehavior::Immediate;
-            let transaction = connection.transaction_with_behavior(behavior)?;
-            let done = work(&transaction)?;
-            transaction.commit()?;
-            Ok::<T, rusqlite::Error>(done)
-        };
-        let done = connection.interact(transact).await;
-        done.map_err(|error| StoreError::lasting(error.to_string()))?.map_err(StoreError::from)
+        work: impl FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, DbError> {
+        self.read(move |connection| {
+            connection.execute_batch("BEGIN IMMEDIATE")?;
+            let done = work(connection).map_err(Into::into).and_then(|done| {
+                connection.execute_batch("COMMIT")?;
+                Ok(done)
+            });
+            if done.is_err() && !connection.is_autocommit() {
+                // The first error says more than one of the rollback.
+                let _ = connection.execute_batch("ROLLBACK");
+            }
+            done
+        })
+        .await
     }
 }
 
@@ -107,12 +109,12 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(std::time::Duration::from_millis(BUSY_MS.into()))?;
     write_ahead(connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_prepared_statement_cache_capacity(PREPARED_MAX);
     Ok(())
 }
 
-/// Turns the write-ahead log on. Of several that open a new file at once SQLite refuses all but one
-/// without waiting, so the waiting is ours.
+/// Turns the write-ahead log on. SQLite refuses all but one of several that open a new file at
+/// once, and does not wait; so this waits.
 fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
     const PAUSE_MS: u32 = 25;
     for _ in 0..BUSY_MS / PAUSE_MS {
@@ -126,16 +128,10 @@ fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")
 }
 
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::lasting(error.to_string())
-    }
-}
-
-/// The truth in one SQLite file.
+/// The store in one SQLite file.
 #[derive(Clone, Debug)]
 pub struct SqliteStore {
-    file: SqliteFile,
+    pub(super) file: SqliteFile,
 }
 
 impl SqliteStore {
@@ -145,20 +141,92 @@ impl SqliteStore {
     }
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
-        self.file.write(migrate).await
-    }
-
-    pub(super) async fn ready(&self) -> Result<(), StoreError> {
-        let one = self.file.read(|db| db.query_row("SELECT count(*) FROM workers", [], |_| Ok(())));
-        one.await
+        Ok(self.file.write(|db| migrate(db)).await?)
     }
 }
 
-fn migrate(db: &Transaction<'_>) -> rusqlite::Result<()> {
+fn migrate(db: &Connection) -> rusqlite::Result<()> {
     let version: usize = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     for step in MIGRATIONS.iter().skip(version) {
         db.execute_batch(step)?;
     }
     // An older program must not undo what a newer one did.
     db.pragma_update(None, "user_version", version.max(MIGRATIONS.len()))
+}
+
+/// A connection during one verb. The mutex is never contended: it lets the future of a verb, which
+/// is the same type for both databases, be sent between threads.
+pub(super) struct SqliteConnection<'a>(Mutex<&'a mut Connection>);
+
+impl<'a> SqliteConnection<'a> {
+    pub(super) fn new(connection: &'a mut Connection) -> Self {
+        Self(Mutex::new(connection))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, &'a mut Connection> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn query(&self, sql: &Sql, values: &[SqlValue]) -> Result<Vec<Row>, DbError> {
+        let (db, text) = (self.lock(), sql.text(Dialect::Sqlite));
+        match sql.is_cached() {
+            true => rows(&mut *db.prepare_cached(text)?, values),
+            false => rows(&mut db.prepare(text)?, values),
+        }
+    }
+
+    pub(super) fn execute(&self, sql: &Sql, values: &[SqlValue]) -> Result<u64, DbError> {
+        let db = self.lock();
+        let mut statement = db.prepare_cached(sql.text(Dialect::Sqlite))?;
+        Ok(statement.execute(params_from_iter(values))? as u64)
+    }
+
+    pub(super) fn change(&self, change: &Change, values: &[SqlValue]) -> Result<Vec<Row>, DbError> {
+        let db = self.lock();
+        let changed = rows(&mut *db.prepare_cached(change.sqlite())?, values)?;
+        for row in &changed {
+            let id = [row.text(0)?];
+            if change.has_event {
+                db.prepare_cached(event_of_one())?.execute(id)?;
+            }
+            if change.has_entry {
+                db.prepare_cached(entry_of_one())?.execute(id)?;
+            }
+        }
+        Ok(changed)
+    }
+}
+
+fn rows(statement: &mut Statement<'_>, values: &[SqlValue]) -> Result<Vec<Row>, DbError> {
+    let columns = statement.column_count();
+    let mut rows = statement.query(params_from_iter(values))?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        let values = (0..columns).map(|column| value(row.get_ref(column)?));
+        all.push(Row(values.collect::<Result<_, _>>()?));
+    }
+    Ok(all)
+}
+
+fn value(value: ValueRef<'_>) -> Result<SqlValue, DbError> {
+    match value {
+        ValueRef::Null => Ok(SqlValue::Null),
+        ValueRef::Integer(number) => Ok(SqlValue::Integer(number)),
+        ValueRef::Text(text) => {
+            Ok(SqlValue::Text(String::from_utf8(text.to_vec()).map_err(DbError::row)?))
+        }
+        ValueRef::Real(_) | ValueRef::Blob(_) => {
+            Err(DbError::Row(format!("a value is of the type {}", value.data_type())))
+        }
+    }
+}
+
+impl ToSql for SqlValue {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Integer(number) => ValueRef::Integer(*number),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+        }))
+    }
 }

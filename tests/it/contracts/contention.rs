@@ -32,7 +32,7 @@ async fn of_many_claims_at_once_one_wins(engine: Engine) {
     let mut fence = 0;
     let id = engine.accept("a").await;
     for _ in 0..5 {
-        let claims = (0..32).map(|n| stores[n % 4].claim(&id, "w", LEASE));
+        let claims = (0..32).map(|n| stores[n % 4].work().claim(&id, "w", LEASE));
         let claims = join_all(claims).await.into_iter().filter_map(Result::unwrap);
         let claims: Vec<_> = claims.collect();
         assert_eq!(claims.len(), 1);
@@ -55,9 +55,10 @@ async fn of_many_intents_at_once_one_may_pay(engine: Engine) {
                 panic!("nobody else asks")
             };
             let unbilled = CallEnd::Unbilled { status: Some(429), error: "no".to_owned() };
-            engine.store.call_ended(call, question, unbilled, NOW).await.unwrap();
+            engine.store.ledger().call_ended(call, question, unbilled, NOW).await.unwrap();
         }
-        let ask = |n: usize| stores[n % 4].intent(&claims[n], question, "all", "sweden", 2);
+        let ask =
+            |n: usize| stores[n % 4].ledger().intent(&claims[n], question, "all", "sweden", 2);
         let intents: Vec<_> =
             join_all((0..16).map(ask)).await.into_iter().map(Result::unwrap).collect();
         let calls: Vec<_> = intents
@@ -69,7 +70,7 @@ async fn of_many_intents_at_once_one_may_pay(engine: Engine) {
             .collect();
         assert_eq!(calls.len(), 1, "{intents:?}");
         assert_eq!(intents.iter().filter(|intent| **intent == Intent::Busy).count(), 15);
-        engine.store.call_ended(calls[0], question, answered(), NOW).await.unwrap();
+        engine.store.ledger().call_ended(calls[0], question, answered(), NOW).await.unwrap();
         let intents = join_all((0..16).map(ask)).await;
         assert!(intents.into_iter().all(|intent| intent.unwrap() == Intent::Replay));
     }
@@ -78,7 +79,8 @@ async fn of_many_intents_at_once_one_may_pay(engine: Engine) {
 async fn of_many_calls_with_one_key_one_is_accepted(engine: Engine) {
     let stores = stores(&engine, 4);
     let key = || Some(IdempotencyKey { key: "k".to_owned(), fingerprint: "f".to_owned() });
-    let upload = |n: usize| stores[n % 4].accept(vec![document("a"), document("b")], key());
+    let upload =
+        |n: usize| stores[n % 4].documents().accept(vec![document("a"), document("b")], key());
     let (mut new, mut ids) = (0, HashSet::new());
     for accepted in join_all((0..16).map(upload)).await {
         let documents = match accepted.unwrap() {
@@ -92,8 +94,8 @@ async fn of_many_calls_with_one_key_one_is_accepted(engine: Engine) {
         ids.insert(documents.into_iter().map(|document| document.id).collect::<Vec<_>>());
     }
     assert_eq!((new, ids.len()), (1, 1));
-    assert_eq!(engine.store.count().await.unwrap(), [(DocumentState::Queued, 2)]);
-    assert_eq!(engine.store.rings(10, LEASE).await.unwrap().len(), 2);
+    assert_eq!(engine.store.documents().count().await.unwrap(), [(DocumentState::Queued, 2)]);
+    assert_eq!(engine.store.outbox().take(10, LEASE).await.unwrap().len(), 2);
 }
 
 async fn a_key_means_one_call_whoever_comes_first(engine: Engine) {
@@ -101,7 +103,7 @@ async fn a_key_means_one_call_whoever_comes_first(engine: Engine) {
     let upload = |n: usize| {
         let fingerprint = if n.is_multiple_of(2) { "x" } else { "y" };
         let key = IdempotencyKey { key: "k".to_owned(), fingerprint: fingerprint.to_owned() };
-        stores[n % 4].accept(vec![document("a")], Some(key))
+        stores[n % 4].documents().accept(vec![document("a")], Some(key))
     };
     let accepted = join_all((0..16).map(upload)).await;
     let accepted: Vec<_> = accepted.into_iter().map(Result::unwrap).collect();
@@ -114,10 +116,10 @@ async fn a_key_means_one_call_whoever_comes_first(engine: Engine) {
 async fn no_ring_is_given_to_two_relays(engine: Engine) {
     let stores = stores(&engine, 8);
     let documents: Vec<_> = (0..60).map(|n| document(&n.to_string())).collect();
-    engine.store.accept(documents, None).await.unwrap();
+    engine.store.documents().accept(documents, None).await.unwrap();
     let mut given = Vec::new();
     loop {
-        let rings = join_all(stores.iter().map(|store| store.rings(5, LEASE))).await;
+        let rings = join_all(stores.iter().map(|store| store.outbox().take(5, LEASE))).await;
         let rings: Vec<_> = rings.into_iter().flat_map(Result::unwrap).collect();
         if rings.is_empty() {
             break;
@@ -126,9 +128,9 @@ async fn no_ring_is_given_to_two_relays(engine: Engine) {
     }
     assert_eq!((given.len(), given.iter().collect::<HashSet<_>>().len()), (60, 60));
     // Several may confirm the same.
-    let confirmed = join_all(stores.iter().map(|store| store.rung(given.clone()))).await;
+    let confirmed = join_all(stores.iter().map(|store| store.outbox().confirm(&given))).await;
     confirmed.into_iter().for_each(Result::unwrap);
-    assert_eq!(engine.store.rings(5, NOW).await.unwrap(), []);
+    assert_eq!(engine.store.outbox().take(5, NOW).await.unwrap(), []);
 }
 
 async fn a_document_ends_once(engine: Engine) {
@@ -136,9 +138,9 @@ async fn a_document_ends_once(engine: Engine) {
     for n in 0..20 {
         let id = engine.accept(&n.to_string()).await;
         let claim = engine.claim(&id).await;
-        let finish = stores[0].finish(&claim, DocumentState::Succeeded);
-        let fail = stores[1].fail(&claim, failure());
-        let cancel = stores[2].cancel(&id);
+        let finish = stores[0].work().finish(&claim, DocumentState::Succeeded);
+        let fail = stores[1].work().fail(&claim, failure());
+        let cancel = stores[2].documents().cancel(&id);
         let ((finished, failed), cancelled) = join(join(finish, fail), cancel).await;
         let cancelled = matches!(cancelled.unwrap(), Changed::Done(_));
         let state = match (finished.unwrap(), failed.unwrap(), cancelled) {
@@ -156,16 +158,16 @@ async fn a_schema_gets_each_version_once(engine: Engine) {
     let name = "short".parse().unwrap();
     let put = |n: usize| {
         let body = serde_json::json!({ "type": "object", "title": (n % 8).to_string() });
-        stores[n % 4].put_schema(&name, body)
+        stores[n % 4].schemas().put(&name, body)
     };
     let versions = join_all((0..8).map(put)).await;
     let versions: HashSet<_> =
         versions.into_iter().map(|schema| schema.unwrap().reference.version).collect();
     assert_eq!(versions, (1..=8).collect());
     let seed = serde_json::json!({ "type": "array" });
-    let seeded = stores.iter().map(|store| store.seed_schema(&name, seed.clone()));
+    let seeded = stores.iter().map(|store| store.schemas().seed(&name, seed.clone()));
     join_all(seeded).await.into_iter().for_each(Result::unwrap);
-    assert_eq!(engine.store.schema_versions(&name).await.unwrap().len(), 9);
+    assert_eq!(engine.store.schemas().versions(&name).await.unwrap().len(), 9);
 }
 
 async fn sweeps_at_once_ring_once(engine: Engine) {
@@ -175,26 +177,26 @@ async fn sweeps_at_once_ring_once(engine: Engine) {
         engine.claim(&id).await;
     }
     engine.sql("DELETE FROM outbox").await;
-    engine.sql("UPDATE documents SET rung_ms = 0").await;
+    engine.sql("UPDATE documents SET enqueued_ms = 0").await;
     engine.expire().await;
     let sweep = |store: &Store| {
         let store = store.clone();
-        async move { store.sweep(LEASE).await.unwrap() }
+        async move { store.outbox().sweep(LEASE).await.unwrap() }
     };
     assert_eq!(join_all(stores.iter().map(sweep)).await.into_iter().sum::<u64>(), 10);
-    assert_eq!(engine.store.rings(100, LEASE).await.unwrap().len(), 10);
+    assert_eq!(engine.store.outbox().take(100, LEASE).await.unwrap().len(), 10);
 }
 
 async fn workers_that_come_back_together_are_all_counted(engine: Engine) {
     let stores = stores(&engine, 8);
     let alive = |n: usize| {
         let (store, name) = (&stores[n], n.to_string());
-        async move { store.worker_alive(&name, WorkerReport::default(), LEASE).await.unwrap() }
+        async move { store.fleet().report(&name, &WorkerReport::default(), LEASE).await.unwrap() }
     };
     for _ in 0..5 {
         join_all((0..8).map(alive)).await;
         assert_eq!(alive(0).await, 8);
-        engine.sql("UPDATE workers SET seen_ms = 0").await;
+        engine.sql("UPDATE workers SET heartbeat_ms = 0").await;
     }
     assert_eq!(alive(0).await, 1, "the others are gone");
 }
@@ -214,7 +216,7 @@ async fn whatever_happens_at_once_nothing_fails(engine: Engine) {
         }
     };
     join_all((0..12).map(busy)).await;
-    let ended = async |id| match engine.store.cancel(id).await.unwrap() {
+    let ended = async |id| match engine.store.documents().cancel(id).await.unwrap() {
         Changed::Done(_) | Changed::WrongState(_) => true,
         Changed::Deleted | Changed::Nothing => false,
     };
@@ -224,29 +226,33 @@ async fn whatever_happens_at_once_nothing_fails(engine: Engine) {
 }
 
 async fn step(store: &Store, id: &DocumentId, n: usize) {
-    if let Some(claim) = store.claim(id, "w", LEASE).await.unwrap() {
+    if let Some(claim) = store.work().claim(id, "w", LEASE).await.unwrap() {
         for question in [["q", "r"], ["r", "q"]][n % 2] {
-            let intent = store.intent(&claim, question, "all", "sweden", 2).await.unwrap();
+            let intent = store.ledger().intent(&claim, question, "all", "sweden", 2).await.unwrap();
             if let Intent::Call(call) = intent {
                 let unbilled = CallEnd::Unbilled { status: Some(429), error: "no".to_owned() };
-                store.call_ended(call, question, unbilled, NOW).await.unwrap();
+                store.ledger().call_ended(call, question, unbilled, NOW).await.unwrap();
             }
         }
-        store.heartbeat(&claim, LEASE).await.unwrap();
+        store.work().heartbeat(&claim, LEASE).await.unwrap();
         match n % 3 {
-            0 => store.release(&claim, NOW, None, false).await.unwrap(),
-            1 => store.fail(&claim, failure()).await.unwrap(),
-            _ => store.finish(&claim, DocumentState::Succeeded).await.unwrap(),
+            0 => store.work().release(&claim, NOW, None, false).await.unwrap(),
+            1 => store.work().fail(&claim, failure()).await.unwrap(),
+            _ => store.work().finish(&claim, DocumentState::Succeeded).await.unwrap(),
         };
     }
     match n % 4 {
-        0 => drop(store.retry(id).await.unwrap()),
-        1 => drop(store.reprocess(id, None).await.unwrap()),
-        2 => drop(store.sweep(NOW).await.unwrap()),
+        0 => drop(store.documents().retry(id).await.unwrap()),
+        1 => drop(store.documents().reprocess(id, None).await.unwrap()),
+        2 => drop(store.outbox().sweep(NOW).await.unwrap()),
         _ => {
-            let rings = store.rings(10, NOW).await.unwrap();
-            store.rung(rings.into_iter().map(|ring| ring.id).collect()).await.unwrap();
+            let rings = store.outbox().take(10, NOW).await.unwrap();
+            store
+                .outbox()
+                .confirm(&rings.iter().map(|ring| ring.id).collect::<Vec<_>>())
+                .await
+                .unwrap();
         }
     }
-    store.purged(id, None).await.unwrap();
+    store.purges().done(id, None).await.unwrap();
 }

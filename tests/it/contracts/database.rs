@@ -86,22 +86,22 @@ impl Engine {
     }
 
     pub(super) async fn accept(&self, content: &str) -> DocumentId {
-        match self.store.accept(vec![document(content)], None).await.unwrap() {
+        match self.store.documents().accept(vec![document(content)], None).await.unwrap() {
             Accepted::New(documents) => documents[0].id.clone(),
             other => panic!("{other:?}"),
         }
     }
 
     pub(super) async fn claim(&self, id: &DocumentId) -> Claim {
-        self.store.claim(id, "one", LEASE).await.unwrap().expect("a claim")
+        self.store.work().claim(id, "one", LEASE).await.unwrap().expect("a claim")
     }
 
     pub(super) async fn intent(&self, claim: &Claim, question: &str) -> Intent {
-        self.store.intent(claim, question, "all", "sweden", 2).await.unwrap()
+        self.store.ledger().intent(claim, question, "all", "sweden", 2).await.unwrap()
     }
 
     pub(super) async fn state(&self, id: &DocumentId) -> DocumentState {
-        match self.store.find(id).await.unwrap() {
+        match self.store.documents().find(id).await.unwrap() {
             Found::Document(document) => document.state,
             other => panic!("{other:?}"),
         }

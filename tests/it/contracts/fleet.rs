@@ -29,22 +29,22 @@ async fn what_a_worker_says_is_kept_while_it_lives(engine: Engine) {
         waits: vec![ModelWait { model: "gpt-4o".to_owned(), calls: 3, until: None }],
     };
     let (one, two) = (report("one"), report("two"));
-    store.worker_alive("a", one.clone(), LEASE).await.unwrap();
-    assert_eq!(store.workers().await.unwrap(), std::slice::from_ref(&one));
-    store.worker_alive("b", one.clone(), LEASE).await.unwrap();
-    store.worker_alive("b", two.clone(), LEASE).await.unwrap();
-    assert_eq!(store.workers().await.unwrap(), [one, two.clone()]);
+    store.fleet().report("a", &one, LEASE).await.unwrap();
+    assert_eq!(store.fleet().reports().await.unwrap(), std::slice::from_ref(&one));
+    store.fleet().report("b", &one, LEASE).await.unwrap();
+    store.fleet().report("b", &two, LEASE).await.unwrap();
+    assert_eq!(store.fleet().reports().await.unwrap(), [one, two.clone()]);
     // One of them has died, and nobody has counted the living since.
     engine.sql("UPDATE worker_reports SET until_ms = 1 WHERE worker = 'a'").await;
-    assert_eq!(store.workers().await.unwrap(), [two]);
-    store.worker_gone("b").await.unwrap();
-    assert!(store.workers().await.unwrap().is_empty());
+    assert_eq!(store.fleet().reports().await.unwrap(), [two]);
+    store.fleet().leave("b").await.unwrap();
+    assert!(store.fleet().reports().await.unwrap().is_empty());
     // A worker of another version says less and more.
     let other =
         "INSERT INTO worker_reports VALUES ('c', 9000000000000, '{\"model\":\"m\",\"new\":1}')";
     engine.sql(other).await;
     let expected = WorkerReport { model: "m".to_owned(), ..WorkerReport::default() };
-    assert_eq!(store.workers().await.unwrap(), [expected]);
+    assert_eq!(store.fleet().reports().await.unwrap(), [expected]);
 }
 
 async fn the_backlog_is_counted_in_the_order_of_service(engine: Engine) {
@@ -54,17 +54,20 @@ async fn the_backlog_is_counted_in_the_order_of_service(engine: Engine) {
     let mut urgent = document("c");
     (urgent.priority, urgent.schema) = (Priority::Interactive, "receipt@2".parse().unwrap());
     let urgent_id = urgent.id.clone();
-    store.accept(vec![urgent], None).await.unwrap();
-    let ahead = async |id, most| store.ahead(id, most).await.unwrap();
+    store.documents().accept(vec![urgent], None).await.unwrap();
+    let ahead = async |id, most| store.backlog().position(id, most).await.unwrap();
     assert_eq!(ahead(&urgent_id, 10).await, Some(0));
     assert_eq!((ahead(&first, 10).await, ahead(&second, 10).await), (Some(1), Some(2)));
     // Counting has an end.
     assert_eq!(ahead(&second, 0).await, Some(0));
-    let backlog = store.backlog(10).await.unwrap();
+    let backlog = store.backlog().by_schema(10).await.unwrap();
     let counts = backlog.iter().map(|one| (one.schema.to_string(), one.documents, one.due));
     let expected = [("invoice@1".to_owned(), 2, None), ("receipt@2".to_owned(), 1, None)];
     assert_eq!(counts.collect::<Vec<_>>(), expected);
-    assert_eq!(store.backlog(2).await.unwrap().iter().map(|one| one.documents).sum::<u64>(), 2);
+    assert_eq!(
+        store.backlog().by_schema(2).await.unwrap().iter().map(|one| one.documents).sum::<u64>(),
+        2
+    );
     // What is in work is not in the backlog; what was put back is, until its time.
     let claim = engine.claim(&first).await;
     assert_eq!((ahead(&first, 10).await, ahead(&second, 10).await), (None, Some(1)));
@@ -73,17 +76,17 @@ async fn the_backlog_is_counted_in_the_order_of_service(engine: Engine) {
     for (claim, deployment) in [(&claim, "near"), (&other, "near"), (&last, "far")] {
         let deployment = Some(deployment.to_owned());
         let why = Waiting { reason: WaitReason::Quota, deployment, until: None, position: None };
-        store.waiting(claim, Some(why)).await.unwrap();
+        store.work().set_waiting(claim, Some(why)).await.unwrap();
     }
     assert_eq!((ahead(&first, 10).await, ahead(&second, 10).await), (Some(0), Some(1)));
     assert_eq!(ahead(&urgent_id, 10).await, Some(0));
     for claim in [&other, &last] {
-        store.release(claim, Duration::ZERO, None, false).await.unwrap();
+        store.work().release(claim, Duration::ZERO, None, false).await.unwrap();
     }
-    store.release(&claim, LEASE, None, false).await.unwrap();
+    store.work().release(&claim, LEASE, None, false).await.unwrap();
     assert_eq!(ahead(&first, 10).await, Some(1));
-    let backlog = store.backlog(10).await.unwrap();
+    let backlog = store.backlog().by_schema(10).await.unwrap();
     assert!(backlog[0].due.unwrap() > clock::now() && backlog[1].due.is_none(), "{backlog:?}");
-    store.cancel(&first).await.unwrap();
+    store.documents().cancel(&first).await.unwrap();
     assert_eq!((ahead(&first, 10).await, ahead(&second, 10).await), (None, Some(1)));
 }

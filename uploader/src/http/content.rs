@@ -50,12 +50,12 @@ pub(super) async fn result(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let patience = Parameters::read(&uri, &["wait"])?.wait()?;
+    let wait_max = Parameters::read(&uri, &["wait"])?.wait()?;
     let is_end = |document: &Document| document.state.is_end();
-    let document = wait::until(&app, &serving, &id, patience, is_end).await?;
+    let document = wait::until(&app, &serving, &id, wait_max, is_end).await?;
     has_result(document)?;
     let Some((run, bytes)) = result_bytes(&app, &id).await? else {
-        // It was asked for again, or deleted, in between.
+        // It was queued again, or deleted, in between.
         has_result(app.document(&id).await?)?;
         return Err(ApiError::internal(format!("the result of {id} is not in storage")));
     };
@@ -96,9 +96,11 @@ pub(super) fn not_finished(id: &DocumentId) -> ApiError {
 
 /// The bytes of the visible result, and its run.
 async fn result_bytes(app: &App, id: &DocumentId) -> Result<Option<(u32, Bytes)>, ApiError> {
-    let Some(place) = app.services.store.place(id).await? else { return Ok(None) };
-    let bytes = app.services.blobs.get(&BlobKey::result(id, place.run)).await?;
-    Ok(bytes.map(|bytes| (place.run, bytes)))
+    let Some(location) = app.services.store.documents().result_location(id).await? else {
+        return Ok(None);
+    };
+    let bytes = app.services.blobs.get(&BlobKey::result(id, location.run)).await?;
+    Ok(bytes.map(|bytes| (location.run, bytes)))
 }
 
 /// The extraction of a document as JSON, when there is one.
@@ -132,8 +134,8 @@ pub(super) async fn text(
     let parameters = Parameters::read(&uri, &["page"])?;
     let page: Option<u32> = parameters.value("page")?;
     let document = app.document(&id).await?;
-    let place = app.services.store.place(&id).await?;
-    let Some(engine) = place.and_then(|place| place.text_engine) else {
+    let location = app.services.store.documents().result_location(&id).await?;
+    let Some(engine) = location.and_then(|location| location.text_engine) else {
         return Err(no_text(&document));
     };
     let Some(bytes) = app.services.blobs.get(&BlobKey::text(&id, &engine)).await? else {
@@ -166,8 +168,8 @@ pub(super) async fn text(
 fn prefers_plain(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let accept = accept.unwrap_or_default();
-    let place = |kind: &str| accept.find(kind).unwrap_or(usize::MAX);
-    place("text/plain") < place("json")
+    let index = |kind: &str| accept.find(kind).unwrap_or(usize::MAX);
+    index("text/plain") < index("json")
 }
 
 fn no_text(document: &Document) -> ApiError {
@@ -204,7 +206,7 @@ pub(super) async fn source(
     }
     let (blobs, key) = (&app.services.blobs, BlobKey::source(&id));
     let disposition = disposition(&document.filename);
-    // A link is signed for one method: whoever only asks for the headers gets them here.
+    // A link is signed for one method: a request for the headers alone is answered here.
     if method == Method::GET
         && let Some(link) = blobs.presigned(&key, &disposition, &kind, LINK_AGE_MAX).await?
     {

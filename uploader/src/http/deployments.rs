@@ -1,5 +1,5 @@
-//! What the deployments of models are doing, over all workers, and why work waits: from what the
-//! workers say of themselves with their signs of life.
+//! What the deployments of models are doing, over all workers, and why work waits: from the
+//! workers' reports.
 
 use super::{app::App, request::Parameters};
 use crate::error::ApiError;
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use shared::{
     fleet::{DeploymentReport, DeploymentState, WorkerReport},
-    store::Backlog,
+    store::SchemaBacklog,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,14 +28,14 @@ pub(super) struct Deployment {
     model: String,
     /// Its tier: the lowest is used first.
     tier: u32,
-    /// How it fares: the best that any worker sees, for through that one it takes calls.
+    /// Its state: the best that any worker reports, because that worker can use it.
     state: DeploymentState,
     /// When it is sent to again, unless that is now.
     #[schema(value_type = Option<String>, format = DateTime)]
     resumes_at: Option<Timestamp>,
-    /// What it said when it refused.
+    /// Its message when it refused.
     message: Option<String>,
-    /// How structured answers are asked of it, once that is known.
+    /// Its mode of structured output, once that is known.
     mode: Option<String>,
     /// How its quota is enforced: `window`, `bucket`, `ptu`, or `unknown` until responses tell.
     limiter: String,
@@ -75,7 +75,7 @@ pub(super) struct ModelWaits {
     documents: u64,
     /// The calls that wait for room in the hands of workers.
     calls: u64,
-    /// When a call that were asked for now would start, as far as is known; none where at once.
+    /// When a new call would start, as far as is known; none where at once.
     #[schema(value_type = Option<String>, format = DateTime)]
     until: Option<Timestamp>,
 }
@@ -94,8 +94,8 @@ pub(super) struct DeploymentList {
 
 /// What each deployment is doing, and what waits for it
 ///
-/// The figures are those of the workers' last signs of life, some seconds old. What a dead worker
-/// said disappears with its sign of life.
+/// The figures are those of the workers' last reports, some seconds old. The report of a dead worker
+/// expires.
 #[utoipa::path(
     get, path = "/v1/deployments", tag = "operation",
     responses(
@@ -109,11 +109,11 @@ pub(super) async fn list(
 ) -> Result<Json<DeploymentList>, ApiError> {
     Parameters::read(&uri, &[])?;
     let store = &app.services.store;
-    let reports = store.workers().await?;
+    let reports = store.fleet().reports().await?;
     let mut queued = Vec::new();
-    for backlog in store.backlog(BACKLOG_MAX).await? {
+    for backlog in store.backlog().by_schema(BACKLOG_MAX).await? {
         let schema = &backlog.schema;
-        let found = store.schema(&schema.name, Some(schema.version)).await?;
+        let found = store.schemas().get(&schema.name, Some(schema.version)).await?;
         let model = found.and_then(|schema| schema.model().map(str::to_owned));
         queued.push((model, backlog));
     }
@@ -148,7 +148,7 @@ fn add(sum: &mut Deployment, report: &DeploymentReport) {
         sum.limiter.clone_from(&report.limiter);
     }
     sum.mode = report.mode.clone().or(sum.mode.take());
-    // The mean of those who have seen an answer, each counted by its answers.
+    // The mean over workers with an answer, weighted by their answers.
     sum.latency_ms = match (sum.latency_ms, report.latency_ms) {
         (Some(one), Some(other)) => {
             let (a, b) = (u128::from(sum.answered.max(1)), u128::from(report.answered.max(1)));
@@ -172,9 +172,9 @@ fn add(sum: &mut Deployment, report: &DeploymentReport) {
     sum.failed = sum.failed.saturating_add(report.failed);
 }
 
-/// What waits, by model: calls by what workers say, documents by what is asked of them. A schema
-/// that names no model is asked of the workers' own.
-fn waits(reports: &[WorkerReport], queued: &[(Option<String>, Backlog)]) -> Vec<ModelWaits> {
+/// What waits, by model: calls by the workers' reports, documents by their schemas. A schema that
+/// names no model belongs to the workers' default.
+fn waits(reports: &[WorkerReport], queued: &[(Option<String>, SchemaBacklog)]) -> Vec<ModelWaits> {
     let default =
         reports.iter().map(|report| report.model.as_str()).find(|model| !model.is_empty());
     let default = default.unwrap_or(shared::schema::MODEL_DEFAULT);
@@ -192,7 +192,7 @@ fn waits(reports: &[WorkerReport], queued: &[(Option<String>, Backlog)]) -> Vec<
     let served: BTreeSet<&str> =
         reports.iter().flat_map(|report| &report.deployments).map(|one| &*one.model).collect();
     let named = all.into_iter().map(|(model, wait)| ModelWaits { model: model.to_owned(), ..wait });
-    // Models that nobody waits for are shown while somebody serves them.
+    // Models without waiting documents are shown while a deployment serves them.
     named.filter(|wait| wait.documents > 0 || served.contains(&*wait.model)).collect()
 }
 
@@ -242,7 +242,8 @@ mod tests {
     #[test]
     fn what_waits_is_counted_by_model() {
         let reports = [report(DeploymentState::Ok, at(5), 1), report(DeploymentState::Ok, None, 1)];
-        let backlog = |documents, due| Backlog { schema: "s@1".parse().unwrap(), documents, due };
+        let backlog =
+            |documents, due| SchemaBacklog { schema: "s@1".parse().unwrap(), documents, due };
         let queued = [
             (None, backlog(3, None)),
             (Some("gpt-4o".to_owned()), backlog(4, None)),

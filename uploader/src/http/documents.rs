@@ -1,7 +1,7 @@
 //! Documents as rows: list, look up, wait, cancel, run again, delete.
 
 use super::{
-    app::{App, Serving, deleted, queued, unknown},
+    app::{App, Serving, deleted, explain_queued, unknown},
     content::not_finished,
     request::{Id, Parameters, json, small_body},
     wait,
@@ -28,7 +28,7 @@ use utoipa::ToSchema;
 /// The largest small body: filters and the like.
 const BODY_BYTES_MAX: u64 = 64 * 1024;
 
-/// How many documents a page has unless asked otherwise, and at most.
+/// How many documents a page has by default, and at most.
 const LIMIT_DEFAULT: u32 = 20;
 const LIMIT_MAX: u32 = 200;
 
@@ -122,14 +122,14 @@ pub(super) async fn list(
         // One more tells whether there are more.
         limit: limit + 1,
     };
-    let mut data = app.services.store.list(filter).await?;
+    let mut data = app.services.store.documents().list(filter).await?;
     let has_more = data.len() > limit as usize;
     data.truncate(limit as usize);
     let next = data.last().filter(|_| has_more).map(|last| last.id.to_string());
-    // Without its place, which is counted for one document at a time.
+    // Without its position, which is counted for one document at a time.
     data.iter_mut().filter(|document| document.state == DocumentState::Queued).for_each(
         |document| {
-            queued(document);
+            explain_queued(document);
         },
     );
     Ok(Json(DocumentList { data, has_more, next }))
@@ -162,15 +162,15 @@ pub(super) async fn show(
     Id(id): Id,
     uri: Uri,
 ) -> Result<Json<Document>, ApiError> {
-    let patience = Parameters::read(&uri, &["wait"])?.wait()?;
+    let wait_max = Parameters::read(&uri, &["wait"])?.wait()?;
     let document = app.document(&id).await?;
-    if document.state.is_end() || patience.is_zero() {
-        return Ok(Json(app.placed(document).await?));
+    if document.state.is_end() || wait_max.is_zero() {
+        return Ok(Json(app.with_position(document).await?));
     }
     let before = document.state;
     let changed = |document: &Document| document.state != before;
-    let document = wait::until(&app, &serving, &id, patience, changed).await?;
-    Ok(Json(app.placed(document).await?))
+    let document = wait::until(&app, &serving, &id, wait_max, changed).await?;
+    Ok(Json(app.with_position(document).await?))
 }
 
 /// The calls of models that were made for a document
@@ -189,7 +189,7 @@ pub(super) async fn attempts(
 ) -> Result<Json<AttemptList>, ApiError> {
     Parameters::read(&uri, &[])?;
     app.document(&id).await?;
-    let data = app.services.store.attempts(&id).await?;
+    let data = app.services.store.ledger().attempts(&id).await?;
     Ok(Json(AttemptList { data, has_more: false, next: None }))
 }
 
@@ -206,8 +206,8 @@ pub(super) async fn cancel(
     State(app): State<Arc<App>>,
     Id(id): Id,
 ) -> Result<Json<Document>, ApiError> {
-    let changed = app.services.store.cancel(&id).await?;
-    // Asking twice is no error: it is as asked.
+    let changed = app.services.store.documents().cancel(&id).await?;
+    // Cancelling twice is no error.
     if changed == Changed::WrongState(DocumentState::Cancelled) {
         return Ok(Json(app.document(&id).await?));
     }
@@ -235,8 +235,8 @@ pub(super) async fn retry(
         let detail = format!("{id} is {state}: only failed and cancelled documents can be retried");
         ApiError::new(Code::NotFailed, detail).hint("POST …/reprocess runs any that has ended")
     };
-    let document = done(app.services.store.retry(&id).await?, &id, wrong)?;
-    app.services.outbox.nudge();
+    let document = done(app.services.store.documents().retry(&id).await?, &id, wrong)?;
+    app.services.relay.nudge();
     Ok((StatusCode::ACCEPTED, Json(document)))
 }
 
@@ -259,18 +259,18 @@ pub(super) async fn reprocess(
     body: Body,
 ) -> Result<(StatusCode, Json<Document>), ApiError> {
     let body = small_body(&serving, body, BODY_BYTES_MAX).await?;
-    let asked: Option<Reprocess> = match body.trim_ascii() {
+    let request: Option<Reprocess> = match body.trim_ascii() {
         [] => None,
         body => json(body)?,
     };
     app.document(&id).await?;
-    let schema = match asked.unwrap_or_default().schema {
+    let schema = match request.unwrap_or_default().schema {
         None => None,
-        Some(asked) => Some(app.schema(&asked).await?),
+        Some(requested) => Some(app.schema(&requested).await?),
     };
-    let changed = app.services.store.reprocess(&id, schema).await?;
+    let changed = app.services.store.documents().reprocess(&id, schema).await?;
     let document = done(changed, &id, |_| not_finished(&id))?;
-    app.services.outbox.nudge();
+    app.services.relay.nudge();
     Ok((StatusCode::ACCEPTED, Json(document)))
 }
 
@@ -289,27 +289,27 @@ pub(super) async fn retry_all(
     body: Body,
 ) -> Result<(StatusCode, Json<Retried>), ApiError> {
     let body = small_body(&serving, body, BODY_BYTES_MAX).await?;
-    let asked: RetryFilter = json(&body)?;
-    let code = asked.code.and_then(|code| serde_json::to_value(code).ok());
+    let request: RetryFilter = json(&body)?;
+    let code = request.code.and_then(|code| serde_json::to_value(code).ok());
     let mut filter = Filter {
         state: Some(DocumentState::Failed),
-        schema: asked.schema,
+        schema: request.schema,
         code: code.as_ref().and_then(Value::as_str).map(str::to_owned),
-        before: asked.before,
+        before: request.before,
         limit: LIMIT_MAX,
         ..Filter::default()
     };
     let mut retried = 0;
     loop {
-        let page = app.services.store.list(filter.clone()).await?;
+        let page = app.services.store.documents().list(filter.clone()).await?;
         let Some(last) = page.last() else { break };
         filter.after = Some(last.id.clone());
         for document in &page {
-            // One that somebody else has retried or deleted meanwhile is not counted.
-            let changed = app.services.store.retry(&document.id).await?;
+            // One that was retried or deleted meanwhile is not counted.
+            let changed = app.services.store.documents().retry(&document.id).await?;
             retried += u64::from(matches!(changed, Changed::Done(_)));
         }
-        app.services.outbox.nudge();
+        app.services.relay.nudge();
     }
     Ok((StatusCode::ACCEPTED, Json(Retried { retried })))
 }
@@ -330,7 +330,7 @@ pub(super) async fn delete(
     State(app): State<Arc<App>>,
     Id(id): Id,
 ) -> Result<StatusCode, ApiError> {
-    let changed = app.services.store.delete(&id).await?;
+    let changed = app.services.store.documents().delete(&id).await?;
     let before = done(changed, &id, |state| ApiError::internal(format!("{id} is {state}")))?;
     let again = (before.state == DocumentState::Processing).then_some(PURGE_AGAIN);
     match purge(&app, &id, again).await {
@@ -349,14 +349,14 @@ async fn purge(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (store, blobs) = (&app.services.store, &app.services.blobs);
     blobs.delete_folder(&BlobKey::folder(id)).await?;
-    let purges = store.purges().await?;
+    let purges = store.purges().due().await?;
     let Some(purge) = purges.into_iter().find(|purge| purge.document == *id) else {
         return Err("other purges are due before this one".into());
     };
     for question in &purge.questions {
         blobs.delete(&BlobKey::reply(question)).await?;
     }
-    Ok(store.purged(id, again).await?)
+    Ok(store.purges().done(id, again).await?)
 }
 
 /// The document as it is after a change, or why it could not be changed.

@@ -1,10 +1,10 @@
 //! Whether the program is alive, whether it can serve, and what it counts.
 
-use super::{
-    app::{App, count},
-    request::Parameters,
+use super::{app::App, request::Parameters};
+use crate::{
+    accept::count,
+    error::{ApiError, Code},
 };
-use crate::error::{ApiError, Code};
 use axum::{
     Json,
     extract::State,

@@ -1,11 +1,11 @@
 //! Reads what requests say beside their bodies: ids, query parameters, preferences, small JSON.
 //! Every refusal is an [`ApiError`].
 
-use super::app::{Serving, unknown};
-use crate::{
-    error::{ApiError, Code},
-    ingest::Pieces,
+use super::{
+    app::{Serving, unknown},
+    body::BodyChunks,
 };
+use crate::error::{ApiError, Code};
 use axum::{
     body::Body,
     extract::{FromRequestParts, Path, Query},
@@ -138,15 +138,15 @@ pub(super) async fn small_body(
     body: Body,
     bytes_max: u64,
 ) -> Result<Vec<u8>, ApiError> {
-    let mut pieces = Pieces::new(body);
+    let mut chunks = BodyChunks::new(body);
     let mut bytes = Vec::new();
-    while let Some(piece) = pieces.piece().await? {
-        if (bytes.len() + piece.len()) as u64 > bytes_max {
-            serving.tasks.spawn(pieces.drain(false));
+    while let Some(chunk) = chunks.chunk().await? {
+        if (bytes.len() + chunk.len()) as u64 > bytes_max {
+            serving.tasks.spawn(chunks.drain(false));
             let detail = format!("the body is larger than {bytes_max} bytes");
             return Err(ApiError::new(Code::TooLarge, detail));
         }
-        bytes.extend_from_slice(&piece);
+        bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
 }

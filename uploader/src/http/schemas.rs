@@ -81,7 +81,7 @@ pub(super) async fn list(
     uri: Uri,
 ) -> Result<Json<SchemaList>, ApiError> {
     Parameters::read(&uri, &[])?;
-    let schemas = app.services.store.schemas().await?;
+    let schemas = app.services.store.schemas().latest().await?;
     Ok(SchemaList::new(schemas.into_iter().map(SchemaVersion::from).collect()))
 }
 
@@ -101,7 +101,7 @@ pub(super) async fn show(
 ) -> Result<Json<SchemaVersion>, ApiError> {
     Parameters::read(&uri, &[])?;
     let reference = app.schema(&name).await?;
-    let schema = app.services.store.schema(&reference.name, Some(reference.version)).await?;
+    let schema = app.services.store.schemas().get(&reference.name, Some(reference.version)).await?;
     match schema {
         Some(schema) => Ok(Json(schema.into())),
         None => Err(app.no_schema(&name).await?),
@@ -124,7 +124,7 @@ pub(super) async fn versions(
 ) -> Result<Json<SchemaList>, ApiError> {
     Parameters::read(&uri, &[])?;
     let versions = match name.parse::<SchemaName>() {
-        Ok(name) => app.services.store.schema_versions(&name).await?,
+        Ok(name) => app.services.store.schemas().versions(&name).await?,
         Err(_) => Vec::new(),
     };
     if versions.is_empty() {
@@ -171,9 +171,9 @@ pub(super) async fn put(
         return Err(ApiError::faults(faults));
     }
     let store = &app.services.store;
-    let before = store.schema(&name, None).await?;
+    let before = store.schemas().get(&name, None).await?;
     let before = before.map_or(0, |schema| schema.reference.version);
-    let kept = store.put_schema(&name, body).await?;
+    let kept = store.schemas().put(&name, body).await?;
     app.services.copy_schema(&kept).await?;
     let is_new = kept.reference.version > before;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };

@@ -1,18 +1,18 @@
-//! `POST /v1/documents`: from a form or a raw body to rows in the database, or to nothing at all.
+//! `POST /v1/documents`: reads a form or a raw body, and hands its files to acceptance.
 
-mod answer;
-mod asked;
+mod response;
+mod options;
 
 use super::{
     app::{App, Serving},
+    body::{BodyChunks, unstalled},
     request::{Parameters, preferred_wait},
 };
 use crate::{
+    accept::AcceptedDocuments,
     error::{ApiError, Code},
-    ingest::{Intake, Pieces, Stored, discard, too_large, unstalled},
+    ingest::{IngestError, Intake, StoredFile, discard},
 };
-use answer::Documents;
-use asked::Asked;
 use axum::{
     body::Body,
     extract::{
@@ -21,15 +21,11 @@ use axum::{
     http::{HeaderMap, Uri, header},
     response::Response,
 };
+use options::UploadOptions;
 use shared::{
-    blob::BlobKey,
     clock,
     document::{Document, DocumentId},
-    fault,
-    job::TENANT_DEFAULT,
     message::Traceparent,
-    schema::SchemaRef,
-    store::{Accepted, NewDocument},
 };
 use std::sync::Arc;
 use tracing::Instrument;
@@ -40,7 +36,7 @@ const FORM_OVERHEAD_BYTES_MAX: u64 = 1024 * 1024;
 /// The longest text of a form field other than `metadata`, in bytes.
 const FIELD_BYTES_MAX: u64 = 1024;
 
-/// The name of a file whose name nobody told.
+/// The name of a file that brings none.
 const FILENAME_DEFAULT: &str = "document";
 
 /// A form, for the documentation.
@@ -86,7 +82,7 @@ pub(super) struct UploadForm {
                 ("Retry-After" = u32, description = "When to look, in seconds"),
                 ("Idempotent-Replayed" = Option<bool>, description = "`true` when an earlier call with this key was accepted"),
             )),
-        (status = 200, description = "With `Prefer: wait`: it has ended; `extraction` is null when it failed", body = answer::EndedDocument),
+        (status = 200, description = "With `Prefer: wait`: it has ended; `extraction` is null when it failed", body = response::EndedDocument),
         (status = "default", description = "A problem", body = crate::error::Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -98,18 +94,17 @@ pub(super) async fn upload(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let pieces = Pieces::new(body);
+    let chunks = BodyChunks::new(body);
     let trace = trace.map(|Extension(trace)| trace);
-    let taken = take(&app, &serving, &uri, &headers, &pieces, trace).await;
-    let documents = match taken {
-        Ok(documents) => documents,
+    let accepted = match take(&app, &serving, &uri, &headers, &chunks, trace).await {
+        Ok(accepted) => accepted,
         Err(error) => {
             let waits_for_100 = headers.contains_key(header::EXPECT);
-            serving.tasks.spawn(pieces.drain(waits_for_100));
+            serving.tasks.spawn(chunks.drain(waits_for_100));
             return Err(error);
         }
     };
-    answer::answer(&app, &serving, documents, preferred_wait(&headers)).await
+    response::respond(&app, &serving, accepted, preferred_wait(&headers)).await
 }
 
 async fn take(
@@ -117,39 +112,36 @@ async fn take(
     serving: &Serving,
     uri: &Uri,
     headers: &HeaderMap,
-    pieces: &Pieces,
+    chunks: &BodyChunks,
     trace: Option<Traceparent>,
-) -> Result<Documents, ApiError> {
-    let key = asked::idempotency_key(headers)?;
-    let mut asked = Asked::within(trace);
+) -> Result<AcceptedDocuments, ApiError> {
+    let key = options::idempotency_key(headers)?;
+    let mut options = UploadOptions::within(trace);
     let legal = ["schema", "priority", "metadata", "filename"];
     let parameters = Parameters::read(uri, &legal)?;
     for name in legal {
         if let Some(value) = parameters.text(name) {
-            asked.set(app, name, value).await?;
+            options.set(app, name, value).await?;
         }
     }
-    let form = form(headers, pieces).await?;
-    let files = if form.is_some() { u64::from(app.limits.files_max) } else { 1 };
-    let overhead = if form.is_some() { FORM_OVERHEAD_BYTES_MAX } else { 0 };
-    let most = app.limits.size_bytes_max.saturating_mul(files).saturating_add(overhead);
-    if content_length(headers).is_some_and(|length| length > most) {
-        let name = asked.filename.as_deref().unwrap_or("the body");
-        return Err(too_large(name, app.limits.size_bytes_max));
-    }
-    if form.is_some() && asked.filename.is_some() {
+    let form = form(headers, chunks).await?;
+    check_length(app, headers, form.is_some(), options.filename.as_deref())?;
+    if form.is_some() && options.filename.is_some() {
         let why = "names a raw body; in a form every file brings its own name";
         return Err(ApiError::parameter("filename", why));
     }
-    app.has_room().await?;
+    app.acceptance.check_backlog().await?;
     // A task of its own runs to its end although the client may go away and take the handler
-    // with it: so either the documents are accepted or their bytes are removed.
-    let (app, pieces) = (app.clone(), pieces.clone());
+    // with it: either the documents are accepted or their bytes are removed.
+    let (app, chunks) = (app.clone(), chunks.clone());
     let work = async move {
         let mut files = Vec::new();
-        let received = receive(&app, &mut asked, form, pieces, &mut files).await;
-        match received {
-            Ok(schema) => accept(&app, &asked, schema, key, files).await,
+        let submission = match receive(&app, &mut options, form, chunks, &mut files).await {
+            Ok(()) => options.submission(&app, key).await,
+            Err(error) => Err(error),
+        };
+        match submission {
+            Ok(submission) => Ok(app.acceptance.accept(&submission, &files).await?),
             Err(error) => {
                 discard(&app.services.blobs, &files).await;
                 Err(error)
@@ -160,8 +152,26 @@ async fn take(
     done.unwrap_or_else(|error| Err(ApiError::internal(error)))
 }
 
+/// Refuses a body whose announced length is over the limit.
+fn check_length(
+    app: &App,
+    headers: &HeaderMap,
+    is_form: bool,
+    filename: Option<&str>,
+) -> Result<(), ApiError> {
+    let size_bytes_max = app.limits.size_bytes_max;
+    let files = if is_form { u64::from(app.limits.files_max) } else { 1 };
+    let overhead = if is_form { FORM_OVERHEAD_BYTES_MAX } else { 0 };
+    let most = size_bytes_max.saturating_mul(files).saturating_add(overhead);
+    if content_length(headers).is_none_or(|length| length <= most) {
+        return Ok(());
+    }
+    let filename = filename.unwrap_or("the body").to_owned();
+    Err(IngestError::TooLarge { filename, size_bytes_max }.into())
+}
+
 /// The form, when the body is one.
-async fn form(headers: &HeaderMap, pieces: &Pieces) -> Result<Option<Multipart>, ApiError> {
+async fn form(headers: &HeaderMap, chunks: &BodyChunks) -> Result<Option<Multipart>, ApiError> {
     let Some(kind) = headers.get(header::CONTENT_TYPE) else { return Ok(None) };
     let text = kind.to_str().unwrap_or_default().trim_start().to_ascii_lowercase();
     if !text.starts_with("multipart/") {
@@ -176,7 +186,7 @@ async fn form(headers: &HeaderMap, pieces: &Pieces) -> Result<Option<Multipart>,
             "of the multipart types only multipart/form-data is read".to_owned(),
         ));
     }
-    let mut request = Request::new(Body::from_stream(pieces.clone()));
+    let mut request = Request::new(Body::from_stream(chunks.clone()));
     request.headers_mut().insert(header::CONTENT_TYPE, kind.clone());
     // The limits here are our own: they know where a file begins.
     DefaultBodyLimit::disable().apply(&mut request);
@@ -188,64 +198,61 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Streams everything to storage, and says which schema is meant.
+/// Streams everything to storage.
 async fn receive(
     app: &App,
-    asked: &mut Asked,
+    options: &mut UploadOptions,
     form: Option<Multipart>,
-    mut pieces: Pieces,
-    files: &mut Vec<Stored>,
-) -> Result<SchemaRef, ApiError> {
+    mut chunks: BodyChunks,
+    files: &mut Vec<StoredFile>,
+) -> Result<(), ApiError> {
     match form {
-        Some(form) => fields(app, asked, form, &pieces, files).await?,
+        Some(form) => fields(app, options, form, &chunks, files).await?,
         None => {
-            // What is wrong with the parameters is said before the bytes are taken.
-            asked.schema(app).await?;
-            let name = asked.filename.clone().unwrap_or_else(|| FILENAME_DEFAULT.to_owned());
+            // Faults of the parameters are reported before the bytes are taken.
+            options.resolve_schema(app).await?;
+            let name = options.filename.clone().unwrap_or_else(|| FILENAME_DEFAULT.to_owned());
             let mut intake = intake(app, name);
-            while let Some(piece) = pieces.piece().await? {
-                intake.piece(piece).await?;
+            while let Some(chunk) = chunks.chunk().await? {
+                intake.write(chunk).await?;
             }
-            if intake.is_empty() && asked.filename.is_none() {
+            if intake.is_empty() && options.filename.is_none() {
                 return Err(no_file());
             }
             files.push(intake.finish().await?);
         }
     }
-    if files.is_empty() {
-        return Err(no_file());
-    }
-    asked.schema(app).await
+    if files.is_empty() { Err(no_file()) } else { Ok(()) }
 }
 
 async fn fields(
     app: &App,
-    asked: &mut Asked,
+    options: &mut UploadOptions,
     mut form: Multipart,
-    pieces: &Pieces,
-    files: &mut Vec<Stored>,
+    chunks: &BodyChunks,
+    files: &mut Vec<StoredFile>,
 ) -> Result<(), ApiError> {
     loop {
         let field = unstalled(form.next_field()).await?;
-        let field = field.map_err(|error| pieces.error(error.body_text()))?;
-        pieces.progress();
+        let field = field.map_err(|error| chunks.error(error.body_text()))?;
+        chunks.progress();
         let Some(field) = field else { return Ok(()) };
         let name = field.name().unwrap_or_default().to_owned();
         match name.as_str() {
-            "file" => files.extend(file(app, field, pieces, files.len()).await?),
+            "file" => files.extend(file(app, field, chunks, files.len()).await?),
             "schema" | "priority" => {
-                let text = text(field, pieces, FIELD_BYTES_MAX).await?;
+                let text = text(field, chunks, FIELD_BYTES_MAX).await?;
                 let text = text.ok_or_else(|| ApiError::parameter(&name, "is not a short text"))?;
-                asked.set(app, &name, text.trim()).await?;
+                options.set(app, &name, text.trim()).await?;
             }
             "metadata" => {
                 let most = app.limits.metadata_bytes_max;
-                let text = text(field, pieces, most).await?;
+                let text = text(field, chunks, most).await?;
                 let text = text.ok_or_else(|| {
                     let detail = format!("metadata is not a text of at most {most} bytes");
                     ApiError::new(Code::InvalidMetadata, detail)
                 })?;
-                asked.set(app, "metadata", &text).await?;
+                options.set(app, "metadata", &text).await?;
             }
             other => {
                 let other: String = other.chars().take(80).collect();
@@ -257,39 +264,39 @@ async fn fields(
     }
 }
 
-/// One file of a form; `None` for the empty one that browsers send when nobody chose a file.
+/// One file of a form; `None` for the empty one that browsers send when none was chosen.
 async fn file(
     app: &App,
     mut field: Field<'_>,
-    pieces: &Pieces,
+    chunks: &BodyChunks,
     before: usize,
-) -> Result<Option<Stored>, ApiError> {
+) -> Result<Option<StoredFile>, ApiError> {
     let most = app.limits.files_max;
     if before as u64 >= u64::from(most) {
         let detail = format!("a request carries at most {most} files");
         return Err(ApiError::new(Code::TooManyFiles, detail));
     }
     let nameless = field.file_name() == Some("");
-    let name = field.file_name().map(asked::filename).filter(|name| !name.is_empty());
+    let name = field.file_name().map(options::filename).filter(|name| !name.is_empty());
     let mut intake = intake(app, name.unwrap_or_else(|| FILENAME_DEFAULT.to_owned()));
-    while let Some(piece) = chunk(&mut field, pieces).await? {
-        intake.piece(piece).await?;
+    while let Some(chunk) = chunk(&mut field, chunks).await? {
+        intake.write(chunk).await?;
     }
     if nameless && intake.is_empty() {
         return Ok(None);
     }
-    intake.finish().await.map(Some)
+    Ok(Some(intake.finish().await?))
 }
 
 /// The text of a field, or `None` when it is too long or no text.
 async fn text(
     mut field: Field<'_>,
-    pieces: &Pieces,
+    chunks: &BodyChunks,
     bytes_max: u64,
 ) -> Result<Option<String>, ApiError> {
     let mut bytes = Vec::new();
-    while let Some(piece) = chunk(&mut field, pieces).await? {
-        bytes.extend_from_slice(&piece);
+    while let Some(chunk) = chunk(&mut field, chunks).await? {
+        bytes.extend_from_slice(&chunk);
         if bytes.len() as u64 > bytes_max {
             return Ok(None);
         }
@@ -297,10 +304,13 @@ async fn text(
     Ok(String::from_utf8(bytes).ok())
 }
 
-async fn chunk(field: &mut Field<'_>, pieces: &Pieces) -> Result<Option<bytes::Bytes>, ApiError> {
+async fn chunk(
+    field: &mut Field<'_>,
+    chunks: &BodyChunks,
+) -> Result<Option<bytes::Bytes>, ApiError> {
     let chunk = unstalled(field.chunk()).await?;
-    pieces.progress();
-    chunk.map_err(|error| pieces.error(error.body_text()))
+    chunks.progress();
+    chunk.map_err(|error| chunks.error(error.body_text()))
 }
 
 fn intake(app: &App, filename: String) -> Intake {
@@ -311,62 +321,4 @@ fn intake(app: &App, filename: String) -> Intake {
 fn no_file() -> ApiError {
     let hint = "send the file as the body, or as the field `file` of multipart/form-data";
     ApiError::new(Code::NoFile, "the request carries no file").hint(hint)
-}
-
-/// Accepts what is in storage, or removes it.
-async fn accept(
-    app: &App,
-    asked: &Asked,
-    schema: SchemaRef,
-    key: Option<String>,
-    files: Vec<Stored>,
-) -> Result<Documents, ApiError> {
-    fault::point("stored");
-    let new = |file: &Stored| NewDocument {
-        id: file.id.clone(),
-        tenant: TENANT_DEFAULT.to_owned(),
-        schema: schema.clone(),
-        priority: asked.priority.unwrap_or_default(),
-        filename: file.filename.clone(),
-        format: file.format,
-        size_bytes: file.size_bytes,
-        sha256: file.sha256.clone(),
-        metadata: asked.metadata.clone().unwrap_or_default(),
-        traceparent: asked.trace.clone(),
-    };
-    let documents: Vec<NewDocument> = files.iter().map(new).collect();
-    for document in &documents {
-        // Strings and JSON values always serialise.
-        let about = serde_json::to_vec(document).unwrap_or_default();
-        app.services.blobs.put_if_absent(&BlobKey::about(&document.id), about.into()).await?;
-    }
-    let key = key.map(|key| asked.idempotency(key, &files));
-    let (services, blobs) = (&app.services, &app.services.blobs);
-    match services.store.accept(documents, key).await {
-        Ok(Accepted::New(documents)) => {
-            fault::point("accepted");
-            services.outbox.nudge();
-            app.accepted(documents.len());
-            for document in &documents {
-                tracing::info!(document = %document.id, "accepted");
-            }
-            Ok(Documents { documents, replayed: false })
-        }
-        Ok(Accepted::Replayed(documents)) => {
-            discard(blobs, &files).await;
-            Ok(Documents { documents, replayed: true })
-        }
-        Ok(Accepted::Conflict) => {
-            discard(blobs, &files).await;
-            let detail = "this Idempotency-Key was used for a request with other content";
-            let hint = "use a new key for every request that is not a repetition";
-            Err(ApiError::new(Code::IdempotencyConflict, detail).hint(hint))
-        }
-        Err(error) => {
-            // Nobody knows whether it was accepted: a commit may still arrive, so the bytes stay.
-            // `sluice reconcile` finds those that nobody accepted.
-            services.outbox.nudge();
-            Err(error.into())
-        }
-    }
 }

@@ -18,10 +18,10 @@ pub(super) async fn until(
     app: &App,
     serving: &Serving,
     id: &DocumentId,
-    patience: Duration,
+    wait_max: Duration,
     wanted: impl Fn(&Document) -> bool,
 ) -> Result<Document, ApiError> {
-    let end = Instant::now() + patience;
+    let end = Instant::now() + wait_max;
     let mut pause = PAUSE_MIN;
     loop {
         let document = app.document(id).await?;

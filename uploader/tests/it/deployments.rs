@@ -42,8 +42,8 @@ async fn deployments_are_shown_over_all_workers_that_live() {
     let empty = json!({ "data": [], "has_more": false, "next": null, "waiting": [], "workers": 0 });
     assert_eq!(deployments(&server).await, empty);
     server.upload("schema=invoice", "text").await;
-    store.worker_alive("a", report(5), LIFE).await.unwrap();
-    store.worker_alive("b", report(7), LIFE).await.unwrap();
+    store.fleet().report("a", &report(5), LIFE).await.unwrap();
+    store.fleet().report("b", &report(7), LIFE).await.unwrap();
     let list = deployments(&server).await;
     assert_eq!((&list["workers"], list["data"].as_array().unwrap().len()), (&json!(2), 1));
     let one = &list["data"][0];
@@ -58,9 +58,9 @@ async fn deployments_are_shown_over_all_workers_that_live() {
     let waiting = json!([{ "model": "gpt-4o", "documents": 1, "calls": 6, "until": null }]);
     assert_eq!(list["waiting"], waiting);
     // What a dead worker has said is gone with it.
-    store.worker_gone("a").await.unwrap();
+    store.fleet().leave("a").await.unwrap();
     assert_eq!(deployments(&server).await["data"][0]["calls"], 7);
-    store.worker_gone("b").await.unwrap();
+    store.fleet().leave("b").await.unwrap();
     let list = deployments(&server).await;
     assert_eq!((&list["data"], &list["workers"]), (&json!([]), &json!(0)));
     assert_eq!(list["waiting"][0]["documents"], 1, "{list}");
@@ -103,12 +103,12 @@ async fn a_queued_document_says_how_many_are_before_it() {
         position: None,
     };
     let store = &server.services.store;
-    store.waiting(&claim, Some(why.clone())).await.unwrap();
+    store.work().set_waiting(&claim, Some(why.clone())).await.unwrap();
     let shown = waiting(&first).await;
     assert_eq!((&shown["reason"], &shown["deployment"]), (&json!("quota"), &json!("sweden")));
     assert!(shown["until"].is_string() && shown["position"] == 0, "{shown}");
     // Put back, it says both why and who is before it.
-    assert!(store.release(&claim, LIFE, Some(why), false).await.unwrap());
+    assert!(store.work().release(&claim, LIFE, Some(why), false).await.unwrap());
     let shown = waiting(&first).await;
     assert_eq!((&shown["reason"], &shown["position"]), (&json!("quota"), &json!(1)));
 }

@@ -78,7 +78,7 @@ async fn waiting_ends_when_the_state_changes() {
     let worker = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let failure = Failure::new(FailureCode::NoDeployment, Stage::Model, "no deployment");
-        server.services.store.fail(&claim, failure).await.unwrap()
+        server.services.store.work().fail(&claim, failure).await.unwrap()
     };
     let (answer, _) = tokio::join!(server.get(&format!("{path}?wait=30")).send(), worker);
     assert_eq!(answer.unwrap().json::<Value>().await.unwrap()["state"], "failed");
@@ -150,7 +150,7 @@ async fn deleting_leaves_only_a_tombstone() {
     let claim = server.claim(&document).await;
     let question = "ab".repeat(32);
     let store = &server.services.store;
-    let intent = store.intent(&claim, &question, "all", "here", 2).await.unwrap();
+    let intent = store.ledger().intent(&claim, &question, "all", "here", 2).await.unwrap();
     assert!(matches!(intent, Intent::Call(_)), "{intent:?}");
     let reply = BlobKey::reply(&question);
     server.services.blobs.put_if_absent(&reply, "{}".into()).await.unwrap();

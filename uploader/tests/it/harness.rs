@@ -8,8 +8,8 @@ use shared::{
     document::{DocumentId, DocumentState, Failure},
     extraction::{Extraction, Page, Pages},
     job::Claim,
-    outbox::Outbox,
     queue::{Queue, embedded::EmbeddedQueue},
+    relay::Relay,
     schema::builtin,
     services::Services,
     store::{
@@ -61,14 +61,14 @@ impl Server {
         let store = Store::Sqlite(SqliteStore::new(file));
         store.migrate().await.unwrap();
         for (name, body) in builtin::all() {
-            store.seed_schema(&name.parse().unwrap(), body).await.unwrap();
+            store.schemas().seed(&name.parse().unwrap(), body).await.unwrap();
         }
-        let outbox = Outbox::new(store.clone(), queue.clone());
+        let relay = Relay::new(store.clone(), queue.clone());
         let services = Services {
             blobs,
             store,
             queue,
-            outbox,
+            relay,
             quota: pool::fleet::connection::FleetConnection::Local,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -103,7 +103,8 @@ impl Server {
     /// Takes a document as a worker does.
     pub(crate) async fn claim(&self, document: &Value) -> Claim {
         let id = id(document);
-        let claim = self.services.store.claim(&id, "test", Duration::from_secs(60)).await.unwrap();
+        let claim =
+            self.services.store.work().claim(&id, "test", Duration::from_secs(60)).await.unwrap();
         claim.expect("it can be claimed")
     }
 
@@ -121,7 +122,7 @@ impl Server {
         let (store, blobs) = (&self.services.store, &self.services.blobs);
         let text = serde_json::to_vec(&pages).unwrap();
         blobs.put_if_absent(&BlobKey::text(&claim.document, ENGINE), text.into()).await.unwrap();
-        store.text_read(&claim, ENGINE, 2).await.unwrap();
+        store.work().text_read(&claim, ENGINE, 2).await.unwrap();
         let extraction = Extraction {
             document: claim.document.clone(),
             schema: claim.schema.clone(),
@@ -138,14 +139,14 @@ impl Server {
         let result = serde_json::to_vec(&extraction).unwrap();
         let key = BlobKey::result(&claim.document, claim.run);
         blobs.put_if_absent(&key, result.into()).await.unwrap();
-        assert!(store.finish(&claim, DocumentState::Succeeded).await.unwrap());
+        assert!(store.work().finish(&claim, DocumentState::Succeeded).await.unwrap());
         claim
     }
 
     /// Ends a document badly.
     pub(crate) async fn fail(&self, document: &Value, failure: Failure) {
         let claim = self.claim(document).await;
-        assert!(self.services.store.fail(&claim, failure).await.unwrap());
+        assert!(self.services.store.work().fail(&claim, failure).await.unwrap());
     }
 
     /// Every file in storage, those on their way included: of a document its bytes and what the

@@ -21,7 +21,7 @@ pub(super) struct Turn {
 }
 
 /// The room of one document, until it is dropped.
-pub(super) struct Seat {
+pub(super) struct Permit {
     _turn: Turn,
     _all: OwnedSemaphorePermit,
 }
@@ -65,9 +65,9 @@ impl Room {
     }
 
     /// Waits for the room of one document; never none.
-    pub(super) async fn enter(&self, turn: Turn) -> Option<Seat> {
+    pub(super) async fn enter(&self, turn: Turn) -> Option<Permit> {
         let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
-        Some(Seat { _turn: turn, _all: all })
+        Some(Permit { _turn: turn, _all: all })
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
     use futures::FutureExt;
 
-    fn enter(room: &Room, priority: Priority) -> Option<Seat> {
+    fn enter(room: &Room, priority: Priority) -> Option<Permit> {
         let turn = room.turn(priority).now_or_never().flatten()?;
         room.enter(turn).now_or_never().flatten()
     }

@@ -201,7 +201,7 @@ impl Reader {
     async fn read(&mut self, head: &Head, file: &[u8], limits: &Limits) -> Result<Answer, Broken> {
         match timeout(limits.wall, self.exchange(head, file, limits)).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(self.autopsy(&error, limits).await),
+            Ok(Err(error)) => Err(self.exit_cause(&error, limits).await),
             Err(_) => Err(Broken::Slow(limits.exceeded(Limit::Wall))),
         }
     }
@@ -226,7 +226,7 @@ impl Reader {
     }
 
     /// Why the child broke.
-    async fn autopsy(&mut self, error: &io::Error, limits: &Limits) -> Broken {
+    async fn exit_cause(&mut self, error: &io::Error, limits: &Limits) -> Broken {
         // One that has not died of it, but talks nonsense, is killed.
         let status = match timeout(REAP, self.child.wait()).await {
             Ok(Ok(status)) => status,

@@ -1,4 +1,4 @@
-//! What there is in the folder: for whoever looks for files that nobody owns.
+//! Lists the folder, for those who look for files without an owner.
 
 use super::{DirBlobs, INCOMING, blocking, failed, present};
 use crate::{

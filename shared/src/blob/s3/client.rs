@@ -1,6 +1,6 @@
 //! The client: which keys, which region, and how long anything may take.
 
-use super::{Keys, innermost};
+use super::{Keys, with_reason};
 use crate::config;
 use aws_config::{
     BehaviorVersion, ConfigLoader, Region, SdkConfig,
@@ -46,22 +46,22 @@ const NO_KEYS: &str = "no keys were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_
 const NO_REGION: &str = "no region was found: set AWS_REGION, or add region= to the storage's URL";
 
 /// Builds the client, and makes sure that there are keys and a region.
-pub(super) async fn build(place: &config::S3, keys: Option<&Keys>) -> io::Result<Client> {
-    let loaded = load(place, keys).await;
+pub(super) async fn build(address: &config::S3, keys: Option<&Keys>) -> io::Result<Client> {
+    let loaded = load(address, keys).await;
     if loaded.region().is_none() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, NO_REGION));
     }
     let provider = loaded.credentials_provider();
     let provider = provider.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, NO_KEYS))?;
     if let Err(error) = provider.provide_credentials().await {
-        let error = format!("{NO_KEYS} ({})", innermost(&error));
+        let error = format!("{NO_KEYS} ({})", with_reason(&error));
         return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
     }
-    let mut builder = Builder::from(&loaded).force_path_style(place.path_style);
-    if let Some(endpoint) = &place.endpoint {
+    let mut builder = Builder::from(&loaded).force_path_style(address.path_style);
+    if let Some(endpoint) = &address.endpoint {
         builder = builder.endpoint_url(endpoint);
     }
-    if !place.checksums {
+    if !address.checksums {
         builder = builder
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
@@ -69,27 +69,27 @@ pub(super) async fn build(place: &config::S3, keys: Option<&Keys>) -> io::Result
     Ok(Client::from_conf(builder.build()))
 }
 
-/// AWS's default chain ends with a question to the machine's metadata service, which only machines
-/// in AWS's cloud have; elsewhere it costs seconds at every start. So it is asked only when neither
-/// the address nor the environment says where to go and who we are.
-async fn load(place: &config::S3, keys: Option<&Keys>) -> SdkConfig {
+/// AWS's default chain ends with the machine's metadata service, which exists only in AWS's cloud;
+/// elsewhere it costs seconds at every start. So it is used only when neither the address nor the
+/// environment gives endpoint and keys.
+async fn load(address: &config::S3, keys: Option<&Keys>) -> SdkConfig {
     let loader = loader();
     if let Some(keys) = keys {
         let keys = Credentials::new(&keys.id, keys.secret.expose(), None, None, "given");
-        return loader.credentials_provider(keys).region(region(place)).load().await;
+        return loader.credentials_provider(keys).region(region(address)).load().await;
     }
     let in_environment = EnvironmentVariableCredentialsProvider::new();
     if in_environment.provide_credentials().await.is_ok() {
-        return loader.credentials_provider(in_environment).region(region(place)).load().await;
+        return loader.credentials_provider(in_environment).region(region(address)).load().await;
     }
-    if place.endpoint.is_some() {
+    if address.endpoint.is_some() {
         let chain = CredentialsProviderChain::first_try("environment", in_environment)
             .or_else("profile", ProfileFileCredentialsProvider::builder().build())
             .or_else("web identity", WebIdentityTokenCredentialsProvider::builder().build())
             .or_else("container", EcsCredentialsProvider::builder().build());
-        return loader.credentials_provider(chain).region(region(place)).load().await;
+        return loader.credentials_provider(chain).region(region(address)).load().await;
     }
-    match &place.region {
+    match &address.region {
         Some(region) => loader.region(Region::new(region.clone())).load().await,
         None => loader.load().await,
     }
@@ -109,9 +109,9 @@ fn loader() -> ConfigLoader {
 }
 
 /// Where the region comes from when the metadata service is left alone.
-fn region(place: &config::S3) -> RegionProviderChain {
-    let elsewhere = place.endpoint.is_some().then(|| Region::from_static(REGION_ELSEWHERE));
-    RegionProviderChain::first_try(place.region.clone().map(Region::new))
+fn region(address: &config::S3) -> RegionProviderChain {
+    let elsewhere = address.endpoint.is_some().then(|| Region::from_static(REGION_ELSEWHERE));
+    RegionProviderChain::first_try(address.region.clone().map(Region::new))
         .or_else(EnvironmentVariableRegionProvider::new())
         .or_else(ProfileFileRegionProvider::new())
         .or_else(elsewhere)

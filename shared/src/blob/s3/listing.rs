@@ -1,4 +1,4 @@
-//! What there is in the bucket: for whoever looks for objects and uploads that nobody owns.
+//! Lists the bucket, for those who look for objects and uploads without an owner.
 
 use super::{S3Blobs, failed, io_error};
 use crate::{

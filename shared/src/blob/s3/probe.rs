@@ -19,7 +19,7 @@ impl S3Blobs {
         let honoured = honoured?;
         removed?;
         self.0.honoured.store(honoured, Ordering::Relaxed);
-        match (honoured, self.0.place.unconditional) {
+        match (honoured, self.0.address.unconditional) {
             (true, false) => {}
             (true, true) => tracing::info!(
                 "the storage honours If-None-Match: unconditional=true is not needed"

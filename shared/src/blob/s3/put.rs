@@ -1,5 +1,5 @@
 //! Writing an object once. Every object carries a token of its writer, so that a writer whose
-//! answer was lost, and who is told on its second try that the name is taken, recognises itself.
+//! answer was lost, and whose second try finds the name taken, recognises its own object.
 
 use super::{S3Blobs, failed, io_error, present, status};
 use crate::blob::{BlobError, BlobKey, Put};
@@ -27,12 +27,12 @@ pub(super) fn token() -> String {
     Uuid::new_v4().simple().to_string()
 }
 
-/// Whether the server says that the name is taken.
+/// Whether the name is taken.
 pub(super) fn is_taken<E>(error: &SdkError<E, HttpResponse>) -> bool {
     status(error) == 412
 }
 
-/// Whether the server says that somebody else is writing the same name now.
+/// Whether another writer of the same name is active now.
 pub(super) fn is_conflict<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     status(error) == 409
         && matches!(error.code(), Some("ConditionalRequestConflict" | "OperationAborted"))
@@ -91,7 +91,7 @@ impl S3Blobs {
     /// Whether writes say `If-None-Match: *`. Where the configuration allows a server that ignores
     /// it, or refuses it, that is so only once the probe has seen it honoured.
     pub(super) fn is_conditional(&self) -> bool {
-        !self.0.place.unconditional || self.0.honoured.load(Ordering::Relaxed)
+        !self.0.address.unconditional || self.0.honoured.load(Ordering::Relaxed)
     }
 
     /// Looks before it writes, where the server cannot be told not to overwrite.
@@ -117,6 +117,6 @@ impl S3Blobs {
     }
 
     pub(super) fn checksum(&self) -> Option<ChecksumAlgorithm> {
-        self.0.place.checksums.then_some(ChecksumAlgorithm::Crc32)
+        self.0.address.checksums.then_some(ChecksumAlgorithm::Crc32)
     }
 }

@@ -1,4 +1,4 @@
-//! Where the brokers are and who we are to them. It tells the password to nobody but lapin.
+//! The addresses of the brokers and our credentials. Only lapin gets the password.
 
 use super::topology;
 use crate::{config::Secret, queue::QueueError, trust};
@@ -8,8 +8,8 @@ use std::{
     hash::{BuildHasher, RandomState},
 };
 
-/// How often the broker and we tell each other that we are there, in seconds, unless the address
-/// says otherwise. A connection is lost after twice that.
+/// The interval of heartbeats in seconds, unless the address says otherwise. A connection is lost
+/// after twice that.
 const HEARTBEAT_SECONDS: Heartbeat = 8;
 
 /// The brokers of one address.
@@ -62,7 +62,8 @@ impl Brokers {
 
     /// Why a broker did not let us in.
     pub(super) fn refusal(&self, doing: &str, error: &lapin::Error) -> QueueError {
-        let known = topology::code(error).is_some_and(|code| topology::DOORS.contains(&code));
+        let known =
+            topology::code(error).is_some_and(|code| topology::LOGIN_REFUSED.contains(&code));
         let error = self.error(doing, error);
         QueueError { is_lasting: known || error.is_lasting, ..error }
     }

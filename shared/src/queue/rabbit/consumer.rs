@@ -4,7 +4,7 @@ use super::{
     link::{Link, pause},
     topology,
 };
-use crate::queue::{Delivery, QueueError, Receipt};
+use crate::queue::{Delivery, DeliveryReceipt, QueueError};
 use futures::{FutureExt, StreamExt};
 use lapin::{
     Acker, Channel,
@@ -28,12 +28,12 @@ pub struct RabbitConsumer {
     queue: &'static str,
     prefetch: u16,
     live: Option<Box<Live>>,
-    /// How often in a row it could not be started, and what was last said about it.
+    /// How often in a row it could not be started, and the last error that was logged.
     failures: u32,
-    said: Option<String>,
+    last_error: Option<String>,
 }
 
-/// What there is while the broker is there.
+/// Exists while the broker is connected.
 struct Live {
     deliveries: lapin::Consumer,
     channel: Channel,
@@ -48,7 +48,7 @@ impl fmt::Debug for RabbitConsumer {
 impl RabbitConsumer {
     pub(super) fn new(link: Arc<Link>, queue: &'static str, prefetch: u32) -> Self {
         let prefetch = u16::try_from(prefetch).unwrap_or(u16::MAX).max(1);
-        Self { link, queue, prefetch, live: None, failures: 0, said: None }
+        Self { link, queue, prefetch, live: None, failures: 0, last_error: None }
     }
 
     /// Waits for messages, through outages; they are logged once each.
@@ -82,15 +82,15 @@ impl RabbitConsumer {
             Ok(live) => {
                 self.live = Some(live);
                 self.failures = 0;
-                if self.said.take().is_some() {
+                if self.last_error.take().is_some() {
                     tracing::info!("the queue is back");
                 }
             }
             Err(error) => {
                 let text = error.to_string();
-                if self.said.as_ref() != Some(&text) {
+                if self.last_error.as_ref() != Some(&text) {
                     tracing::warn!(%error, "the queue does not answer: nothing new is begun");
-                    self.said = Some(text);
+                    self.last_error = Some(text);
                 }
                 let rest = pause(self.failures);
                 self.failures = self.failures.saturating_add(1);
@@ -117,10 +117,10 @@ impl RabbitConsumer {
 
 impl Drop for RabbitConsumer {
     fn drop(&mut self) {
-        // Receipts keep the channel open, so what nobody has seen yet must be handed back.
+        // Receipts keep the channel open, so what was not taken must be requeued.
         let Some(live) = &mut self.live else { return };
-        while let Some(Some(Ok(unseen))) = live.deliveries.next().now_or_never() {
-            drop(delivery(unseen, &live.channel));
+        while let Some(Some(Ok(untaken))) = live.deliveries.next().now_or_never() {
+            drop(delivery(untaken, &live.channel));
         }
     }
 }
@@ -144,9 +144,9 @@ pub(super) async fn dead_letters(link: &Link) -> Result<Vec<Delivery>, QueueErro
 async fn answer<T>(
     link: &Link,
     doing: &str,
-    asked: impl Future<Output = lapin::Result<T>>,
+    request: impl Future<Output = lapin::Result<T>>,
 ) -> Result<T, QueueError> {
-    match timeout(ANSWER_MAX, asked).await {
+    match timeout(ANSWER_MAX, request).await {
         Ok(answer) => answer.map_err(|error| link.brokers.error(doing, error)),
         Err(_) => {
             let late = format!("no answer within {} s", ANSWER_MAX.as_secs());
@@ -158,15 +158,15 @@ async fn answer<T>(
 fn delivery(delivery: lapin::message::Delivery, channel: &Channel) -> Delivery {
     Delivery {
         message: serde_json::from_slice(&delivery.data).map_err(|error| error.to_string()),
-        receipt: Receipt::Rabbit(RabbitReceipt {
+        receipt: DeliveryReceipt::Rabbit(RabbitReceipt {
             acker: delivery.acker,
             _channel: channel.clone(),
         }),
     }
 }
 
-/// The right to answer for one message. Dropped without an answer, it gives the message back, so
-/// that it does not count against the prefetch for ever.
+/// The right to acknowledge one message. Dropped unused, it requeues the message, so that it does
+/// not count against the prefetch for ever.
 pub(in crate::queue) struct RabbitReceipt {
     acker: Acker,
     /// Lapin closes a channel that nobody holds.

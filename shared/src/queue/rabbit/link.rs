@@ -1,7 +1,7 @@
 //! One connection to a broker, made when it is first needed and again whenever it is lost.
 //!
 //! Lapin's own recovery is not used: it knows one host only, gives up, and would declare again
-//! what it has seen once instead of what is needed.
+//! what it declared once instead of what is needed.
 
 use super::{address::Brokers, topology};
 use crate::queue::QueueError;
@@ -41,7 +41,7 @@ pub(super) struct Link {
     pub(super) brokers: Arc<Brokers>,
     /// How the broker shows it.
     name: &'static str,
-    /// Whether queues and exchanges are there, as far as we know.
+    /// Whether queues and exchanges were declared and not lost since.
     declared: AtomicBool,
     state: Mutex<State>,
 }
@@ -50,7 +50,7 @@ pub(super) struct Link {
 struct State {
     connection: Option<Arc<Connection>>,
     failures: u32,
-    /// Until when nobody tries, and why.
+    /// No attempt before this time, and why.
     rest: Option<(Instant, QueueError)>,
 }
 
@@ -68,8 +68,8 @@ impl Link {
     /// The connection, with queues and exchanges in place; makes it where it is missing. After a
     /// failure it says the same again for a while without asking anybody.
     pub(super) async fn connection(&self) -> Result<Arc<Connection>, QueueError> {
-        // Held while connecting, on purpose: whoever comes meanwhile waits for this connection
-        // instead of making another.
+        // Held while connecting, on purpose: other callers wait for this connection instead of
+        // making another.
         let mut state = self.state.lock().await;
         let alive = state.connection.clone().filter(|alive| alive.status().connected());
         if let Some(alive) = &alive

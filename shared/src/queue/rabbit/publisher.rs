@@ -1,4 +1,4 @@
-//! Hands messages to the broker and believes nothing but its confirmation.
+//! Publishes to the broker, and counts only what it confirms.
 
 use super::{link::Link, topology};
 use crate::{
@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 /// How long the broker may take to confirm a batch. What comes later may have arrived: it is
-/// published again, and a worker that is rung for twice looks once in vain.
+/// published again, and a worker ignores the second message.
 const CONFIRM_MAX: Duration = Duration::from_secs(4);
 
 /// How many channels publish at once.
@@ -48,11 +48,11 @@ impl Publisher {
         &self,
         messages: &[(JobMessage, Priority)],
     ) -> Result<(), QueueError> {
-        let parcel = |(message, priority): &(JobMessage, Priority)| {
+        let publication = |(message, priority): &(JobMessage, Priority)| {
             let mut headers = FieldTable::default();
             let value = AMQPValue::LongString(priority.as_str().into());
             headers.insert("priority".into(), value);
-            Ok(Parcel {
+            Ok(Publication {
                 exchange: "",
                 key: topology::documents(*priority).to_owned(),
                 id: message.id.clone(),
@@ -62,28 +62,31 @@ impl Publisher {
                 body: serde_json::to_vec(message)?,
             })
         };
-        self.hand_over(messages.iter().map(parcel).collect()).await
+        self.publish_all(messages.iter().map(publication).collect()).await
     }
 
-    pub(super) async fn tell(&self, events: &[Event]) -> Result<(), QueueError> {
-        let parcel = |event: &Event| {
-            Ok(Parcel {
+    pub(super) async fn publish_events(&self, events: &[Event]) -> Result<(), QueueError> {
+        let publication = |event: &Event| {
+            Ok(Publication {
                 exchange: topology::EVENTS,
                 key: event.routing_key(),
                 id: event.id.clone(),
                 headers: FieldTable::default(),
-                // It is no fault when nobody listens.
+                // An event without subscribers is no fault.
                 mandatory: false,
                 body: serde_json::to_vec(event)?,
             })
         };
-        self.hand_over(events.iter().map(parcel).collect()).await
+        self.publish_all(events.iter().map(publication).collect()).await
     }
 
-    async fn hand_over(&self, parcels: serde_json::Result<Vec<Parcel>>) -> Result<(), QueueError> {
-        let parcels = parcels.map_err(|error| QueueError::new(error.to_string()))?;
+    async fn publish_all(
+        &self,
+        publications: serde_json::Result<Vec<Publication>>,
+    ) -> Result<(), QueueError> {
+        let publications = publications.map_err(|error| QueueError::new(error.to_string()))?;
         let channel = self.channel().await?;
-        match timeout(CONFIRM_MAX, self.send(&channel, parcels)).await {
+        match timeout(CONFIRM_MAX, self.send(&channel, publications)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
                 // A channel that once met a leader that is gone may be refused for as long as it
@@ -129,23 +132,28 @@ impl Publisher {
     }
 
     /// Publishes all, then waits for each.
-    async fn send(&self, channel: &Channel, parcels: Vec<Parcel>) -> Result<(), QueueError> {
+    async fn send(
+        &self,
+        channel: &Channel,
+        publications: Vec<Publication>,
+    ) -> Result<(), QueueError> {
         let brokers = &self.link.brokers;
         let lost = |error: lapin::Error| {
             // It may have been for something that is gone.
             self.link.undeclared();
             brokers.error("publish", error)
         };
-        let mut confirmations = Vec::with_capacity(parcels.len());
-        for parcel in parcels {
-            let options = BasicPublishOptions { mandatory: parcel.mandatory, ..Default::default() };
+        let mut confirmations = Vec::with_capacity(publications.len());
+        for publication in publications {
+            let options =
+                BasicPublishOptions { mandatory: publication.mandatory, ..Default::default() };
             let properties = BasicProperties::default()
                 .with_content_type(CONTENT_TYPE.into())
                 .with_delivery_mode(PERSISTENT)
-                .with_message_id(parcel.id.into())
-                .with_headers(parcel.headers);
-            let (exchange, key) = (parcel.exchange.into(), parcel.key.into());
-            let sent = channel.basic_publish(exchange, key, options, &parcel.body, properties);
+                .with_message_id(publication.id.into())
+                .with_headers(publication.headers);
+            let (exchange, key) = (publication.exchange.into(), publication.key.into());
+            let sent = channel.basic_publish(exchange, key, options, &publication.body, properties);
             confirmations.push(sent.await.map_err(lost)?);
         }
         let mut refused = None;
@@ -169,8 +177,8 @@ impl Publisher {
     }
 }
 
-/// A message with its address.
-struct Parcel {
+/// A message with its destination.
+struct Publication {
     exchange: &'static str,
     key: String,
     id: String,

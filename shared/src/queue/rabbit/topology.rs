@@ -1,7 +1,7 @@
 //! The queues and exchanges of Sluice on a broker, and how they come to be there.
 //!
-//! A queue is declared with its type and nothing else: whatever a policy can say is said by
-//! `deploy/rabbitmq/definitions.json`, because an argument of a queue can never be changed.
+//! A queue is declared with its type and nothing else: an argument of a queue can never be changed.
+//! Policies in `deploy/rabbitmq/definitions.json` set the rest.
 
 use crate::document::Priority;
 use lapin::{
@@ -10,7 +10,7 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 
-/// The queues of documents to look at, which are rung for through the default exchange.
+/// The queues of documents to look at, published to through the default exchange.
 const DOCUMENTS: &str = "sluice.documents";
 const INTERACTIVE: &str = "sluice.documents.interactive";
 
@@ -25,9 +25,8 @@ pub(super) const EVENTS: &str = "sluice.events";
 
 /// Replies of a broker to a declaration, by AMQP 0-9-1.
 const ACCESS_REFUSED: u16 = 403;
-/// What a broker answers to a wrong password, and to a virtual host that is not there or not for
-/// us.
-pub(super) const DOORS: [u16; 2] = [ACCESS_REFUSED, 530];
+/// Replies to a wrong password, and to a virtual host that is missing or forbidden.
+pub(super) const LOGIN_REFUSED: [u16; 2] = [ACCESS_REFUSED, 530];
 /// There is no such thing.
 pub(super) const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
@@ -47,7 +46,7 @@ pub(super) async fn declare(connection: &Connection) -> Result<(), String> {
         Err(error) => error,
     };
     match code(&error) {
-        // Who may not make them looks whether somebody else has.
+        // A user that may not declare them checks that they exist.
         Some(ACCESS_REFUSED) => all(connection, true).await.map_err(|looked| {
             if code(&looked) == Some(NOT_FOUND) {
                 format!(

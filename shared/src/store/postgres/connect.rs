@@ -30,9 +30,8 @@ const RECYCLE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long data may stay unacknowledged by the other side's system before a connection is dead.
 const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the server holds us to, also when nobody is left here to stop it; and no word of what is
-/// in order, which would stand in the log. (Not in the connection's
-/// start-up options, which connection poolers refuse.)
+/// Limits that the server enforces although this process may be gone; and no notices, which would
+/// fill the log. (Not in the connection's start-up options, which connection poolers refuse.)
 const SESSION: &str = "SET client_min_messages = 'warning';
     SET statement_timeout = '30s';
     SET lock_timeout = '20s';
@@ -84,8 +83,8 @@ pub(super) fn pool(address: &str) -> Result<Pool, String> {
 
 /// The driver knows three of libpq's modes and no file of roots: these two are ours.
 fn parse(address: &str) -> Result<(Config, Tls), String> {
-    let (place, query) = address.split_once('?').unwrap_or((address, ""));
-    if place.matches('@').count() > 1 {
+    let (base, query) = address.split_once('?').unwrap_or((address, ""));
+    if base.matches('@').count() > 1 {
         return Err(format!("the address has more than one @: {REMEDY}"));
     }
     let (mut mode, mut roots, mut rest) = (None, None, String::new());
@@ -111,7 +110,7 @@ fn parse(address: &str) -> Result<(Config, Tls), String> {
         "system" => Roots::System,
         file => Roots::File(file.into()),
     });
-    let config = format!("{place}{rest}").parse();
+    let config = format!("{base}{rest}").parse();
     let mut config: Config =
         config.map_err(|_| format!("the address cannot be understood: {REMEDY}"))?;
     let is_local = |host: &Host| !matches!(host, Host::Tcp(_));
@@ -120,7 +119,7 @@ fn parse(address: &str) -> Result<(Config, Tls), String> {
         _ if !config.get_hosts().is_empty() && config.get_hosts().iter().all(is_local) => Tls::Off,
         ("disable", _) => Tls::Off,
         ("prefer", _) | ("require", None) => Tls::Unverified,
-        // As libpq does: whoever gives roots wants them used.
+        // As libpq does: roots that are given are used.
         ("require", Some(roots)) => Tls::Authority(roots),
         ("verify-ca", roots) => Tls::Authority(roots.unwrap_or(Roots::System)),
         ("verify-full", roots) => Tls::AuthorityAndName(roots.unwrap_or(Roots::System)),

@@ -1,4 +1,4 @@
--- What has become of a document, until the queue has confirmed that it was told.
+-- The new state of a document, until the queue has confirmed that it was published.
 CREATE TABLE events (
   id       BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   document TEXT COLLATE "C" NOT NULL,

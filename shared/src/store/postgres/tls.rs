@@ -18,9 +18,9 @@ pub(super) enum Tls {
     Off,
     /// Anybody: it keeps out who only listens.
     Unverified,
-    /// Whoever has a certificate of these authorities, whatever its name.
+    /// A certificate of these authorities, whatever its name.
     Authority(Roots),
-    /// Whoever has a certificate of these authorities for the name of the host.
+    /// A certificate of these authorities for the name of the host.
     AuthorityAndName(Roots),
 }
 

@@ -34,7 +34,7 @@ CREATE INDEX documents_state ON documents (state, id);
 CREATE INDEX documents_bytes ON documents (tenant, sha256);
 CREATE INDEX documents_purge ON documents (purge_ms) WHERE purge_ms IS NOT NULL;
 
--- A ring that the queue has not confirmed yet.
+-- A message that the queue has not confirmed yet.
 CREATE TABLE outbox (
   id       INTEGER PRIMARY KEY AUTOINCREMENT,
   document TEXT NOT NULL,

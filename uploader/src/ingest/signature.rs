@@ -1,6 +1,6 @@
 //! Names what a file seems to be, for people whose file was refused.
 
-/// What bytes at the start of a file say about it.
+/// The first bytes of formats that are not read.
 #[rustfmt::skip]
 const SIGNATURES: [(&[u8], &str); 22] = [
     (b"\x89PNG\r\n\x1a\n", "a PNG image"),
@@ -28,7 +28,7 @@ const SIGNATURES: [(&[u8], &str); 22] = [
 ];
 
 /// What a file that starts with `head` seems to be.
-pub(super) fn what(head: &[u8]) -> &'static str {
+pub(super) fn describe(head: &[u8]) -> &'static str {
     if let Some((_, name)) = SIGNATURES.iter().find(|(start, _)| head.starts_with(start)) {
         return name;
     }
@@ -50,7 +50,7 @@ pub(super) fn what(head: &[u8]) -> &'static str {
 mod tests {
     #[test]
     fn what_people_upload_by_mistake_has_a_name() {
-        let check = |head: &[u8], expected: &str| assert_eq!(super::what(head), expected);
+        let check = |head: &[u8], expected: &str| assert_eq!(super::describe(head), expected);
         check(b"\x89PNG\r\n\x1a\n\0", "a PNG image");
         check(b"PK\x03\x04\x14\0", "a ZIP archive or an Office document (docx, xlsx, odt)");
         check(b"\0\0\0\x18ftypheic\0", "a HEIC image");

@@ -5,7 +5,7 @@ use super::super::{
     app::{App, Serving},
     content, wait,
 };
-use crate::error::ApiError;
+use crate::{accept::AcceptedDocuments, error::ApiError};
 use axum::{
     Json,
     http::{HeaderName, HeaderValue, StatusCode, header},
@@ -20,14 +20,6 @@ use tokio::time::Instant;
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// The documents of an upload.
-#[derive(Debug)]
-pub(super) struct Documents {
-    pub(super) documents: Vec<Document>,
-    /// Whether an earlier call was the one that was accepted.
-    pub(super) replayed: bool,
-}
-
 /// A document that has ended, with its extraction.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct EndedDocument {
@@ -39,19 +31,19 @@ pub(in crate::http) struct EndedDocument {
     extraction: Option<Value>,
 }
 
-/// Answers with the documents, after at most `patience` if the client has any.
-pub(super) async fn answer(
+/// Answers with the documents, after at most `wait_max` if the client prefers to wait.
+pub(super) async fn respond(
     app: &App,
     serving: &Serving,
-    mut accepted: Documents,
-    patience: Option<Duration>,
+    mut accepted: AcceptedDocuments,
+    wait_max: Option<Duration>,
 ) -> Result<Response, ApiError> {
     let location = match accepted.documents.as_slice() {
         [one] => HeaderValue::from_str(&format!("/v1/documents/{}", one.id)).ok(),
         _ => None,
     };
-    let ended = match patience {
-        Some(patience) => ended(app, serving, &mut accepted.documents, patience).await?,
+    let ended = match wait_max {
+        Some(wait_max) => ended(app, serving, &mut accepted.documents, wait_max).await?,
         None => None,
     };
     let mut response = match ended {
@@ -66,10 +58,10 @@ pub(super) async fn answer(
     if let Some(location) = location {
         headers.insert(header::LOCATION, location);
     }
-    if accepted.replayed {
+    if accepted.is_replayed {
         headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
-    let applied = patience.map(|patience| format!("wait={}", patience.as_secs()));
+    let applied = wait_max.map(|wait_max| format!("wait={}", wait_max.as_secs()));
     if let Some(applied) = applied.and_then(|text| HeaderValue::from_str(&text).ok()) {
         headers.insert(PREFERENCE_APPLIED, applied);
     }
@@ -92,9 +84,9 @@ async fn ended(
     app: &App,
     serving: &Serving,
     documents: &mut [Document],
-    patience: Duration,
+    wait_max: Duration,
 ) -> Result<Option<Vec<EndedDocument>>, ApiError> {
-    let end = Instant::now() + patience;
+    let end = Instant::now() + wait_max;
     let mut ended = Vec::with_capacity(documents.len());
     let is_end = |document: &Document| document.state.is_end();
     for document in documents {

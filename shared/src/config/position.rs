@@ -1,10 +1,10 @@
-//! Where a key stands in a file.
+//! Where a key is in a file.
 //!
 //! It must know nothing of what keys mean.
 
 use toml_edit::{Document, Item, Table, TableLike, Value};
 
-/// A place in a document.
+/// A part of a document.
 #[derive(Clone, Copy)]
 enum Node<'a> {
     Table(&'a Table),
@@ -34,8 +34,8 @@ impl<'a> Node<'a> {
     }
 }
 
-/// Where a path stands.
-pub(super) struct Place {
+/// Where a path is in the file.
+pub(super) struct SourcePosition {
     /// The line, from 1 on.
     pub(super) line: usize,
     /// Whether the path itself is there, and not only a section around it.
@@ -44,7 +44,11 @@ pub(super) struct Place {
 
 /// Finds a path such as `deployments[1].endpoint`, or the nearest section around it where it is not
 /// there itself. A last key may follow, which may have dots in it.
-pub(super) fn find(document: &Document<&str>, path: &str, last: Option<&str>) -> Option<Place> {
+pub(super) fn find(
+    document: &Document<&str>,
+    path: &str,
+    last: Option<&str>,
+) -> Option<SourcePosition> {
     let mut node = Some(Node::Table(document.as_table()));
     let mut found = None;
     for part in path.split('.').filter(|part| !part.is_empty()) {
@@ -59,7 +63,10 @@ pub(super) fn find(document: &Document<&str>, path: &str, last: Option<&str>) ->
     if let Some(last) = last {
         node = node.and_then(|node| key(node, last, &mut found));
     }
-    found.map(|position| Place { line: line(document.raw(), position), exact: node.is_some() })
+    found.map(|position| SourcePosition {
+        line: line(document.raw(), position),
+        exact: node.is_some(),
+    })
 }
 
 fn key<'a>(node: Node<'a>, name: &str, found: &mut Option<usize>) -> Option<Node<'a>> {

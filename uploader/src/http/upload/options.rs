@@ -1,22 +1,15 @@
-//! What a client asks for with its files, whether in the query or in fields of a form.
+//! What a client asks for with its files, in the query or in fields of a form.
 
 use super::super::app::App;
 use crate::{
+    accept::Submission,
     error::{ApiError, Code},
-    ingest::Stored,
 };
 use axum::http::{HeaderMap, HeaderName};
-use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
-use shared::{
-    document::Priority,
-    message::Traceparent,
-    schema::{SchemaRef, hexadecimal},
-    store::IdempotencyKey,
-};
-use std::collections::BTreeMap;
+use serde_json::{Map, Value};
+use shared::{document::Priority, job::TENANT_DEFAULT, message::Traceparent, schema::SchemaRef};
 
-/// The schema of those who ask for none.
+/// The schema where none is given.
 const SCHEMA_DEFAULT: &str = "generic";
 
 /// The longest name of a file that is kept, in characters.
@@ -27,24 +20,25 @@ const KEY_CHARS_MAX: usize = 255;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// What is asked for so far.
+/// The options that were read so far.
 #[derive(Debug, Default)]
-pub(super) struct Asked {
+pub(super) struct UploadOptions {
+    /// As the client named it, and what that means.
     schema: Option<(String, SchemaRef)>,
-    pub(super) metadata: Option<Map<String, Value>>,
-    pub(super) priority: Option<Priority>,
+    metadata: Option<Map<String, Value>>,
+    priority: Option<Priority>,
     pub(super) filename: Option<String>,
     /// The trace that the upload belongs to.
-    pub(super) trace: Option<Traceparent>,
+    trace: Option<Traceparent>,
 }
 
-impl Asked {
-    /// Nothing yet, within this trace.
+impl UploadOptions {
+    /// None yet, within this trace.
     pub(super) fn within(trace: Option<Traceparent>) -> Self {
         Self { trace, ..Self::default() }
     }
 
-    /// Notes one wish.
+    /// Sets one option.
     ///
     /// # Errors
     /// When it is impossible, or was given before.
@@ -70,25 +64,40 @@ impl Asked {
         if twice { Err(ApiError::parameter(name, "is given twice")) } else { Ok(()) }
     }
 
-    /// The schema that is meant.
-    pub(super) async fn schema(&mut self, app: &App) -> Result<SchemaRef, ApiError> {
-        if let Some((_, reference)) = &self.schema {
-            return Ok(reference.clone());
+    /// Looks the default schema up unless one was given.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(super) async fn resolve_schema(&mut self, app: &App) -> Result<(), ApiError> {
+        if self.schema.is_none() {
+            let reference = app.schema(SCHEMA_DEFAULT).await?;
+            self.schema = Some((SCHEMA_DEFAULT.to_owned(), reference));
         }
-        let reference = app.schema(SCHEMA_DEFAULT).await?;
-        self.schema = Some((SCHEMA_DEFAULT.to_owned(), reference.clone()));
-        Ok(reference)
+        Ok(())
     }
 
-    /// The key with a hash of everything that is asked for.
-    pub(super) fn idempotency(&self, key: String, files: &[Stored]) -> IdempotencyKey {
-        // The name as asked: a new version of the schema in between makes no other request of it.
-        let schema = self.schema.as_ref().map(|(asked, _)| asked.as_str());
-        let metadata: BTreeMap<_, _> = self.metadata.iter().flatten().collect();
-        let files: Vec<_> = files.iter().map(|file| (&file.filename, &file.sha256)).collect();
-        let everything = json!([schema, self.priority.unwrap_or_default(), metadata, files]);
-        let fingerprint = hexadecimal(&Sha256::digest(everything.to_string()));
-        IdempotencyKey { key, fingerprint }
+    /// All of it, once everything is read.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(super) async fn submission(
+        mut self,
+        app: &App,
+        idempotency_key: Option<String>,
+    ) -> Result<Submission, ApiError> {
+        self.resolve_schema(app).await?;
+        let Some((schema_requested, schema)) = self.schema else {
+            return Err(ApiError::internal("a schema was looked up and is not there"));
+        };
+        Ok(Submission {
+            tenant: TENANT_DEFAULT.to_owned(),
+            schema,
+            schema_requested,
+            priority: self.priority.unwrap_or_default(),
+            metadata: self.metadata.unwrap_or_default(),
+            trace: self.trace,
+            idempotency_key,
+        })
     }
 }
 
