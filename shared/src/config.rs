@@ -2,15 +2,15 @@
 //!
 //! It must know nothing of what the settings are used for.
 
+mod secret;
 mod address;
-mod check;
 mod deployment;
 mod explain;
 mod interpolate;
-mod load;
 mod model;
 mod place;
-mod secret;
+mod check;
+mod load;
 
 pub use address::{Database, Queue, Quota, S3, Storage};
 pub use deployment::{Deployment, Limiter, Mode, Provider};
