@@ -3,6 +3,7 @@
 
 use crate::{
     harness::{Place, Process, deployment, free_port, until},
+    pacing::letters,
     servers::{OwnRedis, server},
 };
 use serde_json::{Value, json};
@@ -26,15 +27,6 @@ async fn place(quota: &str) -> Place {
     let place = Place::new(vec![window()], "concurrency = 64").await;
     place.configure(&format!("quota = \"{quota}\""));
     place
-}
-
-async fn letters(place: &Place, count: usize) -> Vec<Value> {
-    let mut documents = Vec::new();
-    for number in 0..count {
-        let letter = format!("Letter\n\nReference: {number}\nDate: 2024-03-05\n").into_bytes();
-        documents.push(place.upload("letter.txt", "generic", letter).await);
-    }
-    documents
 }
 
 async fn accepted(place: &Place) -> u64 {
