@@ -118,4 +118,7 @@ async fn refuse(client: &mut TcpStream) {
     let answer =
         "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
     let _ = client.write_all(answer.as_bytes()).await;
+    let _ = client.shutdown().await;
+    // Closed with the rest of the request unread, the connection would be reset, and the answer lost.
+    while client.read(&mut request).await.is_ok_and(|length| length > 0) {}
 }
