@@ -38,14 +38,15 @@ async fn rejected(place: &Place) -> u64 {
     stats["rejected"].as_object().unwrap().values().filter_map(Value::as_u64).sum()
 }
 
-/// All end well, and no quota was spent twice: then dozens would find no room. On a busy machine one
-/// of a hundred calls may arrive so late that it is counted with those after it.
+/// All end well, and the quota was spent once: where two workers spend it, half of the calls find no
+/// room. Some may arrive late and in a bunch on a busy machine; how exact the pace is, the pool's own
+/// tests say on simulated time.
 async fn all_succeed(place: &Place, documents: &[Value]) {
     for document in documents {
         place.extraction(document).await;
     }
     let (accepted, rejected) = (accepted(place).await, rejected(place).await);
-    assert!(rejected <= accepted.div_ceil(100), "{rejected} rejected, {accepted} accepted");
+    assert!(rejected <= accepted / 10, "{rejected} rejected, {accepted} accepted");
 }
 
 /// A sample of the metrics of the process that is also the uploader.
