@@ -84,8 +84,7 @@ impl Crate {
 
     fn follow<'a>(&'a self, from: &'a Module, path: &[String], depth: usize) -> Option<&'a Module> {
         let mut at = from;
-        let mut names = path.iter().enumerate().peekable();
-        while let Some((index, name)) = names.next() {
+        for (index, name) in path.iter().enumerate() {
             match name.as_str() {
                 "crate" => at = self.module(&[])?,
                 "self" => {}
