@@ -2,6 +2,11 @@
 check:
     ./tests/run
 
+# The loop: the tests of one crate whose name contains NAME, with the servers that they ask for.
+# `just t tests hedge::`, `just t worker`, `just t tests windows::`.
+t CRATE *NAME:
+    ./tests/run -p {{CRATE}} {{NAME}}
+
 # The demo, with bundled documents and simulated deployments.
 demo:
     cargo run --release -- demo

@@ -1,3 +1,5 @@
+//! What failures and successes do to the health of a deployment.
+
 use super::*;
 
 fn seconds(seconds: f64) -> Duration {

@@ -1,3 +1,5 @@
+//! Which deployment each strategy picks.
+
 use super::*;
 
 fn idle(index: usize) -> Candidate {

@@ -2,15 +2,15 @@
 //!
 //! It must know nothing of what the settings are used for.
 
+mod secret;
 mod address;
-mod check;
 mod deployment;
 mod explain;
 mod interpolate;
-mod load;
 mod model;
 mod position;
-mod secret;
+mod check;
+mod load;
 
 pub use address::{DatabaseAddress, QueueAddress, QuotaAddress, S3, StorageAddress};
 pub use deployment::{Deployment, Mode, Provider};

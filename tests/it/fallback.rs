@@ -1,6 +1,9 @@
 //! When a model cannot answer, the next of its chain does: once, and the result says so.
 
-use crate::harness::{Place, deployment, faulty, fixture, id};
+use crate::{
+    harness::{Place, deployment, fast, faulty, fixture, id},
+    proxy::Wire,
+};
 use serde_json::{Value, json};
 
 const NAME: &str = "documents/invoice-en-classic.pdf";
@@ -99,8 +102,9 @@ async fn without_a_chain_nothing_is_asked_elsewhere() {
 
 #[tokio::test]
 async fn a_model_that_is_back_answers_again() {
-    let sweden = faulty("sweden", json!([{ "kind": "unavailable", "to_seconds": 15 }]));
-    let place = Place::new(vec![sweden, mini(json!({}))], CHAIN).await;
+    let place = Place::new(vec![fast("sweden"), mini(json!({}))], CHAIN).await;
+    let sweden = place.wire("sweden").await;
+    sweden.set(Wire::Unavailable);
     let _sluice = place.start("up").await;
     let mut number = 0;
     let mut answered_by = async |name: &str| {
@@ -114,6 +118,7 @@ async fn a_model_that_is_back_answers_again() {
         .await;
     };
     answered_by("mini").await;
+    sweden.set(Wire::Pass);
     answered_by("sweden").await;
     let paid = place.paid().await;
     assert!(paid.values().all(|calls| *calls == 1), "{paid:?}");

@@ -1,5 +1,6 @@
 //! Starts the real binary in a folder of its own, with simulated deployments beside it.
 
+use crate::proxy::Proxy;
 use anyhow::{Context, bail};
 use reqwest::Client;
 use rustix::process::Signal;
@@ -133,6 +134,22 @@ impl Place {
         let path = self.folder.path().join("sluice.toml");
         let text = std::fs::read_to_string(&path).expect("the configuration");
         std::fs::write(path, format!("{lines}\n{text}")).expect("the configuration");
+    }
+
+    /// Puts a wire before a deployment, for processes that start afterwards.
+    pub(crate) async fn wire(&self, deployment: &str) -> Proxy {
+        let url = self.simulation.url();
+        let proxy = Proxy::start(url.strip_prefix("http://").expect("an address")).await;
+        let path = self.folder.path().join("sluice.toml");
+        let text = std::fs::read_to_string(&path).expect("the configuration");
+        let name = format!("\ndeployment = \"{deployment}\"");
+        let section = |section: &str| match section.contains(&name) {
+            true => section.replace(&url, &format!("http://{}", proxy.address)),
+            false => section.to_owned(),
+        };
+        let sections: Vec<_> = text.split("[[deployments]]").map(section).collect();
+        std::fs::write(path, sections.join("[[deployments]]")).expect("the configuration");
+        proxy
     }
 
     /// The uploader's address.

@@ -4,7 +4,7 @@ use crate::harness::{Place, deployment, fast, faulty, fixture};
 use serde_json::{Value, json};
 
 /// A deployment with room for `documents` small letters a minute.
-fn narrow(name: &str, kind: &str, requests: u64) -> simulator::DeploymentConfig {
+pub(crate) fn narrow(name: &str, kind: &str, requests: u64) -> simulator::DeploymentConfig {
     deployment(json!({
         "name": name, "model": "gpt-4o", "kind": kind,
         "tokens_per_minute": 10_000_000, "requests_per_minute": requests,
@@ -12,28 +12,13 @@ fn narrow(name: &str, kind: &str, requests: u64) -> simulator::DeploymentConfig 
     }))
 }
 
-async fn letters(place: &Place, count: usize) -> Vec<Value> {
+pub(crate) async fn letters(place: &Place, count: usize) -> Vec<Value> {
     let mut documents = Vec::new();
     for number in 0..count {
         let letter = format!("Letter\n\nReference: {number}\nDate: 2024-03-05\n").into_bytes();
         documents.push(place.upload("letter.txt", "generic", letter).await);
     }
     documents
-}
-
-#[tokio::test]
-async fn work_waits_for_quota_and_no_call_is_rejected() {
-    // 60 requests a minute are 10 in any 10 seconds: 26 letters need a wait or two.
-    let place = Place::new(vec![narrow("window", "window", 60)], "concurrency = 32").await;
-    let _sluice = place.start("up").await;
-    let documents = letters(&place, 26).await;
-    for document in &documents {
-        place.extraction(document).await;
-    }
-    let stats = place.stats("window").await;
-    assert_eq!(stats["accepted"], 26, "{stats}");
-    let rejected = stats["rejected"].as_object().unwrap().values();
-    assert_eq!(rejected.filter_map(Value::as_u64).sum::<u64>(), 0, "{stats}");
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! A TCP proxy that misbehaves when it is told to: the wire between Sluice and a service.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -16,6 +19,8 @@ pub(crate) enum Wire {
     Cut,
     /// Nothing arrives any more, and nothing says so.
     Hang,
+    /// What the client sends arrives; what the service sends is kept back until the wire changes.
+    HoldAnswers,
     /// HTTP: every connection is answered with 503 and closed.
     Unavailable,
     /// What the service sends is cut off after so many bytes of each connection.
@@ -26,6 +31,7 @@ pub(crate) enum Wire {
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     wire: watch::Sender<Wire>,
+    sent: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Proxy {
@@ -35,12 +41,19 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let (wire, follow) = watch::channel(Wire::Pass);
         let target = target.to_owned();
+        let sent = Arc::<Mutex<Vec<u8>>>::default();
+        let record = Arc::clone(&sent);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, target.clone(), follow.clone()));
+                tokio::spawn(carry(client, target.clone(), follow.clone(), Arc::clone(&record)));
             }
         });
-        Self { address, wire }
+        Self { address, wire, sent }
+    }
+
+    /// All that clients have sent so far.
+    pub(crate) fn sent(&self) -> String {
+        String::from_utf8_lossy(&self.sent.lock().unwrap()).into_owned()
     }
 
     /// Changes how the wire behaves.
@@ -49,7 +62,12 @@ impl Proxy {
     }
 }
 
-async fn carry(mut client: TcpStream, target: String, mut wire: watch::Receiver<Wire>) {
+async fn carry(
+    mut client: TcpStream,
+    target: String,
+    mut wire: watch::Receiver<Wire>,
+    record: Arc<Mutex<Vec<u8>>>,
+) {
     let first = *wire.borrow_and_update();
     match first {
         Wire::Cut => return,
@@ -74,9 +92,12 @@ async fn carry(mut client: TcpStream, target: String, mut wire: watch::Receiver<
             }
             read = client.read(&mut from_client), if flows => match read {
                 Ok(0) | Err(_) => return,
-                Ok(n) => if server.write_all(&from_client[..n]).await.is_err() { return },
+                Ok(n) => {
+                    record.lock().unwrap().extend_from_slice(&from_client[..n]);
+                    if server.write_all(&from_client[..n]).await.is_err() { return }
+                }
             },
-            read = server.read(&mut from_server), if flows => match read {
+            read = server.read(&mut from_server), if flows && now != Wire::HoldAnswers => match read {
                 Ok(0) | Err(_) => return,
                 Ok(mut n) => {
                     let is_last = matches!(now, Wire::CutAfter(most) if sent + n > most);
@@ -97,4 +118,7 @@ async fn refuse(client: &mut TcpStream) {
     let answer =
         "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
     let _ = client.write_all(answer.as_bytes()).await;
+    let _ = client.shutdown().await;
+    // Closed with the rest of the request unread, the connection would be reset, and the answer lost.
+    while client.read(&mut request).await.is_ok_and(|length| length > 0) {}
 }

@@ -3,23 +3,12 @@
 use crate::harness::until;
 use shared::{clock, document::DocumentId};
 use std::process::{Child, Command, Stdio};
+pub(crate) use tests::{has_server, server};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 use tokio_postgres::{Client, NoTls};
-
-/// The value of a variable that names a server; says SKIPPED where there is none, and fails in CI.
-pub(crate) fn server(variable: &str) -> Option<String> {
-    match std::env::var(variable) {
-        Ok(value) => Some(value),
-        Err(_) => {
-            assert!(std::env::var_os("CI").is_none(), "{variable} is missing");
-            eprintln!("SKIPPED: {variable} is missing: eval \"$(tests/services start)\"");
-            None
-        }
-    }
-}
 
 /// A word that nobody else uses, for the names of things on a server.
 pub(crate) fn unique() -> String {

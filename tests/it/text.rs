@@ -1,6 +1,7 @@
 //! A file that cannot be read ends with its reason, within seconds, and harms nobody else.
 
 use crate::harness::{Place, fast, fixture, repository};
+use std::path::{Path, PathBuf};
 
 /// Each hostile file and how it may end: with a code, or in a state; none means success.
 const HOSTILE: [(&str, &[&str]); 10] = [
@@ -48,10 +49,40 @@ async fn hostile_files_end_with_their_reason_and_harm_nobody() {
 #[tokio::test]
 async fn hidden_text_reaches_neither_model_nor_evidence() {
     let place = Place::new(vec![fast("sweden")], "").await;
+    let wire = place.wire("sweden").await;
     let _sluice = place.start("up").await;
-    let document = place.upload("hidden.pdf", "generic", fixture("hostile/hidden-text.pdf")).await;
+    let bytes = fixture("hostile/hidden-text.pdf");
+    let document = place.upload("hidden.pdf", "generic", bytes.clone()).await;
     let extraction = place.extraction(&document).await;
     assert!(!extraction["warnings"].as_array().unwrap().is_empty(), "{extraction}");
+    // The model is asked about what a reader sees, and about nothing else.
+    let prompt = wire.sent();
+    for seen in ["invoice total 100.00", "white on a blue bar", "black inside of a black frame"] {
+        assert!(prompt.contains(&format!("VISIBLE {seen}")), "{seen}: {prompt}");
+    }
+    assert!(!prompt.contains("HIDDEN"), "{prompt}");
+    // Evidence is looked for in the saved pages: neither they nor the result have it.
+    assert!(!extraction.to_string().contains("HIDDEN"), "{extraction}");
+    let (mut pages, mut sources) = (0, 0);
+    for (path, saved) in stored(&place.folder.path().join("blobs")) {
+        sources += usize::from(saved == bytes);
+        if saved != bytes {
+            let saved = String::from_utf8_lossy(&saved);
+            pages += usize::from(saved.contains("VISIBLE invoice total 100.00"));
+            assert!(!saved.contains("HIDDEN"), "{}: {saved}", path.display());
+        }
+    }
+    assert!(pages > 0 && sources == 1, "{pages} with the visible text, {sources} sources");
+}
+
+/// Every file below a folder, and its bytes.
+fn stored(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let below = |path: PathBuf| match path.is_dir() {
+        true => stored(&path),
+        false => vec![(path.clone(), std::fs::read(path).unwrap())],
+    };
+    entries.flat_map(below).collect()
 }
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+//! How the mode of JSON output is found and kept.
+
 use super::Ending::{Failed, Ignored, Kept, Refused, Unrelated};
 use super::Mode::{JsonObject, JsonObjectSchema, JsonSchema, Tool};
 use super::*;

@@ -34,7 +34,7 @@ async fn all_workers_are_replaced_again_and_again() {
 #[ignore = "long: just chaos"]
 async fn a_worker_whose_calls_never_end_is_gone_in_time() {
     let model = faulty("sweden", json!([{ "kind": "hang" }]));
-    let Some(fleet) = fleet(model).await else { return };
+    let Some(fleet) = fleet(model, CALL_MAX).await else { return };
     let _uploader = fleet.place.start("uploader").await;
     let worker = fleet.place.spawn("worker", &[]);
     fleet.upload(0..8).await;
@@ -44,9 +44,9 @@ async fn a_worker_whose_calls_never_end_is_gone_in_time() {
     assert!(took <= Duration::from_secs(CALL_MAX) + GRACE, "it took {took:?}");
 }
 
-async fn fleet(model: DeploymentConfig) -> Option<Fleet> {
+async fn fleet(model: DeploymentConfig, call_max: u64) -> Option<Fleet> {
     let queue = Broker::shared()?.vhost().await.url;
-    let settings = format!("call_timeout_seconds = {CALL_MAX}");
+    let settings = format!("call_timeout_seconds = {call_max}");
     let mut fleet = Fleet::new(&queue, model, &settings).await?;
     // What is given back is free at once, so that nobody ever waits for a lease here.
     fleet.place.settings.push(("SLUICE_WORKER__LEASE_SECONDS", "60".to_owned()));
@@ -55,26 +55,28 @@ async fn fleet(model: DeploymentConfig) -> Option<Fleet> {
 
 /// Replaces all workers so many times while documents are in work; the longest that one took to go.
 async fn replaced(documents: usize, rounds: usize) -> Option<Duration> {
-    let fleet = fleet(slow([1_000, 3_000])).await?;
+    // No call is given up, however busy the machine is.
+    let fleet = fleet(slow([1_000, 4_000]), 60).await?;
     let start = || (0..WORKERS).map(|_| fleet.place.spawn("worker", &[])).collect();
     let _uploader = fleet.place.start("uploader").await;
-    let mut workers: Vec<Process> = start();
     let (mut open, mut longest) = (Vec::new(), Duration::ZERO);
     for round in 0..rounds {
         let share = documents * round / rounds..documents * (round + 1) / rounds;
+        // All wait when the workers begin, so that enough are in work at once.
         open.extend(fleet.upload(share).await);
+        let workers: Vec<Process> = start();
         in_flight(&fleet, 2 * WORKERS as u64).await;
         longest = longest.max(stop(&fleet, workers).await);
         // Nobody is left who could pay.
         assert_eq!(fleet.place.stats("sweden").await["in_flight"], 0);
-        workers = start();
     }
+    let _workers: Vec<Process> = start();
     let begun = Instant::now();
     fleet.results(&open).await;
     let paid = fleet.place.paid().await;
     eprintln!(
         "{documents} documents, all {WORKERS} workers replaced {rounds} times while calls of 1 to \
-         3 s ran: gone after {longest:?} at most, {} calls, the rest done {:?} later",
+         4 s ran: gone after {longest:?} at most, {} calls, the rest done {:?} later",
         paid.values().sum::<u64>(),
         begun.elapsed()
     );

@@ -231,5 +231,5 @@ async fn stopping_ends_long_polls_and_finishes_uploads() {
     let (answer, ()) = tokio::join!(poll, stop);
     assert_eq!(answer.unwrap().json::<Value>().await.unwrap()["state"], "queued");
     server.task.await.unwrap().unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert!(begun.elapsed() < Duration::from_secs(60), "the poll waited to its end");
 }

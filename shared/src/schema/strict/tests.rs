@@ -1,3 +1,5 @@
+//! What strict schemas accept, and what is refused.
+
 use super::*;
 
 fn strict(body: Value) -> Value {
