@@ -8,7 +8,11 @@ pub mod s3;
 use crate::{document::DocumentId, schema::SchemaRef, trust};
 use bytes::Bytes;
 use dir::{DirBlobs, DirWriter};
-use futures::stream::BoxStream;
+use futures::{
+    FutureExt, TryFutureExt,
+    future::{self, BoxFuture},
+    stream::BoxStream,
+};
 use jiff::Timestamp;
 use s3::{S3Blobs, S3Writer};
 use std::{fmt, io::ErrorKind, time::Duration};
@@ -113,6 +117,10 @@ pub enum Put {
     Exists,
 }
 
+/// What a verb of storage returns. Boxed, because the code of an `async fn` is generated again in
+/// each crate that awaits it, here with all of the client library below.
+pub type BlobFuture<'a, T> = BoxFuture<'a, Result<T, BlobError>>;
+
 /// Where objects are kept, chosen by the configuration.
 #[derive(Clone, Debug)]
 pub enum Blobs {
@@ -127,10 +135,10 @@ impl Blobs {
     ///
     /// # Errors
     /// When storage does not answer.
-    pub async fn put_if_absent(&self, key: &BlobKey, bytes: Bytes) -> Result<Put, BlobError> {
+    pub fn put_if_absent<'a>(&'a self, key: &'a BlobKey, bytes: Bytes) -> BlobFuture<'a, Put> {
         match self {
-            Self::Dir(dir) => dir.put_if_absent(key, bytes).await,
-            Self::S3(s3) => s3.put_if_absent(key, bytes).await,
+            Self::Dir(dir) => dir.put_if_absent(key, bytes).boxed(),
+            Self::S3(s3) => s3.put_if_absent(key, bytes).boxed(),
         }
     }
 
@@ -139,10 +147,10 @@ impl Blobs {
     ///
     /// # Errors
     /// When storage does not answer.
-    pub async fn writer(&self, key: &BlobKey) -> Result<BlobWriter, BlobError> {
+    pub fn writer<'a>(&'a self, key: &'a BlobKey) -> BlobFuture<'a, BlobWriter> {
         match self {
-            Self::Dir(dir) => Ok(BlobWriter::Dir(dir.writer(key).await?)),
-            Self::S3(s3) => Ok(BlobWriter::S3(s3.writer(key))),
+            Self::Dir(dir) => dir.writer(key).map_ok(BlobWriter::Dir).boxed(),
+            Self::S3(s3) => future::ok(BlobWriter::S3(s3.writer(key))).boxed(),
         }
     }
 
@@ -150,10 +158,10 @@ impl Blobs {
     ///
     /// # Errors
     /// When storage does not answer.
-    pub async fn get(&self, key: &BlobKey) -> Result<Option<Bytes>, BlobError> {
+    pub fn get<'a>(&'a self, key: &'a BlobKey) -> BlobFuture<'a, Option<Bytes>> {
         match self {
-            Self::Dir(dir) => dir.get(key).await,
-            Self::S3(s3) => s3.get(key).await,
+            Self::Dir(dir) => dir.get(key).boxed(),
+            Self::S3(s3) => s3.get(key).boxed(),
         }
     }
 
@@ -161,13 +169,13 @@ impl Blobs {
     ///
     /// # Errors
     /// When storage does not answer.
-    pub async fn stream(
-        &self,
-        key: &BlobKey,
-    ) -> Result<Option<BoxStream<'static, std::io::Result<Bytes>>>, BlobError> {
+    pub fn stream<'a>(
+        &'a self,
+        key: &'a BlobKey,
+    ) -> BlobFuture<'a, Option<BoxStream<'static, std::io::Result<Bytes>>>> {
         match self {
-            Self::Dir(dir) => dir.stream(key).await,
-            Self::S3(s3) => s3.stream(key).await,
+            Self::Dir(dir) => dir.stream(key).boxed(),
+            Self::S3(s3) => s3.stream(key).boxed(),
         }
     }
 
@@ -175,10 +183,10 @@ impl Blobs {
     ///
     /// # Errors
     /// When storage does not answer.
-    pub async fn delete(&self, key: &BlobKey) -> Result<(), BlobError> {
+    pub fn delete<'a>(&'a self, key: &'a BlobKey) -> BlobFuture<'a, ()> {
         match self {
-            Self::Dir(dir) => dir.delete(key).await,
-            Self::S3(s3) => s3.delete(key).await,
+            Self::Dir(dir) => dir.delete(key).boxed(),
+            Self::S3(s3) => s3.delete(key).boxed(),
         }
     }
 
@@ -186,10 +194,10 @@ impl Blobs {
     ///
     /// # Errors
     /// When storage does not answer.
-    pub async fn delete_folder(&self, folder: &BlobKey) -> Result<(), BlobError> {
+    pub fn delete_folder<'a>(&'a self, folder: &'a BlobKey) -> BlobFuture<'a, ()> {
         match self {
-            Self::Dir(dir) => dir.delete_folder(folder).await,
-            Self::S3(s3) => s3.delete_folder(folder).await,
+            Self::Dir(dir) => dir.delete_folder(folder).boxed(),
+            Self::S3(s3) => s3.delete_folder(folder).boxed(),
         }
     }
 
@@ -197,10 +205,10 @@ impl Blobs {
     ///
     /// # Errors
     /// When it does not, or does not answer; [`BlobError::is_a_setting`] tells which.
-    pub async fn probe(&self) -> Result<(), BlobError> {
+    pub fn probe(&self) -> BlobFuture<'_, ()> {
         match self {
-            Self::Dir(dir) => dir.ready().await,
-            Self::S3(s3) => s3.probe().await,
+            Self::Dir(dir) => dir.ready().boxed(),
+            Self::S3(s3) => s3.probe().boxed(),
         }
     }
 
@@ -210,16 +218,18 @@ impl Blobs {
     ///
     /// # Errors
     /// When there are no keys to sign it with, or `expires` is longer than a week.
-    pub async fn presigned(
-        &self,
-        key: &BlobKey,
-        disposition: &str,
-        content_type: &str,
+    pub fn presigned<'a>(
+        &'a self,
+        key: &'a BlobKey,
+        disposition: &'a str,
+        content_type: &'a str,
         expires: Duration,
-    ) -> Result<Option<String>, BlobError> {
+    ) -> BlobFuture<'a, Option<String>> {
         match self {
-            Self::Dir(_) => Ok(None),
-            Self::S3(s3) => s3.presigned(key, disposition, content_type, expires).await.map(Some),
+            Self::Dir(_) => future::ok(None).boxed(),
+            Self::S3(s3) => {
+                s3.presigned(key, disposition, content_type, expires).map_ok(Some).boxed()
+            }
         }
     }
 
@@ -228,15 +238,15 @@ impl Blobs {
     ///
     /// # Errors
     /// When storage does not answer.
-    pub async fn list(
-        &self,
-        folder: &str,
-        after: Option<&str>,
+    pub fn list<'a>(
+        &'a self,
+        folder: &'a str,
+        after: Option<&'a str>,
         limit: usize,
-    ) -> Result<Vec<Listed>, BlobError> {
+    ) -> BlobFuture<'a, Vec<Listed>> {
         match self {
-            Self::Dir(dir) => dir.list(folder, after, limit).await,
-            Self::S3(s3) => s3.list(folder, after, limit).await,
+            Self::Dir(dir) => dir.list(folder, after, limit).boxed(),
+            Self::S3(s3) => s3.list(folder, after, limit).boxed(),
         }
     }
 
@@ -245,10 +255,10 @@ impl Blobs {
     ///
     /// # Errors
     /// When storage does not answer.
-    pub async fn abort_stale_uploads(&self, older_than: Duration) -> Result<u64, BlobError> {
+    pub fn abort_stale_uploads(&self, older_than: Duration) -> BlobFuture<'_, u64> {
         match self {
-            Self::Dir(dir) => dir.abort_stale_uploads(older_than).await,
-            Self::S3(s3) => s3.abort_stale_uploads(older_than).await,
+            Self::Dir(dir) => dir.abort_stale_uploads(older_than).boxed(),
+            Self::S3(s3) => s3.abort_stale_uploads(older_than).boxed(),
         }
     }
 
@@ -256,10 +266,10 @@ impl Blobs {
     ///
     /// # Errors
     /// When it cannot, and why.
-    pub async fn ready(&self) -> Result<(), BlobError> {
+    pub fn ready(&self) -> BlobFuture<'_, ()> {
         match self {
-            Self::Dir(dir) => dir.ready().await,
-            Self::S3(s3) => s3.ready().await,
+            Self::Dir(dir) => dir.ready().boxed(),
+            Self::S3(s3) => s3.ready().boxed(),
         }
     }
 }
@@ -278,10 +288,10 @@ impl BlobWriter {
     ///
     /// # Errors
     /// When storage does not take it.
-    pub async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
+    pub fn write(&mut self, bytes: Bytes) -> BlobFuture<'_, ()> {
         match self {
-            Self::Dir(dir) => dir.write(bytes).await,
-            Self::S3(s3) => s3.write(bytes).await,
+            Self::Dir(dir) => dir.write(bytes).boxed(),
+            Self::S3(s3) => s3.write(bytes).boxed(),
         }
     }
 
@@ -289,10 +299,10 @@ impl BlobWriter {
     ///
     /// # Errors
     /// When storage does not take it.
-    pub async fn finish(self) -> Result<Put, BlobError> {
+    pub fn finish(self) -> BlobFuture<'static, Put> {
         match self {
-            Self::Dir(dir) => dir.finish().await,
-            Self::S3(s3) => s3.finish().await,
+            Self::Dir(dir) => dir.finish().boxed(),
+            Self::S3(s3) => s3.finish().boxed(),
         }
     }
 }

@@ -9,6 +9,10 @@ use crate::{
     message::{Event, JobMessage},
 };
 use embedded::{EmbeddedConsumer, EmbeddedQueue, EmbeddedReceipt};
+use futures::{
+    FutureExt,
+    future::{self, BoxFuture},
+};
 use rabbit::{RabbitConsumer, RabbitQueue, RabbitReceipt};
 
 /// The queue does not answer or refused: hold the work, and try again later.
@@ -44,10 +48,13 @@ impl Queue {
     ///
     /// # Errors
     /// When it is not certain that all of them arrived; some may have.
-    pub async fn publish(&self, messages: &[(JobMessage, Priority)]) -> Result<(), QueueError> {
+    pub fn publish<'a>(
+        &'a self,
+        messages: &'a [(JobMessage, Priority)],
+    ) -> BoxFuture<'a, Result<(), QueueError>> {
         match self {
-            Self::Embedded(queue) => queue.publish(messages).await,
-            Self::Rabbit(queue) => queue.publish(messages).await,
+            Self::Embedded(queue) => queue.publish(messages).boxed(),
+            Self::Rabbit(queue) => queue.publish(messages).boxed(),
         }
     }
 
@@ -56,10 +63,10 @@ impl Queue {
     ///
     /// # Errors
     /// When it is not certain that all of them arrived; some may have.
-    pub async fn publish_events(&self, events: &[Event]) -> Result<(), QueueError> {
+    pub fn publish_events<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Result<(), QueueError>> {
         match self {
-            Self::Embedded(_) => Ok(()),
-            Self::Rabbit(queue) => queue.publish_events(events).await,
+            Self::Embedded(_) => future::ok(()).boxed(),
+            Self::Rabbit(queue) => queue.publish_events(events).boxed(),
         }
     }
 
@@ -68,10 +75,18 @@ impl Queue {
     ///
     /// # Errors
     /// When the queue does not answer.
-    pub async fn consume(&self, priority: Priority, prefetch: u32) -> Result<Consumer, QueueError> {
+    pub fn consume(
+        &self,
+        priority: Priority,
+        prefetch: u32,
+    ) -> BoxFuture<'_, Result<Consumer, QueueError>> {
         match self {
-            Self::Embedded(queue) => Ok(Consumer::Embedded(queue.consume(priority, prefetch))),
-            Self::Rabbit(queue) => Ok(Consumer::Rabbit(queue.consume(priority, prefetch))),
+            Self::Embedded(queue) => {
+                future::ok(Consumer::Embedded(queue.consume(priority, prefetch))).boxed()
+            }
+            Self::Rabbit(queue) => {
+                future::ok(Consumer::Rabbit(queue.consume(priority, prefetch))).boxed()
+            }
         }
     }
 
@@ -80,10 +95,10 @@ impl Queue {
     ///
     /// # Errors
     /// When the queue does not answer.
-    pub async fn dead_letters(&self) -> Result<Vec<Delivery>, QueueError> {
+    pub fn dead_letters(&self) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>> {
         match self {
-            Self::Embedded(_) => Ok(Vec::new()),
-            Self::Rabbit(queue) => queue.dead_letters().await,
+            Self::Embedded(_) => future::ok(Vec::new()).boxed(),
+            Self::Rabbit(queue) => queue.dead_letters().boxed(),
         }
     }
 
@@ -91,10 +106,10 @@ impl Queue {
     ///
     /// # Errors
     /// When it does not, and why.
-    pub async fn ready(&self) -> Result<(), QueueError> {
+    pub fn ready(&self) -> BoxFuture<'_, Result<(), QueueError>> {
         match self {
-            Self::Embedded(queue) => queue.ready().await,
-            Self::Rabbit(queue) => queue.ready().await,
+            Self::Embedded(queue) => queue.ready().boxed(),
+            Self::Rabbit(queue) => queue.ready().boxed(),
         }
     }
 }
@@ -114,10 +129,10 @@ impl Consumer {
     ///
     /// # Errors
     /// When the queue does not answer.
-    pub async fn next(&mut self, most: u32) -> Result<Vec<Delivery>, QueueError> {
+    pub fn next(&mut self, most: u32) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>> {
         match self {
-            Self::Embedded(consumer) => consumer.next(most).await,
-            Self::Rabbit(consumer) => Ok(consumer.next(most).await),
+            Self::Embedded(consumer) => consumer.next(most).boxed(),
+            Self::Rabbit(consumer) => consumer.next(most).map(Ok).boxed(),
         }
     }
 }
@@ -141,10 +156,10 @@ impl Delivery {
     ///
     /// # Errors
     /// When the queue does not answer; the message comes again then.
-    pub async fn ack(self) -> Result<(), QueueError> {
+    pub fn ack(self) -> BoxFuture<'static, Result<(), QueueError>> {
         match self.receipt {
-            DeliveryReceipt::Embedded(receipt) => receipt.ack().await,
-            DeliveryReceipt::Rabbit(receipt) => receipt.ack().await,
+            DeliveryReceipt::Embedded(receipt) => receipt.ack().boxed(),
+            DeliveryReceipt::Rabbit(receipt) => receipt.ack().boxed(),
         }
     }
 
@@ -153,10 +168,10 @@ impl Delivery {
     ///
     /// # Errors
     /// When the queue does not answer; the message comes back by itself then.
-    pub async fn give_back(self) -> Result<(), QueueError> {
+    pub fn give_back(self) -> BoxFuture<'static, Result<(), QueueError>> {
         match self.receipt {
-            DeliveryReceipt::Embedded(receipt) => receipt.give_back().await,
-            DeliveryReceipt::Rabbit(receipt) => receipt.give_back().await,
+            DeliveryReceipt::Embedded(receipt) => receipt.give_back().boxed(),
+            DeliveryReceipt::Rabbit(receipt) => receipt.give_back().boxed(),
         }
     }
 }

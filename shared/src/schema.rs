@@ -5,6 +5,7 @@
 pub mod rule;
 pub mod strict;
 pub mod builtin;
+pub mod validator;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -409,9 +409,17 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let address = listener.local_addr().context("cannot tell the address of the listener")?;
     let simulator = build(config)?;
     let shutdown = CancellationToken::new();
-    let asked = shutdown.clone().cancelled_owned();
-    let server = tokio::spawn(run(Arc::clone(&simulator), listener, asked));
+    let server = spawn(Arc::clone(&simulator), listener, shutdown.clone());
     Ok(Running { address, simulator, shutdown, server })
+}
+
+/// Not async, so that the code of the server is generated in this crate only.
+fn spawn(
+    simulator: Arc<Simulator>,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> JoinHandle<std::io::Result<()>> {
+    tokio::spawn(run(simulator, listener, shutdown.cancelled_owned()))
 }
 
 impl Running {

@@ -24,6 +24,7 @@ use axum::{
     http::{Method, Uri},
     serve::ListenerExt,
 };
+use futures::{FutureExt, future::BoxFuture};
 use metrics_exporter_prometheus::PrometheusHandle;
 use shared::services::Services;
 use std::{any::Any, io, sync::Arc, time::Duration};
@@ -73,7 +74,16 @@ fn with_problems(router: Router) -> Router {
 ///
 /// # Errors
 /// When the listener breaks.
-pub async fn serve(
+pub fn serve(
+    router: Router,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> BoxFuture<'static, io::Result<()>> {
+    // Boxed: the code of the server is generated in this crate only.
+    serve_until(router, listener, stop).boxed()
+}
+
+async fn serve_until(
     router: Router,
     listener: TcpListener,
     stop: CancellationToken,

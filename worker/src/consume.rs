@@ -4,6 +4,7 @@
 mod room;
 
 use crate::{process::process, worker::Worker};
+use futures::{FutureExt, future::BoxFuture};
 use room::Room;
 use shared::{
     document::{Failure, FailureCode, Priority, Stage},
@@ -21,7 +22,12 @@ use tracing::{Instrument, Span};
 const OUTAGE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Consumes until the worker is asked to drain, then waits for what runs.
-pub async fn run(worker: Worker, hard: CancellationToken) {
+pub fn run(worker: Worker, hard: CancellationToken) -> BoxFuture<'static, ()> {
+    // Boxed: the code of all of the work is generated in this crate only.
+    run_until_drained(worker, hard).boxed()
+}
+
+async fn run_until_drained(worker: Worker, hard: CancellationToken) {
     let settings = &worker.settings;
     let room = Room::new(settings.concurrency, settings.interactive_reserved);
     let tasks = TaskTracker::new();

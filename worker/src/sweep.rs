@@ -3,6 +3,7 @@
 //! quota. Doing it twice does no harm.
 
 use crate::{report::report, worker::Worker};
+use futures::{FutureExt, future::BoxFuture};
 use shared::{
     blob::{BlobKey, STALE},
     message::Traceparent,
@@ -19,7 +20,12 @@ const IDLE_MAX: Duration = Duration::from_secs(600);
 const TIDY: Duration = Duration::from_secs(3600);
 
 /// Sweeps until `stop`, then leaves the fleet.
-pub async fn run(worker: Worker, stop: CancellationToken) {
+pub fn run(worker: Worker, stop: CancellationToken) -> BoxFuture<'static, ()> {
+    // Boxed, as in `consume::run`.
+    sweep_until(worker, stop).boxed()
+}
+
+async fn sweep_until(worker: Worker, stop: CancellationToken) {
     let (mut failing, mut letters_failing) = (false, false);
     let mut tidy_at = Instant::now();
     while !stop.is_cancelled() {

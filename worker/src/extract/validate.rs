@@ -5,13 +5,7 @@
 use super::node::Node;
 use pool::typed::json;
 use serde_json::{Map, Value};
-use shared::schema::ExtractionSchema;
-
-/// The most faults that are named.
-const FAULTS_MAX: usize = 10;
-
-/// The longest description of a fault, in characters.
-const FAULT_CHARACTERS_MAX: usize = 300;
+use shared::schema::{ExtractionSchema, validator::SchemaValidator};
 
 /// Reads a reply about a whole document.
 ///
@@ -48,18 +42,7 @@ pub fn part(schema: &ExtractionSchema, content: &str) -> Result<Value, Vec<Strin
 /// # Errors
 /// What is wrong with it, by its JSON pointer.
 pub fn check(body: &Value, data: &Value) -> Result<(), Vec<String>> {
-    let validator = jsonschema::options()
-        .with_draft(jsonschema::Draft::Draft202012)
-        .should_validate_formats(true)
-        .build(body)
-        .map_err(|error| vec![error.to_string()])?;
-    let faults = validator.iter_errors(data).take(FAULTS_MAX).map(|error| {
-        let path = error.instance_path().to_string();
-        let place = if path.is_empty() { "the whole" } else { &path };
-        format!("{place}: {error}").chars().take(FAULT_CHARACTERS_MAX).collect()
-    });
-    let faults: Vec<String> = faults.collect();
-    if faults.is_empty() { Ok(()) } else { Err(faults) }
+    SchemaValidator::new(body).map_err(|error| vec![error])?.check(data)
 }
 
 fn read(content: &str) -> Result<Value, Vec<String>> {
