@@ -63,7 +63,10 @@ impl Queue {
     ///
     /// # Errors
     /// When it is not certain that all of them arrived; some may have.
-    pub fn publish_events<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Result<(), QueueError>> {
+    pub fn publish_events<'a>(
+        &'a self,
+        events: &'a [Event],
+    ) -> BoxFuture<'a, Result<(), QueueError>> {
         match self {
             Self::Embedded(_) => future::ok(()).boxed(),
             Self::Rabbit(queue) => queue.publish_events(events).boxed(),
