@@ -33,6 +33,9 @@ const LOG_STEP_MS: f64 = 200.0;
 const REQUEST_STEP_MS: f64 = 100.0;
 /// What was sent is remembered for so long: a window, and the longest wait for most answers.
 const LOG_MS: f64 = 105_000.0;
+/// Our count of a question starts this much high: too high costs nothing, for what responses say
+/// corrects it; too low costs rejections (measured: with a count 4 % low and without this, 11 %).
+const ESTIMATE_HIGH: f64 = 1.08;
 /// A call arrives at its provider so long after it was sent, at most (assumed: a slow network).
 const ARRIVAL_MS: f64 = 100.0;
 
@@ -107,8 +110,8 @@ impl Limiter {
             share: 1.0,
             trim: 1.0,
             raised_at: now,
-            next_tokens: now - admission::BURST_IDLE_MS,
-            next_requests: now - admission::BURST_IDLE_MS,
+            next_tokens: now - MINUTE_MS,
+            next_requests: now - MINUTE_MS,
             last: now - MINUTE_MS,
             urgent_at: long_ago,
             tokens: SlidingLog::new(LOG_STEP_MS),
@@ -179,7 +182,8 @@ impl Limiter {
             return size.input_real + self.terms.output_weight * output;
         }
         let Charge { output, input, .. } = self.terms.charge;
-        size.input * input + if output == Some(false) { 0.0 } else { size.output_max }
+        let room = if output == Some(false) { 0.0 } else { size.output_max };
+        size.input * input * ESTIMATE_HIGH + room
     }
 
     /// Goes on alone: with a share of what all have left of the quota, as last seen, and with what

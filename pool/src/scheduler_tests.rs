@@ -118,7 +118,7 @@ fn interactive_goes_first_and_equals_in_order() {
     let interactive = scene.enter(250, true);
     assert_eq!(scene.see(bulk[0]), "@59");
     scene.at(59.2);
-    assert_eq!([scene.see(interactive), scene.see(bulk[0])], ["@60", "@71"]);
+    assert_eq!([scene.see(interactive), scene.see(bulk[0])], ["@60", "@59"]);
     scene.at(100.0);
     assert_eq!([scene.see(interactive), scene.see(bulk[0])], ["d", "d"]);
     assert_ne!(scene.see(bulk[1]), "-");

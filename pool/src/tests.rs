@@ -291,7 +291,7 @@ async fn nobody_listening_is_unreachable_and_free() {
     assert!(matches!(error, CallError::Unreachable { .. }), "{error:?}");
     assert!(!error.to_string().contains("chat/completions"), "{error}");
     let status = pool.snapshot().remove(0);
-    assert_eq!((status.state, status.tokens_available), (DeploymentState::Ok, 99_600));
+    assert_eq!((status.state, status.tokens_available), (DeploymentState::Ok, 100_000));
 }
 
 #[tokio::test]
@@ -312,14 +312,14 @@ async fn a_dropped_slot_gives_back_and_a_dropped_call_does_not() {
     let slot = pool.reserve(&need(LONG)).await.unwrap();
     assert_eq!((slot.deployment(), pool.snapshot()[0].in_flight), ("d", 1));
     drop(slot);
-    assert_eq!((pool.snapshot()[0].tokens_available, pool.snapshot()[0].in_flight), (99_600, 0));
+    assert_eq!((pool.snapshot()[0].tokens_available, pool.snapshot()[0].in_flight), (100_000, 0));
     let slot = pool.reserve(&need(LONG)).await.unwrap();
     let request = request();
     let dropped = tokio::time::timeout(Duration::from_millis(50), slot.send(&request)).await;
     assert!(dropped.is_err());
     let status = pool.snapshot().remove(0);
     // 5 tokens of question with 8 % on top, and 500 of answer.
-    assert_eq!((status.tokens_available, status.in_flight), (99_600 - 506, 0));
+    assert_eq!((status.tokens_available, status.in_flight), (100_000 - 506, 0));
 }
 
 #[tokio::test]
@@ -338,7 +338,7 @@ async fn waiting_ends_when_a_slot_is_given_back_and_leaves_nothing_when_dropped(
     assert!(given_up.await.is_err());
     drop(slot);
     tokio::time::timeout(LONG, waiting).await.unwrap().unwrap().unwrap();
-    assert_eq!((pool.snapshot()[0].tokens_available, pool.snapshot()[0].in_flight), (99_600, 0));
+    assert_eq!((pool.snapshot()[0].tokens_available, pool.snapshot()[0].in_flight), (100_000, 0));
 }
 
 #[tokio::test]

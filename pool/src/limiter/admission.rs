@@ -7,14 +7,16 @@ use super::{TEN_SECONDS_MS, ptu};
 
 /// How much faster than its rate a window is filled at most, and for the part of it that is free.
 const PACE: f64 = 0.3;
-const PACE_FREE: f64 = 0.5;
+const PACE_FREE: f64 = 0.8;
 /// How fast a full one is, for its rate: entries are held a little longer than at the provider.
 const PACE_FULL: f64 = 1.03;
 /// What a window never uses: our steps are coarser than the provider's.
 const WINDOW_MARGIN: f64 = 0.004;
-/// What may be sent at once, in time at the rate, and what more when the provider was idle.
+/// What may be sent at once, in time at the rate, and what more when the provider was idle: in time,
+/// and at least so many calls.
 const BURST_MS: f64 = 2_000.0;
-pub(super) const BURST_IDLE_MS: f64 = 8_000.0;
+const BURST_IDLE_MS: f64 = 8_000.0;
+const BURST_IDLE_CALLS: f64 = 3.0;
 /// A rejection within this time makes bursts smaller.
 const CALM_MS: f64 = 60_000.0;
 /// What is kept for calls that somebody waits for, in calls.
@@ -75,7 +77,7 @@ impl Limiter {
         let cost = self.cost(size);
         let spacing_ms = cost / self.rate(cost, at);
         let booking = Booking { at, size: *size, cost, spacing_ms };
-        let burst = self.burst(at);
+        let burst = self.burst(at, spacing_ms);
         self.next_tokens = self.next_tokens.max(at - burst) + spacing_ms;
         self.next_requests = self.next_requests.max(at - burst) + self.request_spacing();
         self.last = self.last.max(at);
@@ -270,7 +272,7 @@ impl Limiter {
     }
 
     /// How far calls may run ahead of the pace, in time.
-    fn burst(&self, at: f64) -> f64 {
+    fn burst(&self, at: f64, spacing_ms: f64) -> f64 {
         let calm = self.last - self.breaker.troubled_at() > CALM_MS;
         // What leaves a window at once is not sent at once again, or it would be so for ever, and
         // all of it rejected when the limit has fallen.
@@ -284,6 +286,10 @@ impl Limiter {
                 (BURST_MS / 20.0, (1.0 - held).clamp(0.0, 1.0).powi(2))
             }
         };
-        if calm { least + BURST_IDLE_MS * room } else { least }
+        if calm {
+            least + f64::max(BURST_IDLE_MS, BURST_IDLE_CALLS * spacing_ms) * room
+        } else {
+            least
+        }
     }
 }

@@ -281,7 +281,7 @@ mod tests {
         check("IBAN DE89 3704 0044 0532", "DE89370400440532", &["DE89 3704 0044 0532"]);
         check("IBAN DE89370400440532", "DE89 3704 0044 0532", &["DE89370400440532"]);
         check("12   34", "1234", &[]);
-        check("SERVICES\u{a0}AGREEMENT", "Services Fleet", &["SERVICES\u{a0}AGREEMENT"]);
+        check("SERVICES\u{a0}AGREEMENT", "Services Agreement", &["SERVICES\u{a0}AGREEMENT"]);
         check("O’Neil – “Sons”", "O'Neil - \"Sons\"", &["O’Neil – “Sons”"]);
         check("the ﬁrst", "first", &["ﬁrst"]);
         check("Cafe\u{301} Noir", "Café Noir", &["Cafe\u{301} Noir"]);
