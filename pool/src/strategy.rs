@@ -3,6 +3,7 @@
 //! All candidates may send: a strategy is a preference, no reason to wait. It must know nothing but
 //! what each candidate says of itself.
 
+use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
 /// Latencies below this are alike where more counts than speed: what differs there is chance, and
@@ -16,7 +17,8 @@ const HEALTH_WELL: f64 = 0.75;
 const LEAST: f64 = 0.001;
 
 /// What is preferred among the deployments that may send now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Strategy {
     /// The lowest tier and provisioned throughput first, then the cheaper one, then the one that
     /// answers soonest for its load and health.

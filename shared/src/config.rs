@@ -10,12 +10,12 @@ mod interpolate;
 mod load;
 mod model;
 mod place;
-mod secret;
 
 pub use address::{Database, Queue, Quota, S3, Storage};
-pub use deployment::{Deployment, Mode, Provider};
-pub use model::{Model, Strategy};
-pub use secret::Secret;
+pub use model::Model;
+pub use pool::Secret;
+
+use pool::DeploymentConfig;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -57,7 +57,7 @@ pub struct Config {
     /// What is logged.
     pub log: Log,
     /// The model deployments.
-    pub deployments: Vec<Deployment>,
+    pub deployments: Vec<DeploymentConfig>,
     /// The models, where their deployments are not used as by default.
     pub models: Vec<Model>,
     /// Schemas beside the built-in ones.
