@@ -9,7 +9,6 @@ use super::problem::{self, Problem};
 use crate::config::{DeploymentConfig, PoolError};
 use crate::limiter::LimiterKind;
 use crate::provider::family;
-use crate::provider::transport::NoResponse;
 use crate::typed::usage::Usage;
 use serde::Serialize;
 use std::time::Duration;
@@ -195,7 +194,7 @@ impl<'a> Probe<'a> {
     ) -> Result<Answer, Problem> {
         self.calls += 1;
         let answer = self.caller.call(fields, room).await;
-        let answer = answer.map_err(|error: NoResponse| problem::silent(error))?;
+        let answer = answer.map_err(problem::silent)?;
         self.count(&answer);
         Ok(answer)
     }
