@@ -1,7 +1,7 @@
-//! One deployment as this worker sees it: its health, and what is under way. What all workers know
-//! of it is in the state.
+//! One deployment as this member of the fleet sees it: its health and its running calls. What all
+//! members know of it is in the shared state.
 //!
-//! It must know nothing of the network, the clock or who waits: every change carries its time.
+//! It must know nothing of the network, the clock or the wait queue: every change carries its time.
 
 mod status;
 
@@ -39,12 +39,13 @@ struct Counts {
     failed: u64,
 }
 
-/// A deployment and all that only this worker knows of it.
+/// A deployment and what only this member of the fleet knows of it.
 pub(super) struct Deployment {
     pub(super) config: DeploymentConfig,
-    /// What tells it from all others: two fleets that use it may name it differently.
+    /// Identifies it in the shared state: endpoint and the provider's name of it. Two fleets may
+    /// configure it under different names.
     pub(super) address: Arc<str>,
-    /// Where its turn stands among the others of its model.
+    /// Its virtual time among the deployments of its model, for strategies that take turns.
     pub(super) turn: f64,
     /// The model as the provider named it last.
     provider_model: Option<String>,
@@ -61,7 +62,7 @@ impl Deployment {
         Self { config, address, turn: 0.0, provider_model: None, health, in_flight: 0, counts }
     }
 
-    /// Itself as the state wants to know it.
+    /// What the state needs to know of it.
     pub(super) fn view(&self, now: Instant) -> DeploymentView {
         let config = &self.config;
         let terms = Terms {
@@ -84,7 +85,7 @@ impl Deployment {
             terms,
             room: config.concurrency_max.saturating_sub(self.in_flight),
             in_flight: self.in_flight,
-            // Failures are the limiter's: there they are known to all workers.
+            // Failures are in the limiter, where all members see them.
             shut: self.health.denied_until(now).is_some(),
             tier: config.tier,
             provisioned: config.limiter == LimiterKind::Ptu,
@@ -109,7 +110,7 @@ impl Deployment {
         self.health.latency_p95()
     }
 
-    /// A call has its place.
+    /// A call has a reservation.
     pub(super) fn enter(&mut self, now: Instant) {
         self.in_flight += 1;
         self.health.started(now);
@@ -120,12 +121,12 @@ impl Deployment {
         self.counts.calls += 1;
     }
 
-    /// A call is over, or was never made.
+    /// A call ended, or was never made.
     pub(super) fn release(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// Learns from how a call ended, and says what the state learns from it.
+    /// Learns from the end of a call, and returns what the state learns from it.
     pub(super) fn settle(&mut self, end: &End<'_>, now: Instant) -> Outcome {
         let took = now.saturating_duration_since(end.started);
         let hints = end.hints;
@@ -157,7 +158,7 @@ impl Deployment {
                 self.health.denied(now, error.to_string());
                 Outcome::Returned
             }
-            // The question is at fault, not the deployment.
+            // The fault is in the question.
             CallError::Refused { .. } => Outcome::Refused { hints },
             CallError::Unreachable { .. } | CallError::Unavailable { .. } => {
                 self.health.failed(now);
@@ -180,7 +181,7 @@ impl Deployment {
         self.health.denial()
     }
 
-    /// Itself at this moment; `at` is the same time on the clock of its limiter.
+    /// Its status now; `at` is the same time on the clock of its limiter.
     pub(super) fn status(&self, limiter: &Limiter, now: Instant, at: f64) -> DeploymentStatus {
         let blocked = limiter.blocked(at).map(|until| milliseconds(until - at));
         let state = match (self.health.denial(), blocked) {

@@ -1,7 +1,7 @@
 //! Several calls at once on purpose, so that some find no room: what provisioned throughput charges,
 //! and how long the window of the requests is, shows only then.
 
-use super::caller::Answer;
+use super::caller::ProbeResponse;
 use super::fit::{Findings, Seen};
 use super::plan::small;
 use super::problem::{self, Problem};
@@ -117,7 +117,7 @@ async fn at_once(probe: &mut Probe<'_>, calls: u32, room: u32) -> Result<Burst, 
     let all = futures::future::join_all(all).await;
     let mut burst = Burst { calls, ..Burst::default() };
     for answer in all {
-        let answer: Answer = answer.map_err(problem::silent)?;
+        let answer: ProbeResponse = answer.map_err(problem::silent)?;
         probe.count(&answer);
         match answer.status {
             200 => burst.admitted += 1,

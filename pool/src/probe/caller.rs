@@ -20,7 +20,7 @@ pub(super) struct Caller {
 
 /// A response, whatever its status.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct ProbeResponse {
     pub(super) status: u16,
     pub(super) limits: RateLimits,
     /// How long a rejected call is asked to wait.
@@ -53,7 +53,11 @@ impl Caller {
     }
 
     /// Makes one call with these fields beside the model and the room for the answer.
-    pub(super) async fn call(&self, fields: &Value, output_max: u32) -> Result<Answer, NoResponse> {
+    pub(super) async fn call(
+        &self,
+        fields: &Value,
+        output_max: u32,
+    ) -> Result<ProbeResponse, NoResponse> {
         let mut body = fields.clone();
         if let Some(fields) = body.as_object_mut() {
             fields.insert("model".to_owned(), self.model().into());
@@ -63,12 +67,12 @@ impl Caller {
     }
 
     /// Makes one call with this body.
-    pub(super) async fn ask(&self, body: &Value) -> Result<Answer, NoResponse> {
+    pub(super) async fn ask(&self, body: &Value) -> Result<ProbeResponse, NoResponse> {
         let sent = Instant::now();
         let response = timeout(self.patience, self.transport.chat(body)).await;
         let response = response.map_err(|_| NoResponse::late(self.patience))??;
         let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-        Ok(Answer {
+        Ok(ProbeResponse {
             status: response.status,
             limits: response.rate_limits(),
             retry_after: headers::named_retry_after(&response.headers),
@@ -81,7 +85,7 @@ impl Caller {
     }
 }
 
-impl Answer {
+impl ProbeResponse {
     /// The model as the provider names it.
     pub(super) fn model(&self) -> Option<&str> {
         self.body.get("model")?.as_str()

@@ -3,7 +3,7 @@
 //! A deployment that refuses the first way of asking for structured answers is asked in the others,
 //! so a check makes at most four calls of each.
 
-use super::caller::{Answer, Caller};
+use super::caller::{Caller, ProbeResponse};
 use super::fit::recognise;
 use super::problem::{self, Problem, ProblemKind};
 use crate::config::DeploymentConfig;
@@ -123,7 +123,7 @@ impl Checked {
         }
     }
 
-    fn observe(&mut self, answer: &Answer, deployment: &DeploymentConfig) {
+    fn observe(&mut self, answer: &ProbeResponse, deployment: &DeploymentConfig) {
         self.latency_ms = answer.took.as_millis().try_into().ok();
         let limits = &answer.limits;
         self.tokens_per_minute = limits.tokens_limit.or(self.tokens_per_minute);
@@ -178,7 +178,7 @@ fn request(model: &str) -> Request {
 }
 
 /// Whether the answer keeps to its mode as the pool demands, and whether it stands in a fence.
-fn content(answer: Answer, mode: Mode, request: &Request) -> Result<bool, String> {
+fn content(answer: ProbeResponse, mode: Mode, request: &Request) -> Result<bool, String> {
     let reply = Reply { deployment: String::new(), body: answer.body, duration_ms: 0 };
     let ending = form::ending(mode, request, &reply);
     let content = reply.answer().map_err(|fault| fault.to_string())?.content;

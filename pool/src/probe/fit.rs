@@ -3,7 +3,7 @@
 //!
 //! Pure: numbers in, findings out. It must know nothing of calls.
 
-use super::plan::{OUTPUT, Sizes, Step};
+use super::plan::{OUTPUT, Sizes, Trial};
 use crate::config::{DeploymentConfig, Provider};
 use crate::limiter::LimiterKind;
 use crate::provider::headers::RateLimits;
@@ -30,7 +30,7 @@ pub enum Unit {
 /// One answered call of the probe.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
-    pub(super) step: Step,
+    pub(super) trial: Trial,
     /// When it was sent, in seconds.
     pub(super) at: f64,
     pub(super) limits: RateLimits,
@@ -113,45 +113,45 @@ pub(super) fn fit(seen: &[Seen], sizes: &Sizes, deployment: &DeploymentConfig) -
         ..Findings::default()
     };
     let remaining = |seen: &Seen| seen.limits.tokens_left.map(|left| left as f64);
-    let left = |step| seen.iter().find(|seen| seen.step == step).and_then(remaining);
-    let (Some(base), Some(again)) = (left(Step::Base), left(Step::Again)) else { return found };
+    let left = |trial| seen.iter().find(|seen| seen.trial == trial).and_then(remaining);
+    let (Some(base), Some(again)) = (left(Trial::Base), left(Trial::Again)) else { return found };
     // Before every call there was time to refill: what does not, slides.
     let slides = base - again > 0.5 * f64::from(OUTPUT);
     found.limiter = Some(if slides { LimiterKind::Window } else { LimiterKind::Bucket });
     let limit = first.limits.tokens_limit.unwrap_or(deployment.tokens_per_minute) as f64;
     let charges = if slides { sliding(seen) } else { filling(seen, limit) };
-    let charge = |step| charges.iter().find(|(of, _)| *of == step).map(|(_, charge)| *charge);
-    let (once, twice) = (charge(Step::Base), charge(Step::Again));
+    let charge = |trial| charges.iter().find(|(of, _)| *of == trial).map(|(_, charge)| *charge);
+    let (once, twice) = (charge(Trial::Base), charge(Trial::Again));
     let Some(base) = once.into_iter().chain(twice).reduce(f64::min) else { return found };
     if let (Some(once), Some(twice)) = (once, twice) {
         found.is_disturbed = (once - twice).abs() > 2.0 + 0.2 * base.abs();
     }
-    let more = |step| charge(step).map(|charge| charge - base);
-    found.charge_output = more(Step::Room).map(|more| more > 0.5 * f64::from(sizes.room));
+    let more = |trial| charge(trial).map(|charge| charge - base);
+    found.charge_output = more(Trial::Room).map(|more| more > 0.5 * f64::from(sizes.room));
     let long = f64::from(sizes.long_chars);
-    let Some(characters) = more(Step::Long).filter(|more| *more > long / 20.0).map(|m| long / m)
+    let Some(characters) = more(Trial::Long).filter(|more| *more > long / 20.0).map(|m| long / m)
     else {
         return found;
     };
     found.charge_characters_per_token = Some((characters * 100.0).round() / 100.0);
     found.counted_in =
-        more(Step::Wide).and_then(|more| unit(more * characters / f64::from(sizes.wide_chars)));
+        more(Trial::Wide).and_then(|more| unit(more * characters / f64::from(sizes.wide_chars)));
     let expected = f64::from(sizes.schema_chars) / characters;
-    let counts = |step| more(step).map(|more| more > 0.5 * expected);
-    found.schema_is_charged = counts(Step::Schema);
-    found.tools_are_charged = counts(Step::Tool);
-    let costly = seen.iter().find(|seen| seen.step == Step::Costly);
-    if let (Some(costly), Some(charged)) = (costly, charge(Step::Costly)) {
+    let counts = |trial| more(trial).map(|more| more > 0.5 * expected);
+    found.schema_is_charged = counts(Trial::Schema);
+    found.tools_are_charged = counts(Trial::Tool);
+    let costly = seen.iter().find(|seen| seen.trial == Trial::Costly);
+    if let (Some(costly), Some(charged)) = (costly, charge(Trial::Costly)) {
         let used = costly.used();
         let refills = if slides { 0.0 } else { limit / 60.0 };
-        let after = seen.iter().find(|seen| seen.step == Step::After);
+        let after = seen.iter().find(|seen| seen.trial == Trial::After);
         // No pause was made before the last call: what a bucket still misses of the call before it
         // is not what that call cost in the end.
         let missing = match (slides, after) {
             (false, Some(after)) => (charged - refills * (after.at - costly.at)).max(0.0),
             _ => 0.0,
         };
-        found.charge_settled = more(Step::After)
+        found.charge_settled = more(Trial::After)
             .and_then(|more| settled(used - charged, more - missing, base, refills));
     }
     found
@@ -180,14 +180,14 @@ fn unit(per_character: f64) -> Option<Unit> {
 }
 
 /// What each call took of a bucket that was full before it.
-fn filling(seen: &[Seen], limit: f64) -> Vec<(Step, f64)> {
-    let left = |seen: &Seen| Some((seen.step, limit - seen.limits.tokens_left? as f64));
+fn filling(seen: &[Seen], limit: f64) -> Vec<(Trial, f64)> {
+    let left = |seen: &Seen| Some((seen.trial, limit - seen.limits.tokens_left? as f64));
     seen.iter().filter_map(left).collect()
 }
 
 /// What each call but the first added to a window, from which older calls leave meanwhile.
-fn sliding(seen: &[Seen]) -> Vec<(Step, f64)> {
-    let mut charges: Vec<(Step, f64)> = Vec::new();
+fn sliding(seen: &[Seen]) -> Vec<(Trial, f64)> {
+    let mut charges: Vec<(Trial, f64)> = Vec::new();
     let mut log: Vec<(f64, f64)> = Vec::new();
     for pair in seen.windows(2) {
         let [before, now] = pair else { continue };
@@ -197,12 +197,12 @@ fn sliding(seen: &[Seen]) -> Vec<(Step, f64)> {
         let leaves = |at: f64| at + WINDOW > before.at && at + WINDOW <= now.at;
         let gone: f64 = log.iter().filter(|(at, _)| leaves(*at)).map(|(_, charge)| charge).sum();
         let charge = was as f64 - is as f64 + gone;
-        if log.is_empty() && before.step == Step::Base {
+        if log.is_empty() && before.trial == Trial::Base {
             // What the first call cost cannot be seen; the second was the same.
             log.push((before.at, charge));
         }
         log.push((now.at, charge));
-        charges.push((now.step, charge));
+        charges.push((now.trial, charge));
     }
     charges
 }
@@ -233,15 +233,15 @@ mod tests {
         }
     }
 
-    /// The calls of a probe of a service that charges so for each step.
-    fn calls(slides: bool, charge: impl Fn(Step) -> i64, after: i64) -> Vec<Seen> {
+    /// The calls of a probe of a service that charges so for each trial.
+    fn calls(slides: bool, charge: impl Fn(Trial) -> i64, after: i64) -> Vec<Seen> {
         let mut left = LIMIT as i64;
-        let all = Step::ALL.into_iter().enumerate();
-        let seen = all.map(|(index, step)| {
+        let all = Trial::ALL.into_iter().enumerate();
+        let seen = all.map(|(index, trial)| {
             if !slides {
                 left = LIMIT as i64;
             }
-            left -= charge(step) + if step == Step::After { after } else { 0 };
+            left -= charge(trial) + if trial == Trial::After { after } else { 0 };
             let limits = RateLimits {
                 tokens_limit: (!slides).then_some(LIMIT),
                 requests_limit: (!slides).then_some(360),
@@ -250,18 +250,18 @@ mod tests {
                 ..RateLimits::default()
             };
             let (tokens_input, tokens_output) =
-                if step == Step::Costly { (1700, 300) } else { (160, 2) };
+                if trial == Trial::Costly { (1700, 300) } else { (160, 2) };
             let usage = Usage { tokens_input, tokens_output, ..Usage::default() };
-            Seen { step, at: index as f64, limits, usage }
+            Seen { trial, at: index as f64, limits, usage }
         });
         seen.collect()
     }
 
-    fn characters(step: Step) -> i64 {
-        match step {
-            Step::Long => 1101,
-            Step::Costly => 1020,
-            Step::Wide => 351,
+    fn characters(trial: Trial) -> i64 {
+        match trial {
+            Trial::Long => 1101,
+            Trial::Costly => 1020,
+            Trial::Wide => 351,
             _ => 101,
         }
     }
@@ -291,15 +291,15 @@ mod tests {
     #[test]
     fn a_window_that_charges_the_room_is_found() {
         let sizes = Sizes::of(LIMIT);
-        let charge = |step| {
-            let room = match step {
-                Step::Room => OUTPUT + sizes.room,
-                Step::Costly => sizes.answer,
+        let charge = |trial| {
+            let room = match trial {
+                Trial::Room => OUTPUT + sizes.room,
+                Trial::Costly => sizes.answer,
                 _ => OUTPUT,
             };
-            let schema = if step == Step::Schema { 520 } else { 0 };
-            let wide = if step == Step::Wide { 250 } else { 0 };
-            characters(step) + i64::from(room) + schema + wide
+            let schema = if trial == Trial::Schema { 520 } else { 0 };
+            let wide = if trial == Trial::Wide { 250 } else { 0 };
+            characters(trial) + i64::from(room) + schema + wide
         };
         let mut seen = calls(true, charge, 0);
         let found = fit(&seen, &sizes, &deployment());

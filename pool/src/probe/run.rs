@@ -2,9 +2,9 @@
 //! after another, and a burst where that is allowed.
 
 use super::burst::{self, Burst};
-use super::caller::{Answer, Caller};
+use super::caller::{Caller, ProbeResponse};
 use super::fit::{self, Findings, Seen};
-use super::plan::{Sizes, Step};
+use super::plan::{Sizes, Trial};
 use super::problem::{self, Problem};
 use crate::config::{DeploymentConfig, PoolError};
 use crate::limiter::LimiterKind;
@@ -52,7 +52,7 @@ pub struct Cost {
 
 /// The most that a probe of a deployment with this quota uses.
 pub fn cost(tokens_per_minute: u64, with_burst: bool) -> Cost {
-    let (calls, tokens) = (Step::ALL.len() as u64, Sizes::of(tokens_per_minute).tokens());
+    let (calls, tokens) = (Trial::ALL.len() as u64, Sizes::of(tokens_per_minute).tokens());
     match with_burst {
         true => {
             Cost { calls: calls + u64::from(burst::CALLS_MAX), tokens: tokens + burst::tokens() }
@@ -109,18 +109,18 @@ impl<'a> Probe<'a> {
     /// # Errors
     /// When the deployment does not answer as it should.
     pub async fn run(mut self, with_burst: bool) -> Result<Probed, Problem> {
-        let all = Step::ALL.len();
-        for (index, step) in Step::ALL.into_iter().enumerate() {
+        let all = Trial::ALL.len();
+        for (index, trial) in Trial::ALL.into_iter().enumerate() {
             self.progress(&format!("call {} of {all}", index + 1));
-            if step != Step::After {
+            if trial != Trial::After {
                 self.let_it_fill().await;
             }
-            match self.ask(step).await? {
-                Some(answer) => self.note(step, &answer),
-                None => self.notes.push(format!("it does not take {}", named(step))),
+            match self.ask(trial).await? {
+                Some(answer) => self.note(trial, &answer),
+                None => self.notes.push(format!("it does not take {}", named(trial))),
             }
             // Without figures in the headers no further call shows anything.
-            if step == Step::Again && !self.shows() {
+            if trial == Trial::Again && !self.shows() {
                 let told = "its responses name no limits: what it charges cannot be seen in them";
                 self.notes.push(told.to_owned());
                 break;
@@ -156,11 +156,11 @@ impl<'a> Probe<'a> {
     }
 
     /// One answered call; none where the deployment does not take such a question.
-    async fn ask(&mut self, step: Step) -> Result<Option<Answer>, Problem> {
-        let (fields, room) = self.sizes.question(step);
+    async fn ask(&mut self, trial: Trial) -> Result<Option<ProbeResponse>, Problem> {
+        let (fields, room) = self.sizes.question(trial);
         for _ in 0..TRIES_MAX {
             let answer = self.call(&fields, room).await?;
-            let optional = matches!(step, Step::Schema | Step::Tool);
+            let optional = matches!(trial, Trial::Schema | Trial::Tool);
             match answer.status {
                 200 => return Ok(Some(answer)),
                 429 => {
@@ -191,7 +191,7 @@ impl<'a> Probe<'a> {
         &mut self,
         fields: &serde_json::Value,
         room: u32,
-    ) -> Result<Answer, Problem> {
+    ) -> Result<ProbeResponse, Problem> {
         self.calls += 1;
         let answer = self.caller.call(fields, room).await;
         let answer = answer.map_err(problem::silent)?;
@@ -200,7 +200,7 @@ impl<'a> Probe<'a> {
     }
 
     /// Counts what an answer has cost.
-    pub(super) fn count(&mut self, answer: &Answer) {
+    pub(super) fn count(&mut self, answer: &ProbeResponse) {
         self.usage.tokens_input += answer.usage.tokens_input;
         self.usage.tokens_output += answer.usage.tokens_output;
         if let Some(model) = answer.model() {
@@ -208,9 +208,9 @@ impl<'a> Probe<'a> {
         }
     }
 
-    fn note(&mut self, step: Step, answer: &Answer) {
+    fn note(&mut self, trial: Trial, answer: &ProbeResponse) {
         let at = answer.sent.saturating_duration_since(self.begun).as_secs_f64();
-        self.seen.push(Seen { step, at, limits: answer.limits, usage: answer.usage });
+        self.seen.push(Seen { trial, at, limits: answer.limits, usage: answer.usage });
     }
 
     fn shows(&self) -> bool {
@@ -229,10 +229,10 @@ impl<'a> Probe<'a> {
     }
 }
 
-fn named(step: Step) -> &'static str {
-    match step {
-        Step::Schema => "a schema",
-        Step::Tool => "tools",
+fn named(trial: Trial) -> &'static str {
+    match trial {
+        Trial::Schema => "a schema",
+        Trial::Tool => "tools",
         _ => "this question",
     }
 }

@@ -205,7 +205,7 @@ impl Search {
         Advice::Nothing
     }
 
-    /// Who ignores one way will hardly know the others that a server may ignore.
+    /// A server that ignores one mode probably ignores the others that can be ignored.
     fn fall_back(&mut self, from: Mode) {
         self.mark(from, Mark::Ignored);
         for (mode, mark) in &mut self.marks {
@@ -242,7 +242,7 @@ impl Search {
         self.forgive();
     }
 
-    /// When every way that is left has failed, it was the deployment.
+    /// When every mode that is left has failed, the deployment failed, not the modes.
     fn forgive(&mut self) {
         if self.marks.iter().all(|(_, mark)| matches!(mark, Mark::Suspect | Mark::Out)) {
             self.burnt.clear();
