@@ -87,10 +87,13 @@ fn a_wrong_type_is_named_without_the_value() {
         check(text, expected);
     }
     for (line, expected) in [
-        ("limiter = 'x'", "8: deployments[0].limiter must be auto, window, bucket or ptu"),
+        (
+            "limiter = 'x'",
+            "8: deployments[0].limiter must be auto, window, fixed_window, bucket or ptu",
+        ),
         (
             "limiter = 'windows'",
-            "8: deployments[0].limiter must be auto, window, bucket or ptu; did you mean window?",
+            "8: deployments[0].limiter must be auto, window, fixed_window, bucket or ptu; did you mean window?",
         ),
         ("weight = 'x'", "8: deployments[0].weight must be a number, not text"),
         (
