@@ -1,99 +1,21 @@
-//! One deployment as this worker sees it: its health, and what is under way. What all workers know
-//! of it is in the state.
+//! One deployment as this member of the fleet sees it: its health and its running calls. What all
+//! members know of it is in the shared state.
 //!
-//! It must know nothing of the network, the clock or who waits: every change carries its time.
+//! It must know nothing of the network, the clock or the wait queue: every change carries its time.
 
-use crate::config::{DeploymentConfig, Provider};
+mod status;
+
+pub use status::{DeploymentState, DeploymentStatus};
+
+use crate::config::DeploymentConfig;
 use crate::health::Health;
 use crate::limiter::{Charge, Feedback, Limiter, LimiterHints, LimiterKind, Outcome, Terms};
+use crate::provider::family;
 use crate::state::DeploymentView;
 use crate::typed::chat::{CallError, Shortage};
-use crate::typed::mode::Mode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// How a deployment fares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeploymentState {
-    /// It takes calls.
-    Ok,
-    /// It rests after failures.
-    Cooling,
-    /// Its provider rejected for want of room; nothing is sent for a while.
-    Throttled,
-    /// It refuses calls until its configuration, or its key, changes.
-    Denied,
-}
-
-impl DeploymentState {
-    /// The name used outside.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Cooling => "cooling",
-            Self::Throttled => "throttled",
-            Self::Denied => "denied",
-        }
-    }
-}
-
-/// A deployment at one moment.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DeploymentStatus {
-    /// Its name.
-    pub name: String,
-    /// The model that it serves.
-    pub model: String,
-    /// Its tier.
-    pub tier: u32,
-    /// How its quota is enforced, as far as is known.
-    pub kind: LimiterKind,
-    /// Whether all workers write into one state.
-    pub shared: bool,
-    /// How it is asked for JSON; filled in by [`super::Pool::snapshot`].
-    pub mode: Mode,
-    /// How it fares.
-    pub state: DeploymentState,
-    /// Until when nothing is sent, unless that is now.
-    pub resumes_in: Option<Duration>,
-    /// What it said when it refused.
-    pub message: Option<String>,
-    /// The calls that have a slot, sent or about to be.
-    pub in_flight: u32,
-    /// The most calls at the same time.
-    pub concurrency_max: u32,
-    /// The tokens that could be sent now.
-    pub tokens_available: u64,
-    /// The requests that could be sent now.
-    pub requests_available: u64,
-    /// The quota in force: tokens a minute.
-    pub tokens_per_minute: u64,
-    /// The quota in force: requests a minute.
-    pub requests_per_minute: u64,
-    /// The part of the last minute's quota that was used.
-    pub utilisation: f64,
-    /// What the provider counts for a token that we count.
-    pub ratio: f64,
-    /// Tokens a minute that external_load use, or by which the limit has fallen without a word.
-    pub external_load: u64,
-    /// The part of the quota that is used since the last rejections.
-    pub trim: f64,
-    /// The part of a bucket that is left, as responses say.
-    pub level: f64,
-    /// What provisioned throughput is taken to let through at once, in time at its rate.
-    pub ceiling: Duration,
-    /// The mean time of an answer.
-    pub latency: Option<Duration>,
-    /// The calls sent since the start.
-    pub calls: u64,
-    /// Those that brought an answer.
-    pub answered: u64,
-    /// Those that found no room.
-    pub throttled: u64,
-    /// Those that failed in any other way.
-    pub failed: u64,
-}
 
 /// How a call ended.
 pub(super) struct End<'a> {
@@ -101,6 +23,8 @@ pub(super) struct End<'a> {
     pub(super) result: Result<(u64, u64), &'a CallError>,
     /// What the response said of the limiter.
     pub(super) hints: LimiterHints,
+    /// The model as the provider names it, where it did.
+    pub(super) model: Option<&'a str>,
     /// When it was sent.
     pub(super) started: Instant,
     /// From 0 to 1, by chance.
@@ -115,13 +39,16 @@ struct Counts {
     failed: u64,
 }
 
-/// A deployment and all that only this worker knows of it.
+/// A deployment and what only this member of the fleet knows of it.
 pub(super) struct Deployment {
     pub(super) config: DeploymentConfig,
-    /// What tells it from all others: two fleets that use it may name it differently.
+    /// Identifies it in the shared state: endpoint and the provider's name of it. Two fleets may
+    /// configure it under different names.
     pub(super) address: Arc<str>,
-    /// Where its turn stands among the others of its model.
+    /// Its virtual time among the deployments of its model, for strategies that take turns.
     pub(super) turn: f64,
+    /// The model as the provider named it last.
+    provider_model: Option<String>,
     health: Health,
     in_flight: u32,
     counts: Counts,
@@ -130,27 +57,23 @@ pub(super) struct Deployment {
 impl Deployment {
     pub(super) fn new(config: DeploymentConfig) -> Self {
         let endpoint = config.endpoint.trim().trim_end_matches('/').to_ascii_lowercase();
-        let name = match &config.provider {
-            Provider::Azure { deployment, .. } => deployment,
-            Provider::OpenAi | Provider::Compatible => &config.model,
-        };
-        let address = format!("{endpoint} {name}").into();
+        let address = format!("{endpoint} {}", config.provider_model()).into();
         let (health, counts) = (Health::default(), Counts::default());
-        Self { config, address, turn: 0.0, health, in_flight: 0, counts }
+        Self { config, address, turn: 0.0, provider_model: None, health, in_flight: 0, counts }
     }
 
-    /// Itself as the state wants to know it.
+    /// What the state needs to know of it.
     pub(super) fn view(&self, now: Instant) -> DeploymentView {
         let config = &self.config;
         let terms = Terms {
             kind: config.limiter,
             tokens_per_minute: config.tokens_per_minute as f64,
-            requests_per_minute: config.requests_per_minute as f64,
-            output_weight: output_weight(&config.model),
+            requests_per_minute: config.requests() as f64,
+            output_weight: family::output_weight(config, self.provider_model.as_deref()),
             charge: Charge {
-                output: config.charge.output,
-                input: 4.0 / config.charge.characters_per_token.unwrap_or(4.0),
-                settled: config.charge.settled,
+                output: config.charge_output,
+                input: 4.0 / config.charge_characters_per_token.unwrap_or(4.0),
+                settled: config.charge_settled,
             },
         };
         let price = |per_million: Option<f64>| Some(per_million? / 1e6);
@@ -162,7 +85,7 @@ impl Deployment {
             terms,
             room: config.concurrency_max.saturating_sub(self.in_flight),
             in_flight: self.in_flight,
-            // Failures are the limiter's: there they are known to all workers.
+            // Failures are in the limiter, where all members see them.
             shut: self.health.denied_until(now).is_some(),
             tier: config.tier,
             provisioned: config.limiter == LimiterKind::Ptu,
@@ -187,7 +110,7 @@ impl Deployment {
         self.health.latency_p95()
     }
 
-    /// A call has its place.
+    /// A call has a reservation.
     pub(super) fn enter(&mut self, now: Instant) {
         self.in_flight += 1;
         self.health.started(now);
@@ -198,15 +121,20 @@ impl Deployment {
         self.counts.calls += 1;
     }
 
-    /// A call is over, or was never made.
+    /// A call ended, or was never made.
     pub(super) fn release(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// Learns from how a call ended, and says what the state learns from it.
+    /// Learns from the end of a call, and returns what the state learns from it.
     pub(super) fn settle(&mut self, end: &End<'_>, now: Instant) -> Outcome {
         let took = now.saturating_duration_since(end.started);
         let hints = end.hints;
+        if let Some(model) = end.model
+            && self.provider_model.as_deref() != Some(model)
+        {
+            self.provider_model = Some(model.to_owned());
+        }
         let error = match end.result {
             Ok((tokens_input, tokens_output)) => {
                 self.counts.answered += 1;
@@ -230,7 +158,7 @@ impl Deployment {
                 self.health.denied(now, error.to_string());
                 Outcome::Returned
             }
-            // The question is at fault, not the deployment.
+            // The fault is in the question.
             CallError::Refused { .. } => Outcome::Refused { hints },
             CallError::Unreachable { .. } | CallError::Unavailable { .. } => {
                 self.health.failed(now);
@@ -253,7 +181,7 @@ impl Deployment {
         self.health.denial()
     }
 
-    /// Itself at this moment; `at` is the same time on the clock of its limiter.
+    /// Its status now; `at` is the same time on the clock of its limiter.
     pub(super) fn status(&self, limiter: &Limiter, now: Instant, at: f64) -> DeploymentStatus {
         let blocked = limiter.blocked(at).map(|until| milliseconds(until - at));
         let state = match (self.health.denial(), blocked) {
@@ -271,9 +199,9 @@ impl Deployment {
             name: self.config.name.clone(),
             model: self.config.model.clone(),
             tier: self.config.tier,
-            kind: limiter.kind(),
+            limiter: limiter.kind(),
             shared: false,
-            mode: self.config.mode.unwrap_or_default(),
+            mode: self.config.mode,
             state,
             resumes_in: denied.or(blocked),
             message: self.health.denial().map(str::to_owned),
@@ -289,7 +217,7 @@ impl Deployment {
             trim,
             level,
             ceiling: milliseconds(ceiling_ms),
-            latency: self.health.latency(),
+            latency_ms: self.health.latency().and_then(|mean| mean.as_millis().try_into().ok()),
             calls: self.counts.calls,
             answered: self.counts.answered,
             throttled: self.counts.throttled,
@@ -301,9 +229,4 @@ impl Deployment {
 /// So many milliseconds; none where they are below zero.
 pub(super) fn milliseconds(milliseconds: f64) -> Duration {
     Duration::from_secs_f64((milliseconds / 1_000.0).clamp(0.0, 86_400.0))
-}
-
-/// How many input tokens one output token of this model weighs on provisioned throughput.
-fn output_weight(model: &str) -> f64 {
-    if model.starts_with("gpt-4") || model.starts_with("gpt-3") { 4.0 } else { 8.0 }
 }

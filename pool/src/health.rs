@@ -1,9 +1,8 @@
-//! How well a deployment does, as this worker finds: how long it takes, failures one after another,
-//! and refusals. When it rests after failures all workers decide, in its limiter.
+//! The health of a deployment as this member of the fleet measures it: latency, consecutive failures
+//! and refusals. The circuit breaker is in its limiter, which all members share.
 //!
-//! Only what tells of the deployment counts: a rejection for want of room or a question that is not
-//! accepted changes nothing here. It must know nothing of quotas, the clock or chance: time is
-//! passed in.
+//! A rejection for want of quota and a question that is not accepted change nothing here. It must
+//! know nothing of quotas, the clock or randomness: time is passed in.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,13 +12,13 @@ use tokio::time::Instant;
 const DENIED_PAUSE: Duration = Duration::from_secs(30);
 /// The weight of the newest latency in the mean.
 const LATENCY_WEIGHT: f64 = 0.2;
-/// A failure counts as an answer that took this long: who fails fast must not look fast.
+/// A failure counts as an answer that took this long, so that fast failures do not look like speed.
 const FAILURE_SECONDS: f64 = 30.0;
-/// After this long a peak counts for little more than a third.
+/// The time constant with which a latency peak decays.
 const PEAK_SECONDS: f64 = 10.0;
-/// The answers that the estimate of the slowest rests on.
+/// The number of answers that the 95th percentile is estimated from.
 const ANSWERS_MAX: usize = 100;
-/// With fewer there is no estimate.
+/// With fewer answers there is no estimate.
 const ANSWERS_MIN: usize = 20;
 
 /// The health of one deployment.
@@ -51,19 +50,20 @@ impl Health {
         self.denied.as_ref().filter(|denied| denied.until > now).map(|denied| denied.since)
     }
 
-    /// From 0 to 1, which is well.
+    /// From 0 (it refuses) to 1 (no failure since the last answer).
     pub(super) fn score(&self) -> f64 {
         if self.denied.is_some() { 0.0 } else { 1.0 / (1.0 + f64::from(self.failures)) }
     }
 
-    /// A call gets its place: where it tries one that refused, the next waits.
+    /// A call got its reservation. Where the deployment refused before, this call tries it, and the
+    /// next one waits.
     pub(super) fn started(&mut self, now: Instant) {
         if let Some(denied) = &mut self.denied {
             denied.until = now + DENIED_PAUSE;
         }
     }
 
-    /// An answer came: whatever was wrong is over.
+    /// An answer came: failures and refusals are over.
     pub(super) fn succeeded(&mut self, latency: Duration, now: Instant) {
         (self.failures, self.denied) = (0, None);
         self.speed.answered(latency.as_secs_f64(), now);
@@ -91,8 +91,8 @@ impl Health {
         self.speed.mean.map(Duration::from_secs_f64)
     }
 
-    /// How long an answer may take now, in seconds: a peak is felt at once and forgotten slowly,
-    /// and failures count as slow.
+    /// The expected latency in seconds: the mean, and what is left of the last peak. Failures count as
+    /// peaks.
     pub(super) fn latency_peak(&self, now: Instant) -> Option<f64> {
         self.speed.peak(now)
     }

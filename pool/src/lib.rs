@@ -2,15 +2,16 @@
 //! them over the deployments of a model, and says what became of each.
 //!
 //! A call has two steps so that its caller can write down its intent between them: [`Pool::reserve`]
-//! waits for quota and gives a [`Reservation`]; [`Reservation::send`] makes the one call that it
-//! stands for. The pool never repeats a call, and knows nothing of documents, schemas or databases.
+//! waits for quota and gives a [`Reservation`]; [`Reservation::send`] asks the one typed question
+//! that it stands for, or [`Reservation::forward`] passes one raw request on and its response back.
+//! The pool never repeats a call, and knows nothing of documents or databases.
 //! A module uses only modules listed above it.
 
 pub mod typed;
 mod strategy;
 pub mod limiter;
 pub mod config;
-pub mod provider;
+mod provider;
 mod need;
 mod state;
 mod exchange;
@@ -21,6 +22,7 @@ mod scheduler;
 mod reservation;
 mod pool;
 pub mod fleet;
+pub mod probe;
 #[doc(hidden)]
 pub mod overhead;
 #[cfg(test)]
@@ -28,14 +30,15 @@ mod scenario_tests;
 #[cfg(test)]
 mod tests;
 
-pub use config::{ApiKey, ChargeConfig, DeploymentConfig, PoolConfig, PoolError, Provider};
+pub use config::{DeploymentConfig, PoolConfig, PoolError, Provider, Secret};
 pub use deployment::{DeploymentState, DeploymentStatus};
 pub use exchange::{Exchange, Exchanged};
 pub use limiter::LimiterKind;
 pub use need::Need;
 pub use pool::{Forecast, Pool};
-pub use reservation::Reservation;
+pub use reservation::{ForwardOutcome, Forwarded, ForwardedBody, Reservation};
 pub use scheduler::ReserveError;
 pub use state::ModelState;
 pub use strategy::Strategy;
 pub use typed::mode::Mode;
+pub use typed::usage::Usage;

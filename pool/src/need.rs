@@ -14,19 +14,19 @@ pub struct Need {
     pub tokens_input: u64,
     /// The most tokens that the answer may have.
     pub tokens_output_max: u32,
-    /// Whether someone waits for it: goes before all that does not.
+    /// Whether a person waits for the answer: served before bulk calls.
     pub interactive: bool,
     /// The longest wait that makes sense.
     pub wait_max: Duration,
-    /// The schema that the answer follows: what its questions are like is learned.
+    /// The schema of the answer. Token counts are learned per schema.
     pub schema: String,
-    /// Whether it was sent before and found no room: it goes before its equals.
+    /// Whether it was rejected before for want of quota: served before its equals.
     pub returned: bool,
-    /// For whom it is: bulk is shared out among tenants.
+    /// The tenant. Bulk capacity is divided among tenants.
     pub tenant: Arc<str>,
-    /// How much the tenant should get, beside the weights of the others.
+    /// The tenant's weight in that division.
     pub weight: f64,
-    /// When an answer is of no use any more.
+    /// The latest time at which an answer is useful.
     pub deadline: Option<Instant>,
 }
 

@@ -5,8 +5,7 @@ use super::{Need, Strategy};
 use crate::config::{DeploymentConfig, Provider};
 use crate::deployment::End;
 use crate::limiter::LimiterKind;
-use crate::provider::headers;
-use crate::provider::transport::Answered;
+use crate::provider::headers::RateLimits;
 use crate::scheduler::{Scheduler, Verdict};
 use crate::typed::chat::{Message, Request, Role};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -22,18 +21,10 @@ fn config(limiter: LimiterKind) -> DeploymentConfig {
         model: "gpt-4o".into(),
         provider: Provider::Compatible,
         endpoint: format!("http://{limiter:?}/v1"),
-        api_key: None,
         tokens_per_minute: 4_000_000_000,
-        requests_per_minute: 4_000_000,
-        tier: 0,
-        weight: 1.0,
-        concurrency_max: 64,
+        requests_per_minute: Some(4_000_000),
         limiter,
-        charge: Default::default(),
-        mode: None,
-        context_tokens_max: None,
-        input_price_per_million: None,
-        output_price_per_million: None,
+        ..DeploymentConfig::default()
     }
 }
 
@@ -85,10 +76,13 @@ impl Overhead {
         let id = self.scheduler.enter(&need, None, Arc::new(Notify::new()), self.now);
         let Ok(Verdict::Granted(grant)) = self.scheduler.poll(id, self.now) else { return false };
         self.scheduler.sent(grant.index);
-        let limits = headers::limits(&self.headers);
-        let remaining = headers::remaining(&self.headers);
-        let hints = Answered { limits, remaining, result: Ok(json!(null)) }.hints();
-        let end = End { result: Ok((2_000, 700)), hints, started: self.now, jitter: 0.5 };
+        let end = End {
+            result: Ok((2_000, 700)),
+            hints: RateLimits::read(&self.headers).hints(),
+            model: Some("gpt-4o-2024-08-06"),
+            started: self.now,
+            jitter: 0.5,
+        };
         self.scheduler.settle(grant.index, &grant.booking, &end, self.now).is_some()
     }
 }

@@ -5,7 +5,8 @@ use crate::deployment::DeploymentStatus;
 use crate::exchange::{Exchange, Exchanged};
 use crate::hedge::Hedge;
 use crate::need::Need;
-use crate::provider::transport::{self, Transport};
+use crate::provider::transport;
+use crate::provider::typed_client::TypedClient;
 use crate::reservation::{self, ModelPool, ModelPools, QueuedCall, Reservation, Step};
 use crate::scheduler::{ReserveError, Scheduler};
 use std::collections::BTreeMap;
@@ -58,23 +59,23 @@ impl Pool {
         config.check()?;
         let client = transport::client()?;
         let now = Instant::now();
-        let mut models: BTreeMap<String, (Scheduler, Vec<Transport>)> = BTreeMap::new();
+        let mut models: BTreeMap<String, (Scheduler, Vec<Arc<TypedClient>>)> = BTreeMap::new();
         for one in config.deployments {
-            let transport = Transport::new(&client, &one)?;
+            let client = Arc::new(TypedClient::new(&client, &one)?);
             let strategy = config.strategies.get(&one.model).copied().unwrap_or_default();
-            let (scheduler, transports) = models
+            let (scheduler, clients) = models
                 .entry(one.model.clone())
                 .or_insert_with(|| (Scheduler::new(strategy, now), Vec::new()));
             scheduler.add(one, now);
-            transports.push(transport);
+            clients.push(client);
         }
         let (call_timeout, news) = (config.call_timeout, Arc::new(Notify::new()));
-        let model_pool = |(model, (scheduler, transports))| {
+        let model_pool = |(model, (scheduler, clients))| {
             (
                 model,
                 Arc::new(ModelPool {
                     scheduler: Mutex::new(scheduler),
-                    transports,
+                    clients,
                     call_timeout,
                     news: Arc::clone(&news),
                 }),
@@ -262,10 +263,10 @@ impl Pool {
         let now = Instant::now();
         let all = self.models.values().flat_map(|model_pool| {
             let statuses = model_pool.lock().snapshot(now);
-            statuses.into_iter().zip(&model_pool.transports)
+            statuses.into_iter().zip(&model_pool.clients)
         });
-        let status = |(status, transport): (_, &Transport)| DeploymentStatus {
-            mode: transport.show_mode(),
+        let status = |(status, client): (_, &Arc<TypedClient>)| DeploymentStatus {
+            mode: Some(client.show_mode()),
             ..status
         };
         all.map(status).inspect(reservation::gauge).collect()

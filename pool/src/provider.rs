@@ -1,6 +1,10 @@
-//! One deployment over HTTP: its address, what its headers and errors say, and the call itself.
+//! One deployment over HTTP: its address, what its headers, errors and answers say, and the call
+//! itself.
 
-pub mod address;
+pub(crate) mod family;
+pub(crate) mod address;
 pub(crate) mod headers;
 pub(crate) mod classify;
+pub(crate) mod tap;
 pub(crate) mod transport;
+pub(crate) mod typed_client;

@@ -1,14 +1,23 @@
-//! A place in the queue, the slot that comes of it, and the one call that a slot stands for.
+//! A place in the queue, the reservation that comes of it, and the one call that a reservation
+//! stands for.
 //!
 //! Both give back what they hold when they are dropped. It must know nothing of how a choice is
 //! made.
 
-use crate::deployment::{DeploymentState, DeploymentStatus, End};
-use crate::limiter::Booking;
+mod forward;
+mod measure;
+
+pub use forward::{ForwardOutcome, Forwarded, ForwardedBody};
+pub(super) use measure::gauge;
+
+use crate::deployment::End;
+use crate::limiter::{Booking, LimiterHints};
 use crate::need::Need;
-use crate::provider::transport::{Answered, Transport};
+use crate::provider::transport::NoResponse;
+use crate::provider::typed_client::{Answered, TypedClient};
 use crate::scheduler::{Lease, ReserveError, Scheduler, TicketId, Verdict};
-use crate::typed::chat::{CallError, Reply, Request, Shortage};
+use crate::typed::chat::{CallError, Reply, Request};
+use crate::typed::usage::Usage;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,7 +27,7 @@ use tokio::time::{Instant, timeout};
 /// One model's deployments: what is known of them, and the ways to them, in the same order.
 pub(super) struct ModelPool {
     pub(super) scheduler: Mutex<Scheduler>,
-    pub(super) transports: Vec<Transport>,
+    pub(super) clients: Vec<Arc<TypedClient>>,
     pub(super) call_timeout: Duration,
     /// Published when a call asks for a slot, and when one ends.
     pub(super) news: Arc<Notify>,
@@ -39,6 +48,7 @@ pub(super) struct QueuedCall {
     model_pool: Arc<ModelPool>,
     id: TicketId,
     nudge: Arc<Notify>,
+    schema: String,
 }
 
 /// What a place in the queue has come to.
@@ -59,14 +69,17 @@ impl QueuedCall {
     ) -> Self {
         let nudge = Arc::new(Notify::new());
         let id = model_pool.lock().enter(need, only, Arc::clone(&nudge), now);
-        Self { model_pool: Arc::clone(model_pool), id, nudge }
+        let schema = need.schema.clone();
+        Self { model_pool: Arc::clone(model_pool), id, nudge, schema }
     }
 
     /// What has become of it.
     pub(super) fn poll(&self, now: Instant) -> Result<Step, ReserveError> {
         let verdict = self.model_pool.lock().poll(self.id, now)?;
         Ok(match verdict {
-            Verdict::Granted(grant) => Step::Go(Reservation::new(&self.model_pool, grant)),
+            Verdict::Granted(lease) => {
+                Step::Go(Reservation::new(&self.model_pool, lease, self.schema.clone()))
+            }
             Verdict::Wait(alarm) => Step::Wait(alarm),
         })
     }
@@ -88,10 +101,28 @@ pub struct Reservation {
     model_pool: Arc<ModelPool>,
     index: usize,
     deployment: String,
+    /// What questions are like is learned by it.
+    schema: String,
+    /// None once the call is settled.
     booking: Option<Booking>,
     /// When it is to be sent.
     at: Instant,
-    sent: bool,
+    /// When it was sent.
+    started: Option<Instant>,
+}
+
+/// How a call ended.
+struct Ended<'a> {
+    result: Result<Usage, &'a CallError>,
+    hints: LimiterHints,
+    /// The model as the provider names it.
+    model: Option<&'a str>,
+}
+
+impl<'a> Ended<'a> {
+    fn failed(error: &'a CallError, hints: LimiterHints) -> Self {
+        Self { result: Err(error), hints, model: None }
+    }
 }
 
 impl std::fmt::Debug for Reservation {
@@ -104,11 +135,11 @@ impl std::fmt::Debug for Reservation {
 }
 
 impl Reservation {
-    fn new(model_pool: &Arc<ModelPool>, grant: Lease) -> Self {
-        let Lease { index, deployment, booking } = grant;
+    fn new(model_pool: &Arc<ModelPool>, lease: Lease, schema: String) -> Self {
+        let Lease { index, deployment, booking } = lease;
         let at = model_pool.lock().instant(booking.at);
         let (model_pool, booking) = (Arc::clone(model_pool), Some(booking));
-        Self { model_pool, index, deployment, booking, at, sent: false }
+        Self { model_pool, index, deployment, schema, booking, at, started: None }
     }
 
     /// The deployment that the call goes to.
@@ -116,125 +147,84 @@ impl Reservation {
         &self.deployment
     }
 
-    /// Makes the call, once, and learns from how it ends. When the future is dropped under way, the
-    /// call stays charged, for nobody knows what became of it.
+    /// Asks one typed question, once, and learns from how that ends. When the future is dropped
+    /// under way, the call stays charged, for nobody knows what became of it.
     ///
     /// # Errors
     /// When no reply came; the error says whether it may have been paid.
     pub async fn send(mut self, request: &Request) -> Result<Reply, CallError> {
-        let started = Instant::now();
-        self.model_pool.lock().sent(self.index);
-        self.sent = true;
-        let late = started.saturating_duration_since(self.at).as_secs_f64();
-        metrics::histogram!("sluice_pool_lateness_seconds").record(late);
-        let answered = self.call(request).await;
-        let now = Instant::now();
-        let duration = now.saturating_duration_since(started);
-        let hints = answered.hints();
-        let result = answered.result.map(|body| Reply {
+        let client = self.client()?;
+        let call_timeout = self.model_pool.call_timeout;
+        let started = self.start();
+        let answered = timeout(call_timeout, client.call(request)).await;
+        let Answered { hints, result } = answered.unwrap_or_else(|_| Answered {
+            hints: LimiterHints::default(),
+            result: Err(NoResponse::late(call_timeout).error(&self.deployment)),
+        });
+        let duration = started.elapsed();
+        let result = result.map(|body| Reply {
             deployment: self.deployment.clone(),
             body,
             duration_ms: duration.as_millis().try_into().unwrap_or(u64::MAX),
         });
-        let end = End {
-            result: result.as_ref().map(Reply::tokens),
-            hints,
-            started,
-            jitter: fastrand::f64(),
-        };
-        if let Some(booking) = self.booking.take() {
-            let mut scheduler = self.model_pool.lock();
-            if let Ok((tokens_input, _)) = end.result {
-                scheduler.learn(&request.schema_name, &booking, tokens_input);
-            }
-            let status = scheduler.settle(self.index, &booking, &end, now);
-            drop(scheduler);
-            self.model_pool.news.notify_one();
-            status.iter().for_each(gauge);
-        }
-        count(&self.deployment, duration, &result);
+        let usage = |reply: &Reply| Usage::of(&reply.body).unwrap_or_default();
+        let model = result.as_ref().ok().and_then(|reply| reply.body.get("model")?.as_str());
+        self.settle(&Ended { result: result.as_ref().map(usage), hints, model });
         result
     }
 
-    async fn call(&self, request: &Request) -> Answered {
-        let deployment = self.deployment.clone();
-        let Some(transport) = self.model_pool.transports.get(self.index) else {
-            let message = "it has no address".to_owned();
-            return Answered::unheard(Err(CallError::Unreachable { deployment, message }));
-        };
-        let call_timeout = self.model_pool.call_timeout;
-        timeout(call_timeout, transport.call(request)).await.unwrap_or_else(|_| {
-            let message = format!("no answer within {} s", call_timeout.as_secs_f64());
-            Answered::unheard(Err(CallError::Unknown { deployment, status: None, message }))
+    /// The way to the deployment.
+    fn client(&self) -> Result<Arc<TypedClient>, CallError> {
+        let client = self.model_pool.clients.get(self.index).map(Arc::clone);
+        client.ok_or_else(|| CallError::Unreachable {
+            deployment: self.deployment.clone(),
+            message: "it has no address".to_owned(),
         })
+    }
+
+    /// The call is sent now.
+    fn start(&mut self) -> Instant {
+        let started = Instant::now();
+        self.model_pool.lock().sent(self.index);
+        self.started = Some(started);
+        measure::lateness(started.saturating_duration_since(self.at));
+        started
+    }
+
+    /// The call is over: the scheduler learns from it. Once.
+    fn settle(&mut self, ended: &Ended<'_>) {
+        let (Some(booking), Some(started)) = (self.booking.take(), self.started) else { return };
+        let now = Instant::now();
+        let end = End {
+            result: ended.result.map(|usage| (usage.tokens_input, usage.tokens_output)),
+            hints: ended.hints,
+            model: ended.model,
+            started,
+            jitter: fastrand::f64(),
+        };
+        let mut scheduler = self.model_pool.lock();
+        if let Ok((tokens_input, _)) = end.result {
+            scheduler.learn(&self.schema, &booking, tokens_input);
+        }
+        let status = scheduler.settle(self.index, &booking, &end, now);
+        drop(scheduler);
+        self.model_pool.news.notify_one();
+        status.iter().for_each(gauge);
+        measure::ended(&self.deployment, now.saturating_duration_since(started), ended.result);
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        // A settled slot has no booking left.
+        // A settled one has no booking left.
         let Some(booking) = self.booking.take() else { return };
         let now = Instant::now();
-        if self.sent {
+        if self.started.is_some() {
             self.model_pool.lock().abandon(self.index, now);
-            let labels = [("deployment", self.deployment.clone()), ("outcome", "dropped".into())];
-            metrics::counter!("sluice_calls_total", &labels).increment(1);
+            measure::dropped(&self.deployment);
         } else {
             self.model_pool.lock().cancel(self.index, &booking, now);
         }
         self.model_pool.news.notify_one();
     }
-}
-
-fn outcome_name(result: &Result<Reply, CallError>) -> &'static str {
-    match result {
-        Ok(_) => "answered",
-        Err(CallError::Throttled { .. }) => "throttled",
-        Err(CallError::Unreachable { .. }) => "unreachable",
-        Err(CallError::Unavailable { .. }) => "unavailable",
-        Err(CallError::Denied { .. }) => "denied",
-        Err(CallError::Refused { .. }) => "refused",
-        Err(CallError::Unknown { .. }) => "unknown",
-    }
-}
-
-fn count(deployment: &str, duration: Duration, result: &Result<Reply, CallError>) {
-    let name = || ("deployment", deployment.to_owned());
-    let labels = [name(), ("outcome", outcome_name(result).to_owned())];
-    metrics::counter!("sluice_calls_total", &labels).increment(1);
-    metrics::histogram!("sluice_call_seconds", &[name()]).record(duration.as_secs_f64());
-    if let Err(CallError::Throttled { why, .. }) = result {
-        let why = match why {
-            Shortage::Quota => "quota",
-            Shortage::Capacity => "capacity",
-        };
-        let labels = [name(), ("why", why.to_owned())];
-        metrics::counter!("sluice_throttled_calls_total", &labels).increment(1);
-    }
-    let Ok(reply) = result else { return };
-    let (tokens_input, tokens_output) = reply.tokens();
-    for (kind, tokens) in [("input", tokens_input), ("output", tokens_output)] {
-        let labels = [name(), ("kind", kind.to_owned())];
-        metrics::counter!("sluice_tokens_total", &labels).increment(tokens);
-    }
-}
-
-/// Shows a deployment's state and quota.
-pub(super) fn gauge(status: &DeploymentStatus) {
-    let labels = [("deployment", status.name.clone())];
-    let state = match status.state {
-        DeploymentState::Ok => 0.0,
-        DeploymentState::Cooling => 1.0,
-        DeploymentState::Throttled => 2.0,
-        DeploymentState::Denied => 3.0,
-    };
-    metrics::gauge!("sluice_deployment_state", &labels).set(state);
-    let tokens = status.tokens_available as f64;
-    metrics::gauge!("sluice_quota_tokens_available", &labels).set(tokens);
-    metrics::gauge!("sluice_pool_quota_utilisation", &labels).set(status.utilisation);
-    metrics::gauge!("sluice_pool_ratio", &labels).set(status.ratio);
-    metrics::gauge!("sluice_pool_external_load_tokens", &labels).set(status.external_load as f64);
-    metrics::gauge!("sluice_pool_trim", &labels).set(status.trim);
-    metrics::gauge!("sluice_pool_level", &labels).set(status.level);
-    metrics::gauge!("sluice_pool_ceiling_seconds", &labels).set(status.ceiling.as_secs_f64());
 }

@@ -13,18 +13,14 @@ fn config(name: &str, tokens: u64, tier: u32, concurrency_max: u32) -> Deploymen
         model: "m".into(),
         provider: Provider::Compatible,
         endpoint: format!("http://{name}/v1"),
-        api_key: None,
         tokens_per_minute: tokens,
-        requests_per_minute: 600,
+        requests_per_minute: Some(600),
         tier,
-        weight: 1.0,
         concurrency_max,
         limiter: LimiterKind::Window,
-        charge: Default::default(),
-        mode: None,
-        context_tokens_max: None,
         input_price_per_million: Some(2.0),
         output_price_per_million: Some(8.0),
+        ..DeploymentConfig::default()
     }
 }
 
@@ -87,7 +83,7 @@ impl Scene {
 
     fn end(&mut self, grant: &Lease, result: Result<(u64, u64), &CallError>) {
         let (hints, jitter) = (LimiterHints::default(), 0.5);
-        let end = End { result, hints, started: self.now, jitter };
+        let end = End { result, hints, model: None, started: self.now, jitter };
         self.scheduler.settle(grant.index, &grant.booking, &end, self.now);
     }
 

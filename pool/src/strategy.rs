@@ -3,20 +3,22 @@
 //! All candidates may send: a strategy is a preference, no reason to wait. It must know nothing but
 //! what each candidate says of itself.
 
+use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
-/// Latencies below this are alike where more counts than speed: what differs there is chance, and
-/// whoever had it would get all the work.
+/// Latencies below this count as equal where the strategy is not latency alone: differences there are
+/// noise, and following them would send everything to one deployment.
 const LATENCY_SECONDS_MIN: f64 = 1.0;
 
-/// From this health on a deployment is no worse than the others.
+/// From this health on a deployment counts as healthy.
 const HEALTH_WELL: f64 = 0.75;
 
-/// The least health and weight that count: nothing is divided by zero.
+/// The least health and weight that are used: prevents a division by zero.
 const LEAST: f64 = 0.001;
 
 /// What is preferred among the deployments that may send now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Strategy {
     /// The lowest tier and provisioned throughput first, then the cheaper one, then the one that
     /// answers soonest for its load and health.
@@ -100,8 +102,8 @@ impl Candidate {
         }
     }
 
-    /// How long an answer may take there: longer the more is in use and the less it works. One that
-    /// has not answered yet is taken to be fast, or nobody would find out.
+    /// The expected time of an answer: it grows with load and falls with health. A deployment that has
+    /// not answered yet counts as fast, so that it is tried.
     fn expected_seconds(&self) -> f64 {
         let latency = self.latency.unwrap_or_default().max(LATENCY_SECONDS_MIN);
         latency * (1.0 + self.load) / self.health.max(LEAST)
@@ -116,7 +118,7 @@ impl Candidate {
 
 /// The one that the strategy prefers; none where there is no candidate.
 pub(super) fn pick(strategy: Strategy, candidates: &[Candidate]) -> Option<usize> {
-    // A price that only some have says nothing about the others.
+    // Prices are compared only where all candidates have one.
     let priced = candidates.iter().all(|candidate| candidate.price().is_finite());
     let order =
         |a: &&Candidate, b: &&Candidate| prefer(strategy, priced, a, b).then(a.index.cmp(&b.index));
@@ -127,8 +129,8 @@ pub(super) fn pick(strategy: Strategy, candidates: &[Candidate]) -> Option<usize
 fn prefer(strategy: Strategy, priced: bool, a: &Candidate, b: &Candidate) -> Ordering {
     let soonest = || a.expected_seconds().total_cmp(&b.expected_seconds());
     let tier = || a.tier.cmp(&b.tier).then(b.provisioned.cmp(&a.provisioned));
-    // One that failed last is for when there is no other: a question must not meet the same fault
-    // twice. Its next answer clears it.
+    // A deployment whose last call failed comes last: a question must not meet the same fault twice.
+    // Its next answer clears it.
     let suspect = (a.health < HEALTH_WELL).cmp(&(b.health < HEALTH_WELL));
     suspect.then_with(|| match strategy {
         Strategy::Balanced => {
@@ -145,14 +147,14 @@ fn prefer(strategy: Strategy, priced: bool, a: &Candidate, b: &Candidate) -> Ord
     })
 }
 
-/// Where the turn of the chosen one stands after this call, among those that may send. One that could not send for a while
-/// does not catch up on what it missed.
+/// The virtual time of the chosen deployment after this call. A deployment that could not send for a
+/// while does not catch up on what it missed.
 pub(super) fn turn(strategy: Strategy, candidates: &[Candidate], chosen: usize) -> f64 {
     let others = candidates.iter().filter(|one| one.index != chosen);
     let others = others.map(|one| one.turn).min_by(f64::total_cmp);
     let Some(chosen) = candidates.iter().find(|one| one.index == chosen) else { return 0.0 };
     let weight = if strategy == Strategy::Weighted { chosen.weight.max(LEAST) } else { 1.0 };
-    // It may be behind the others by the one call that it gets now.
+    // It may lag behind the others by the one call that it gets now.
     let from = others.map_or(chosen.turn, |others| chosen.turn.max(others - 1.0 / weight));
     from + 1.0 / weight
 }

@@ -1,5 +1,7 @@
 //! The whole pool against a real HTTP server on this machine, which answers what it is told.
 
+mod forward;
+
 use super::*;
 use crate::typed::chat::{CallError, Message, Refusal, Reply, Request, Role};
 use serde_json::{Value, json};
@@ -14,7 +16,17 @@ use tokio::time::Instant;
 /// What the server does with one request.
 #[derive(Clone)]
 enum Deed {
-    Answer { status: u16, headers: &'static str, body: String },
+    Answer {
+        status: u16,
+        headers: &'static str,
+        body: String,
+    },
+    /// A body in pieces; then it ends, or stays open.
+    Pieces {
+        kind: &'static str,
+        pieces: Vec<String>,
+        ends: bool,
+    },
     Hang,
     Reset,
 }
@@ -93,6 +105,21 @@ async fn serve(mut stream: TcpStream, deeds: &Mutex<VecDeque<Deed>>, log: &Mutex
             );
             let _ = stream.write_all((head + &body).as_bytes()).await;
         }
+        Deed::Pieces { kind, pieces, ends } => {
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n"
+            );
+            let _ = stream.write_all(head.as_bytes()).await;
+            for piece in pieces {
+                let chunk = format!("{:x}\r\n{piece}\r\n", piece.len());
+                let _ = stream.write_all(chunk.as_bytes()).await;
+            }
+            match ends {
+                true => drop(stream.write_all(b"0\r\n\r\n").await),
+                // Until the reader goes away.
+                false => drop(stream.read(&mut buffer).await),
+            }
+        }
         Deed::Hang => std::future::pending().await,
         Deed::Reset => {
             let _ = stream.set_zero_linger();
@@ -104,20 +131,15 @@ fn deployment(name: &str, url: &str) -> DeploymentConfig {
     DeploymentConfig {
         name: name.into(),
         model: "gpt-4o".into(),
-        provider: Provider::Azure { deployment: "dep".into(), api_version: "2024-10-21".into() },
+        provider: Provider::Azure,
+        deployment: Some("dep".into()),
         endpoint: url.into(),
-        api_key: Some(ApiKey::new("secret-key")),
+        api_key: Some(Secret::new("secret-key")),
         tokens_per_minute: 100_000,
-        requests_per_minute: 600,
-        tier: 0,
+        requests_per_minute: Some(600),
         concurrency_max: 8,
-        weight: 1.0,
-        limiter: LimiterKind::Auto,
-        charge: Default::default(),
-        mode: None,
         context_tokens_max: Some(128_000),
-        input_price_per_million: None,
-        output_price_per_million: None,
+        ..DeploymentConfig::default()
     }
 }
 
@@ -187,30 +209,23 @@ async fn azure_with_a_version_is_addressed_by_deployment() {
 #[tokio::test]
 async fn other_addresses_follow_their_provider() {
     let server = Server::start([]).await;
-    let v1 = Provider::Azure { deployment: "dep".into(), api_version: "v1".into() };
+    let bearer = "authorization: bearer secret-key";
+    let (azure, v1) = (server.url.clone(), format!("{}/v1", server.url));
+    let (of_azure, of_v1) = ("/openai/v1/chat/completions", "/v1/chat/completions");
     let table = [
-        (v1, server.url.clone(), "/openai/v1/chat/completions", "dep", "api-key: secret-key"),
-        (
-            Provider::OpenAi,
-            format!("{}/v1", server.url),
-            "/v1/chat/completions",
-            "gpt-5-mini",
-            "authorization: bearer secret-key",
-        ),
-        (
-            Provider::Compatible,
-            format!("{}/v1/", server.url),
-            "/v1/chat/completions",
-            "gpt-5-mini",
-            "authorization: bearer secret-key",
-        ),
+        (Provider::Azure, azure, of_azure, Some("dep"), "api-key: secret-key"),
+        (Provider::OpenAi, v1.clone(), of_v1, None, bearer),
+        (Provider::Compatible, format!("{v1}/"), of_v1, None, bearer),
+        (Provider::Compatible, v1, of_v1, Some("upstream"), bearer),
     ];
-    for (provider, endpoint, path, model, key) in table {
+    for (provider, endpoint, path, named, key) in table {
         server.seen.lock().unwrap().clear();
         let one = DeploymentConfig {
             provider,
             endpoint,
             model: "gpt-5-mini".into(),
+            deployment: named.map(str::to_owned),
+            api_version: Some("v1".into()),
             ..deployment("d", "")
         };
         let request = Request { model: "gpt-5-mini".into(), ..request() };
@@ -220,7 +235,8 @@ async fn other_addresses_follow_their_provider() {
         let (head, body) = server.first();
         assert!(head.starts_with(&format!("POST {path} HTTP/1.1")), "{head}");
         assert!(head.to_ascii_lowercase().contains(key), "{head}");
-        assert_eq!((&body["model"], &body["max_completion_tokens"]), (&json!(model), &json!(500)));
+        let model = json!(named.unwrap_or("gpt-5-mini"));
+        assert_eq!((&body["model"], &body["max_completion_tokens"]), (&model, &json!(500)));
         assert!(body.get("temperature").is_none() && body.get("max_tokens").is_none());
     }
 }
@@ -365,17 +381,21 @@ fn a_configuration_that_cannot_work_makes_no_pool() {
     };
     let messages = [
         error(|one| one.endpoint = "x".into()),
-        error(|one| one.api_key = Some(ApiKey::new("a\nb"))),
+        error(|one| one.endpoint = "http://h:x".into()),
+        error(|one| one.api_key = Some(Secret::new("a\nb"))),
         error(|one| one.concurrency_max = 0),
-        error(|one| {
-            one.provider = Provider::Azure { deployment: "".into(), api_version: "v1".into() }
-        }),
+        error(|one| one.weight = 0.0),
+        error(|one| one.output_weight = Some(f64::NAN)),
+        error(|one| one.deployment = Some(String::new())),
     ];
     let expected = [
-        r#"deployment "d": endpoint "x" is not an http(s) address"#,
-        r#"deployment "d": the key has characters that a header cannot carry"#,
-        r#"deployment "d": concurrency_max must not be 0"#,
-        r#"deployment "d": deployment must not be empty"#,
+        r#"deployment "d": endpoint must be a URL that starts with https:// or http://"#,
+        r#"deployment "d": endpoint must be a URL that starts with https:// or http://"#,
+        r#"deployment "d": api_key has characters that a header cannot carry"#,
+        r#"deployment "d": concurrency_max must be at least 1"#,
+        r#"deployment "d": weight must be a number above 0"#,
+        r#"deployment "d": output_weight must be a number above 0"#,
+        r#"deployment "d": deployment is empty"#,
     ];
     assert_eq!(messages, expected);
     let twice = vec![deployment("d", "http://x"), deployment("d", "http://x")];
@@ -386,7 +406,7 @@ fn a_configuration_that_cannot_work_makes_no_pool() {
     })
     .err();
     assert_eq!(twice, Some(PoolError::DuplicateName("d".into())));
-    assert_eq!(format!("{:?}", ApiKey::new("secret")), "ApiKey(redacted)");
+    assert_eq!(format!("{:?}", Secret::new("secret")), "***");
 }
 
 #[tokio::test]
@@ -405,7 +425,7 @@ async fn a_wrong_schema_is_no_reason_to_ask_in_another_way() {
             Err(CallError::Refused { why, .. }) => format!("{why:?}"),
             Err(error) => format!("{error:?}"),
         };
-        found.push((ended, pool.snapshot()[0].mode.name()));
+        found.push((ended, pool.snapshot()[0].mode.unwrap().name()));
     }
     // The answer to a call of a tool is no call of one here: it is read, and the prompt is next.
     let expected = [

@@ -2,7 +2,6 @@
 //!
 //! It must know nothing of what the settings are used for.
 
-mod secret;
 mod address;
 mod deployment;
 mod explain;
@@ -13,9 +12,10 @@ mod check;
 mod load;
 
 pub use address::{DatabaseAddress, QueueAddress, QuotaAddress, S3, StorageAddress};
-pub use deployment::{Deployment, Mode, Provider};
-pub use model::{Model, Strategy};
-pub use secret::Secret;
+pub use model::Model;
+pub use pool::Secret;
+
+use pool::DeploymentConfig;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -57,7 +57,7 @@ pub struct Config {
     /// What is logged.
     pub log: Log,
     /// The model deployments.
-    pub deployments: Vec<Deployment>,
+    pub deployments: Vec<DeploymentConfig>,
     /// The models, where their deployments are not used as by default.
     pub models: Vec<Model>,
     /// Schemas beside the built-in ones.

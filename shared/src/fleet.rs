@@ -4,9 +4,10 @@
 //! Plain data, kept in the database as JSON for as long as the worker lives. It must know nothing
 //! of how a deployment is called, and it holds no address and no key.
 
+pub use pool::{DeploymentState, DeploymentStatus};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 /// The report of one worker. Fields that an older program leaves out have their defaults, and those
 /// that a newer one adds are passed over, so that a fleet may be of several versions.
@@ -25,46 +26,11 @@ pub struct WorkerReport {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DeploymentReport {
-    /// Its name.
-    pub name: String,
-    /// The model that it serves.
-    pub model: String,
-    /// Its tier.
-    pub tier: u32,
-    /// Its state.
-    pub state: DeploymentState,
+    /// What the worker's pool says of it.
+    #[serde(flatten)]
+    pub status: DeploymentStatus,
     /// When it is sent to again.
     pub resumes_at: Option<Timestamp>,
-    /// Its message when it refused.
-    pub message: Option<String>,
-    /// Its mode of structured output, once that is known.
-    pub mode: Option<String>,
-    /// How its quota is enforced, as far as is known.
-    pub limiter: String,
-    /// Whether all workers see one quota; otherwise each sees its part.
-    pub shared: bool,
-    /// The calls of this worker under way.
-    pub in_flight: u32,
-    /// The most calls of one worker at the same time.
-    pub concurrency_max: u32,
-    /// The quota in force: tokens a minute, by configuration or by what the provider says.
-    pub tokens_per_minute: u64,
-    /// The quota in force: requests a minute.
-    pub requests_per_minute: u64,
-    /// The tokens that this worker could send now.
-    pub tokens_available: u64,
-    /// The requests that this worker could send now.
-    pub requests_available: u64,
-    /// The mean time of an answer, in milliseconds.
-    pub latency_ms: Option<u64>,
-    /// The calls that this worker has sent.
-    pub calls: u64,
-    /// Those that brought an answer.
-    pub answered: u64,
-    /// Those that were rejected by a limit.
-    pub throttled: u64,
-    /// Those that failed in any other way.
-    pub failed: u64,
 }
 
 /// The calls of one worker that wait for room at the deployments of one model.
@@ -79,30 +45,33 @@ pub struct ModelWait {
     pub until: Option<Timestamp>,
 }
 
-/// The state of a deployment, from the best to the worst.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    ToSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum DeploymentState {
-    /// It takes calls.
-    #[default]
-    Ok,
-    /// Its provider rejected for want of room; nothing is sent for a while.
-    Throttled,
-    /// It rests after failures.
-    Cooling,
-    /// It refuses calls until its configuration, or its key, changes.
-    Denied,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pool::{LimiterKind, Mode};
+    use serde_json::json;
+
+    #[test]
+    fn reports_of_other_versions_are_read() {
+        let read =
+            |json| serde_json::from_value::<WorkerReport>(json).unwrap().deployments.remove(0);
+        let full = json!({
+            "name": "a", "model": "m", "tier": 1, "state": "cooling", "message": "busy",
+            "resumes_at": "2026-03-01T12:00:00Z", "mode": "tool", "limiter": "bucket",
+            "shared": true, "in_flight": 1, "concurrency_max": 2, "tokens_per_minute": 3,
+            "requests_per_minute": 4, "tokens_available": 5, "requests_available": 6,
+            "latency_ms": 7, "calls": 8, "answered": 9, "throttled": 10, "failed": 11,
+        });
+        let report = read(json!({ "deployments": [full] }));
+        assert_eq!(report.status.limiter, LimiterKind::Bucket);
+        assert_eq!(serde_json::to_value(&report).unwrap(), full);
+        // What an older program leaves out, and what a newer one says.
+        let other = json!({ "name": "a", "limiter": "cone", "mode": "telepathy", "new": [1] });
+        let report = read(json!({ "deployments": [other] }));
+        assert_eq!((report.status.limiter, report.status.mode), (LimiterKind::Auto, None));
+        let shown = serde_json::to_value(&report).unwrap();
+        assert_eq!((&shown["limiter"], &shown["state"]), (&json!("unknown"), &json!("ok")));
+        let report = read(json!({ "deployments": [{ "mode": "json_schema" }] }));
+        assert_eq!(report.status.mode, Some(Mode::JsonSchema));
+    }
 }

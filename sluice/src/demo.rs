@@ -4,9 +4,10 @@
 use crate::{end::End, expected, extract, roles::Running, upload};
 use clap::Args;
 use futures::{StreamExt, stream};
+use pool::{DeploymentConfig, Provider, Secret};
 use serde_json::Value;
-use shared::config::{Config, Deployment, Provider, Secret};
-use simulator::{DeploymentConfig, Running as Simulation};
+use shared::config::Config;
+use simulator::Running as Simulation;
 use std::{
     io::{self, Write},
     time::Instant,
@@ -137,8 +138,8 @@ fn show(rows: &[Row], running: &Running) -> io::Result<()> {
 }
 
 /// The configuration that fits the simulated deployments.
-fn config(simulated: &[DeploymentConfig]) -> Config {
-    let deployment = |simulated: &DeploymentConfig| Deployment {
+fn config(simulated: &[simulator::DeploymentConfig]) -> Config {
+    let deployment = |simulated: &simulator::DeploymentConfig| DeploymentConfig {
         name: simulated.name.clone(),
         model: simulated.model.clone().unwrap_or_else(|| simulated.name.clone()),
         provider: Provider::Azure,
@@ -148,7 +149,7 @@ fn config(simulated: &[DeploymentConfig]) -> Config {
         requests_per_minute: Some(simulated.requests_per_minute),
         input_price_per_million: Some(2.5),
         output_price_per_million: Some(10.0),
-        ..Deployment::default()
+        ..DeploymentConfig::default()
     };
     Config { deployments: simulated.iter().map(deployment).collect(), ..Config::default() }
 }

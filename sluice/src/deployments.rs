@@ -1,12 +1,7 @@
 //! Model deployments from the shell: what the fleet sees of them, whether they answer as they are
 //! configured, and what their limiters are.
 
-mod wire;
-mod remedy;
-mod plan;
-mod fit;
-mod check;
-mod burst;
+mod key_source;
 mod probe;
 mod write;
 
@@ -14,21 +9,19 @@ use crate::{
     client::{Api, Server},
     end::End,
 };
-use check::Checked;
 use clap::{Args, Subcommand, ValueEnum};
 use futures::{StreamExt, stream};
-use probe::Probe;
-use remedy::ProblemKind;
+use pool::DeploymentConfig;
+use pool::probe::{Checked, Probe, Probed, Problem, ProblemKind, check};
 use serde::Serialize;
 use serde_json::Value;
-use shared::config::{Config, Deployment};
+use shared::config::Config;
 use std::{
     collections::BTreeMap,
     io::Write,
     path::{Path, PathBuf},
     time::Duration,
 };
-use wire::Wire;
 
 /// How many deployments are checked at once.
 const AT_ONCE: usize = 8;
@@ -111,8 +104,8 @@ impl Source<'_> {
         self.file.as_deref().or_else(|| found.exists().then_some(found))
     }
 
-    fn key(&self, deployment: &Deployment, index: usize) -> String {
-        remedy::key_place(self.file(), self.environment, deployment, index)
+    fn key(&self, deployment: &DeploymentConfig, index: usize) -> String {
+        key_source::key_source(self.file(), self.environment, deployment, index)
     }
 }
 
@@ -129,21 +122,24 @@ pub(crate) async fn run(
     };
     let config = load()?;
     config.deployments_required().map_err(End::usage)?;
+    // A second installation of the TLS provider is refused and harmless.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let patience = Duration::from_secs(config.worker.call_timeout_seconds).min(PATIENCE_MAX);
     let named = |name: &String| {
         let mut all = config.deployments.iter().enumerate();
         let found = all.find(|(_, one)| one.name == *name);
         found.ok_or_else(|| unknown(name, &config))
     };
-    let chosen: Vec<(usize, &Deployment)> = match names.is_empty() {
+    let chosen: Vec<(usize, &DeploymentConfig)> = match names.is_empty() {
         true => config.deployments.iter().enumerate().collect(),
         false => names.iter().map(named).collect::<Result<_, _>>()?,
     };
     match (deployments.action, chosen.first()) {
         (Action::Probe { burst, yes, write, .. }, Some((index, deployment))) if !is_list => {
             probe::agree(deployment, burst, yes)?;
-            let wire = Wire::new(deployment, patience).map_err(End::Usage)?;
-            let probe = Probe::new(deployment, wire, source.key(deployment, *index));
+            let key = source.key(deployment, *index);
+            let say = |what: &str| progress(&deployment.name, what);
+            let probe = Probe::new(deployment, &key, patience, &say).map_err(End::usage)?;
             let probed = probe.run(burst).await.map_err(|problem| ended(&problem))?;
             show_probe(&probed, output, if write { source.file() } else { None }, write)
         }
@@ -156,7 +152,7 @@ fn unknown(name: &str, config: &Config) -> End {
     End::Usage(format!("no deployment is named {name:?}; there are: {}", names.join(", ")))
 }
 
-fn ended(problem: &remedy::Problem) -> End {
+fn ended(problem: &Problem) -> End {
     let message = format!("{}; {}", problem.problem, problem.remedy);
     match problem.kind {
         ProblemKind::Unusable => End::Failed(message),
@@ -166,7 +162,7 @@ fn ended(problem: &remedy::Problem) -> End {
 }
 
 fn show_probe(
-    probed: &probe::Probed,
+    probed: &Probed,
     output: Output,
     file: Option<&Path>,
     write: bool,
@@ -200,16 +196,15 @@ fn show_probe(
 }
 
 async fn check_all(
-    chosen: &[(usize, &Deployment)],
+    chosen: &[(usize, &DeploymentConfig)],
     source: &Source<'_>,
     patience: Duration,
     output: Output,
 ) -> Result<(), End> {
-    let one = async |(index, deployment): &(usize, &Deployment)| {
-        let checked = check::check(deployment, &source.key(deployment, *index), patience).await;
+    let one = async |(index, deployment): &(usize, &DeploymentConfig)| {
+        let checked = check(deployment, &source.key(deployment, *index), patience).await;
         let how = if checked.ok { "answers" } else { "does not answer as it should" };
-        // Who closes stderr does not want to know.
-        let _ = writeln!(std::io::stderr(), "{}: {how}", checked.name);
+        progress(&checked.name, how);
         checked
     };
     let checked: Vec<Checked> = stream::iter(chosen).map(one).buffered(AT_ONCE).collect().await;
@@ -226,6 +221,12 @@ async fn check_all(
         () if has(ProblemKind::Unusable) => Err(End::Failed(message)),
         () => Ok(()),
     }
+}
+
+/// Says on stderr what is done with a deployment.
+fn progress(deployment: &str, what: &str) {
+    // Who closes stderr does not want to know.
+    let _ = writeln!(std::io::stderr(), "{deployment}: {what}");
 }
 
 fn print_checked(all: &[Checked]) -> Result<(), End> {

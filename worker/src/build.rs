@@ -10,7 +10,7 @@ use crate::{
 };
 use anyhow::Context;
 use pool::fleet::Fleet;
-use pool::{ApiKey, ChargeConfig, DeploymentConfig, Mode, Pool, PoolConfig, Provider, Strategy};
+use pool::{Pool, PoolConfig};
 use shared::{
     config::{self, Config},
     schema::MODEL_DEFAULT,
@@ -19,9 +19,6 @@ use shared::{
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-
-/// Azure's version of the chat API when a deployment names none.
-const AZURE_API_VERSION: &str = "2024-10-21";
 
 /// Builds a worker. It does nothing until [`crate::consume::run`].
 ///
@@ -33,9 +30,8 @@ pub fn build(
     draining: CancellationToken,
 ) -> anyhow::Result<Worker> {
     let call_timeout = Duration::from_secs(config.worker.call_timeout_seconds);
-    let deployments = config.deployments.iter().map(deployment).collect();
-    let strategies = config.models.iter().map(|one| (one.name.clone(), strategy(one.strategy)));
-    let strategies = strategies.collect();
+    let deployments = config.deployments.clone();
+    let strategies = config.models.iter().map(|one| (one.name.clone(), one.strategy)).collect();
     let pool = Pool::new(PoolConfig { deployments, strategies, call_timeout })?;
     let binary = std::env::current_exe().context("find this program, to start it as text child")?;
     let engine = match config.text.engine {
@@ -94,57 +90,5 @@ fn limits(config: &Config) -> Limits {
         output_bytes_max: config.limits.text_bytes_max,
         pages_max: config.limits.pages_max,
         input_bytes_max: config.limits.size_bytes_max,
-    }
-}
-
-fn strategy(given: config::Strategy) -> Strategy {
-    match given {
-        config::Strategy::Balanced => Strategy::Balanced,
-        config::Strategy::LeastBusy => Strategy::LeastBusy,
-        config::Strategy::Cheapest => Strategy::Cheapest,
-        config::Strategy::LowestLatency => Strategy::LowestLatency,
-        config::Strategy::RoundRobin => Strategy::RoundRobin,
-        config::Strategy::Weighted => Strategy::Weighted,
-    }
-}
-
-/// A deployment as the pool wants to know it.
-pub fn deployment(given: &config::Deployment) -> DeploymentConfig {
-    let provider = match given.provider {
-        config::Provider::Azure => Provider::Azure {
-            deployment: given.deployment.clone().unwrap_or_else(|| given.model.clone()),
-            api_version: given.api_version.clone().unwrap_or_else(|| AZURE_API_VERSION.to_owned()),
-        },
-        config::Provider::Openai => Provider::OpenAi,
-        config::Provider::Compatible => Provider::Compatible,
-    };
-    let mode = match given.mode {
-        config::Mode::Auto => None,
-        config::Mode::JsonSchema => Some(Mode::JsonSchema),
-        config::Mode::Tool => Some(Mode::Tool),
-        config::Mode::JsonObjectSchema => Some(Mode::JsonObjectSchema),
-        config::Mode::JsonObject => Some(Mode::JsonObject),
-    };
-    DeploymentConfig {
-        name: given.name.clone(),
-        model: given.model.clone(),
-        provider,
-        endpoint: given.endpoint.clone(),
-        api_key: given.api_key.as_ref().map(|key| ApiKey::new(key.expose())),
-        tokens_per_minute: given.tokens_per_minute,
-        requests_per_minute: given.requests(),
-        tier: given.tier,
-        concurrency_max: given.concurrency_max,
-        weight: given.weight,
-        limiter: given.limiter,
-        charge: ChargeConfig {
-            output: given.charge_output,
-            characters_per_token: given.charge_characters_per_token,
-            settled: given.charge_settled,
-        },
-        mode,
-        context_tokens_max: given.context_tokens_max,
-        input_price_per_million: given.input_price_per_million,
-        output_price_per_million: given.output_price_per_million,
     }
 }

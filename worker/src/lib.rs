@@ -14,4 +14,4 @@ pub mod consume;
 pub mod sweep;
 mod build;
 
-pub use build::{build, deployment};
+pub use build::build;

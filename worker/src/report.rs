@@ -4,10 +4,10 @@
 //! It must know nothing of where that is kept or who reads it.
 
 use jiff::Timestamp;
-use pool::{DeploymentStatus, Forecast, Need, Pool, ReserveError};
+use pool::{Forecast, Need, Pool, ReserveError};
 use shared::{
     clock,
-    fleet::{DeploymentReport, DeploymentState, ModelWait, WorkerReport},
+    fleet::{DeploymentReport, ModelWait, WorkerReport},
 };
 use std::{
     collections::BTreeMap,
@@ -62,9 +62,13 @@ impl Drop for Wait {
 /// of the deployments up to date.
 pub fn report(pool: &Pool, waits: &Waits, model: &str) -> WorkerReport {
     let now = clock::now();
+    let deployments = pool.snapshot().into_iter().map(|status| DeploymentReport {
+        resumes_at: status.resumes_in.and_then(|wait| soon(now, wait)),
+        status,
+    });
     WorkerReport {
         model: model.to_owned(),
-        deployments: pool.snapshot().into_iter().map(|status| deployment(status, now)).collect(),
+        deployments: deployments.collect(),
         waits: pool.models().into_iter().map(|model| wait(pool, waits, model, now)).collect(),
     }
 }
@@ -87,36 +91,6 @@ fn wait(pool: &Pool, waits: &Waits, model: String, now: Timestamp) -> ModelWait 
         Err(_) => None,
     };
     ModelWait { calls: waits.calls(&model), model, until }
-}
-
-fn deployment(status: DeploymentStatus, now: Timestamp) -> DeploymentReport {
-    DeploymentReport {
-        name: status.name,
-        model: status.model,
-        tier: status.tier,
-        state: match status.state {
-            pool::DeploymentState::Ok => DeploymentState::Ok,
-            pool::DeploymentState::Throttled => DeploymentState::Throttled,
-            pool::DeploymentState::Cooling => DeploymentState::Cooling,
-            pool::DeploymentState::Denied => DeploymentState::Denied,
-        },
-        resumes_at: status.resumes_in.and_then(|wait| soon(now, wait)),
-        message: status.message,
-        mode: Some(status.mode.name().to_owned()),
-        limiter: status.kind.name().to_owned(),
-        shared: status.shared,
-        in_flight: status.in_flight,
-        concurrency_max: status.concurrency_max,
-        tokens_per_minute: status.tokens_per_minute,
-        requests_per_minute: status.requests_per_minute,
-        tokens_available: status.tokens_available,
-        requests_available: status.requests_available,
-        latency_ms: status.latency.and_then(|latency| latency.as_millis().try_into().ok()),
-        calls: status.calls,
-        answered: status.answered,
-        throttled: status.throttled,
-        failed: status.failed,
-    }
 }
 
 /// A time that is yet to come; none for no wait.

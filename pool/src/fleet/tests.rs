@@ -20,18 +20,11 @@ fn pool(model: &str, limiter: LimiterKind, requests_per_minute: u64) -> Pool {
         model: model.into(),
         provider: Provider::Compatible,
         endpoint: "http://d/v1".into(),
-        api_key: None,
         tokens_per_minute: 100_000_000,
-        requests_per_minute,
-        tier: 0,
-        weight: 1.0,
+        requests_per_minute: Some(requests_per_minute),
         concurrency_max: 1_000_000,
         limiter,
-        charge: Default::default(),
-        mode: None,
-        context_tokens_max: None,
-        input_price_per_million: None,
-        output_price_per_million: None,
+        ..DeploymentConfig::default()
     };
     let (strategies, call_timeout) = (BTreeMap::new(), Duration::from_secs(1));
     Pool::new(PoolConfig { deployments: vec![deployment], strategies, call_timeout }).unwrap()

@@ -2,73 +2,162 @@
 //!
 //! It must know nothing of what is asked.
 
-use crate::config::{DeploymentConfig, PoolError, Provider};
+use crate::config::{DeploymentConfig, NO_HEADER, NO_URL, PoolError, Provider};
+use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+
+/// The paths that Azure's dated versions of the API have below a deployment; others are beside it.
+const BELOW_DEPLOYMENTS: [&str; 5] =
+    ["/chat/completions", "/completions", "/embeddings", "/images/", "/audio/"];
+const API_VERSION: &str = "api-version";
 
 /// Where a deployment is reached, and how.
 #[derive(Clone, Debug)]
-pub struct Address {
+pub(crate) struct Address {
     /// The base of its API, without a slash at the end: `/chat/completions` follows.
-    pub base: String,
+    base: Url,
+    /// The base of the paths that are not below a deployment, where they have another.
+    beside: Option<Url>,
     /// What `api-version` in the query says, where there is one.
-    pub api_version: Option<String>,
+    pub(crate) api_version: Option<String>,
     /// What a request calls the model.
-    pub model: String,
+    pub(crate) model: String,
     /// The header that carries its key, marked as sensitive; none for servers that want none.
-    pub key: Option<(HeaderName, HeaderValue)>,
+    pub(crate) key: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Address {
     /// The address of this deployment. No network is used.
-    ///
-    /// # Errors
-    /// When the endpoint is no http(s) address, or a header cannot carry the key.
-    pub fn of(config: &DeploymentConfig) -> Result<Self, PoolError> {
-        let endpoint = endpoint(config)?;
-        let (base, api_version, model) = match &config.provider {
-            Provider::Azure { deployment, api_version } if api_version == "v1" => {
-                (format!("{endpoint}/openai/v1"), None, deployment)
-            }
-            Provider::Azure { deployment, api_version } => {
-                let base = format!("{endpoint}/openai/deployments/{deployment}");
-                (base, Some(api_version.clone()), &config.model)
-            }
-            Provider::OpenAi | Provider::Compatible => (endpoint, None, &config.model),
+    pub(crate) fn of(config: &DeploymentConfig) -> Result<Self, PoolError> {
+        let endpoint = config.endpoint.trim().trim_end_matches('/');
+        let url = |path: &str| {
+            let url = Url::parse(&format!("{endpoint}{path}")).ok().filter(Url::has_host);
+            url.ok_or_else(|| config.error("endpoint", NO_URL))
         };
-        Ok(Self { base, api_version, model: model.clone(), key: key(config)? })
+        let name = config.provider_model();
+        let api_version = config.dated_api_version();
+        let (base, beside, model) = match (config.provider, api_version) {
+            // The deployment is in the path; what the body calls the model means nothing there.
+            (Provider::Azure, Some(_)) => {
+                let base = url(&format!("/openai/deployments/{name}"))?;
+                (base, Some(url("/openai")?), config.model.as_str())
+            }
+            (Provider::Azure, None) => (url("/openai/v1")?, None, name),
+            (Provider::OpenAi | Provider::Compatible, _) => (url("")?, None, name),
+        };
+        Ok(Self {
+            base,
+            beside,
+            api_version: api_version.map(str::to_owned),
+            model: model.to_owned(),
+            key: key(config)?,
+        })
     }
-}
 
-/// The field of a request that limits the answer.
-pub fn limit_field(api_version: Option<&str>) -> &'static str {
-    // Versions of 2024 know only `max_tokens` for all models.
-    let is_old = api_version.is_some_and(|version| version.starts_with("2024-"));
-    if is_old { "max_tokens" } else { "max_completion_tokens" }
-}
+    /// The address of a path of the API, such as `/chat/completions`, which may have a query. Its
+    /// `api-version` counts where the deployment has one, and is left out elsewhere. None where the
+    /// path leads out of the API.
+    pub(crate) fn url(&self, path: &str) -> Option<Url> {
+        let path = path.split('#').next().filter(|path| path.starts_with('/'))?;
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let is_beside = !BELOW_DEPLOYMENTS.iter().any(|start| path.starts_with(start));
+        let base = self.beside.as_ref().filter(|_| is_beside).unwrap_or(&self.base);
+        let mut url = base.clone();
+        url.set_query(None);
+        let root = base.path().trim_end_matches('/');
+        url.set_path(&format!("{root}{path}"));
+        // Dots in a path have been resolved by now.
+        if !url.path().strip_prefix(root)?.starts_with('/') {
+            return None;
+        }
+        let is_version =
+            |pair: &&str| pair.split('=').next().is_some_and(|name| name == API_VERSION);
+        let pairs = || query.split('&').filter(|pair| !pair.is_empty());
+        let given = pairs().find(is_version).filter(|_| self.api_version.is_some());
+        let mut query: Vec<String> =
+            pairs().filter(|pair| !is_version(pair)).map(str::to_owned).collect();
+        let own = self.api_version.as_ref().map(|version| format!("{API_VERSION}={version}"));
+        query.extend(given.map(str::to_owned).or(own));
+        url.set_query((!query.is_empty()).then(|| query.join("&")).as_deref());
+        Some(url)
+    }
 
-/// What was configured, if it is an address.
-fn endpoint(config: &DeploymentConfig) -> Result<String, PoolError> {
-    let endpoint = config.endpoint.trim().trim_end_matches('/');
-    let parsed = reqwest::Url::parse(endpoint).ok();
-    match parsed.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
-        Some(_) => Ok(endpoint.to_owned()),
-        None => Err(PoolError::Endpoint {
-            name: config.name.clone(),
-            endpoint: config.endpoint.clone(),
-        }),
+    /// The field of a request that limits the answer.
+    pub(crate) fn limit_field(&self) -> &'static str {
+        // Versions of 2024 know only `max_tokens` for all models.
+        let version = self.api_version.as_deref();
+        let is_old = version.is_some_and(|version| version.starts_with("2024-"));
+        if is_old { "max_tokens" } else { "max_completion_tokens" }
     }
 }
 
 fn key(config: &DeploymentConfig) -> Result<Option<(HeaderName, HeaderValue)>, PoolError> {
     let Some(key) = &config.api_key else { return Ok(None) };
     let (name, value) = match config.provider {
-        Provider::Azure { .. } => (HeaderName::from_static("api-key"), key.reveal().to_owned()),
+        Provider::Azure => (HeaderName::from_static("api-key"), key.expose().to_owned()),
         Provider::OpenAi | Provider::Compatible => {
-            (AUTHORIZATION, format!("Bearer {}", key.reveal()))
+            (AUTHORIZATION, format!("Bearer {}", key.expose()))
         }
     };
-    let wrong = |_| PoolError::Key { name: config.name.clone() };
-    let mut value = HeaderValue::from_str(&value).map_err(wrong)?;
+    let mut value =
+        HeaderValue::from_str(&value).map_err(|_| config.error("api_key", NO_HEADER))?;
     value.set_sensitive(true);
     Ok(Some((name, value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(provider: Provider, api_version: Option<&str>) -> Address {
+        Address::of(&DeploymentConfig {
+            model: "m".into(),
+            deployment: Some("d".into()),
+            endpoint: "https://h/x/".into(),
+            api_version: api_version.map(str::to_owned),
+            provider,
+            ..DeploymentConfig::default()
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn each_provider_has_its_address() {
+        let check = |address: &Address, path, expected: Option<&str>| {
+            assert_eq!(address.url(path).as_ref().map(Url::as_str), expected, "{path}");
+        };
+        let classic = address(Provider::Azure, None);
+        let v1 = address(Provider::Azure, Some("v1"));
+        let other = address(Provider::Compatible, Some("2024-10-21"));
+        let chat = "/chat/completions";
+        let below = "https://h/x/openai/deployments/d/chat/completions?api-version=";
+        check(&classic, chat, Some(&format!("{below}2024-10-21")));
+        check(&v1, chat, Some("https://h/x/openai/v1/chat/completions"));
+        check(&other, chat, Some("https://h/x/chat/completions"));
+        assert_eq!([&*classic.model, &v1.model, &other.model], ["m", "d", "d"]);
+        assert_eq!(
+            (classic.limit_field(), v1.limit_field()),
+            ("max_tokens", "max_completion_tokens")
+        );
+        // Responses are beside the deployments.
+        let beside = "https://h/x/openai/responses/a?include=b&api-version=2024-10-21";
+        check(&classic, "/responses/a?include=b", Some(beside));
+        // The caller's version counts where there are versions.
+        let given = "/chat/completions?api-version=2025-01-01";
+        check(&classic, given, Some(&format!("{below}2025-01-01")));
+        check(&v1, given, Some("https://h/x/openai/v1/chat/completions"));
+        // No path leads out of the API.
+        let outside = [
+            "/../a",
+            "/%2e%2e/a",
+            "/chat/completions/../../../e/chat/completions",
+            "/..\\a",
+            "chat/completions",
+            "",
+            "@h2/",
+        ];
+        for path in outside {
+            check(&classic, path, None);
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Turns a response that is no reply into what its caller should do (POOL.md 1.5).
+//! Turns a response that is no reply into what its caller should do.
 //!
 //! It goes by the HTTP status first: bodies come in many shapes, and some have none. It must know
 //! nothing of how the response was got.
@@ -7,6 +7,7 @@ use crate::provider::headers;
 use crate::typed::chat::{CallError, Refusal, Shortage};
 use reqwest::header::HeaderMap;
 use serde_json::Value;
+use std::error::Error;
 
 /// The most characters of a message that are kept.
 const MESSAGE_CHARS_MAX: usize = 300;
@@ -206,8 +207,24 @@ impl Fault {
     }
 }
 
+/// What the body of such a response says went wrong, on one line.
+pub(crate) fn message(status: u16, body: &[u8]) -> String {
+    Fault::read(&String::from_utf8_lossy(body)).message(status)
+}
+
+/// An error with all its causes, on one line.
+pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    shorten(&text)
+}
+
 /// One line, without markup, of bounded length.
-pub(crate) fn shorten(text: &str) -> String {
+fn shorten(text: &str) -> String {
     let text = text.trim();
     if text.starts_with('<') {
         return "a page of markup instead of an answer".to_owned();

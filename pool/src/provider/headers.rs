@@ -1,7 +1,8 @@
-//! What a response's headers say of limits and waits (POOL.md 1.3).
+//! What a response's headers say of limits and waits (docs/limiters.md).
 //!
 //! It must know nothing of statuses, bodies or clocks: a date is read against the `date` header.
 
+use crate::limiter::LimiterHints;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 use std::time::Duration;
@@ -13,78 +14,63 @@ pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
 /// What is waited when nothing usable is said.
 pub(crate) const WAIT_DEFAULT: Duration = Duration::from_secs(1);
 
-/// What a limit counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Meter {
-    /// Tokens.
-    Tokens,
-    /// Requests.
-    Requests,
-}
-
-/// The limits that a response names; none where it names none or nonsense (`-1`, `0`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct NamedLimits {
-    /// `x-ratelimit-limit-tokens`.
-    pub(crate) tokens: Option<u64>,
-    /// `x-ratelimit-limit-requests`.
-    pub(crate) requests: Option<u64>,
-}
-
-/// What else a response says of its deployment's limiter; none where it says nothing or nonsense.
+/// What a response says of its deployment's limiter; none where it says nothing or nonsense.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Remaining {
-    /// `x-ratelimit-remaining-tokens`; an account that is overdrawn says -1, which is not told.
+pub(crate) struct RateLimits {
+    /// `x-ratelimit-limit-tokens`, above 0.
+    pub(crate) tokens_limit: Option<u64>,
+    /// `x-ratelimit-limit-requests`, above 0.
+    pub(crate) requests_limit: Option<u64>,
+    /// `x-ratelimit-remaining-tokens`; an account that is overdrawn says -1, which is none.
     pub(crate) tokens_left: Option<u64>,
     /// `x-ratelimit-remaining-requests`, likewise.
     pub(crate) requests_left: Option<u64>,
     /// Whether it is a bucket that refills all the time: only those name a renewal period.
     pub(crate) renews: bool,
-    /// `x-ratelimit-type`: which limit a rejection is about.
-    pub(crate) rejected_by: Option<Meter>,
     /// `azure-openai-deployment-utilization`, of provisioned throughput: 1 is all of it.
     pub(crate) utilisation: Option<f64>,
     /// Whether it said to the millisecond when to come back.
     pub(crate) waits_exactly: bool,
 }
 
-/// Reads the limits.
-pub(crate) fn limits(headers: &HeaderMap) -> NamedLimits {
-    let limit = |name| count(headers, name).filter(|&limit| limit > 0);
-    NamedLimits {
-        tokens: limit("x-ratelimit-limit-tokens"),
-        requests: limit("x-ratelimit-limit-requests"),
+impl RateLimits {
+    /// Reads what the headers say.
+    pub(crate) fn read(headers: &HeaderMap) -> Self {
+        let limit = |name| count(headers, name).filter(|&limit| limit > 0);
+        // A response with `-1` for its limit knows nothing of what remains either.
+        let left = |limit: &str, name| match text(headers, limit) {
+            Some(limit) if limit.parse::<u64>().is_err() => None,
+            _ => count(headers, name),
+        };
+        let renewals = ["x-ratelimit-renewalperiod-tokens", "x-ratelimit-renewalperiod-requests"];
+        Self {
+            tokens_limit: limit("x-ratelimit-limit-tokens"),
+            requests_limit: limit("x-ratelimit-limit-requests"),
+            tokens_left: left("x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens"),
+            requests_left: left("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests"),
+            renews: renewals.into_iter().any(|name| count(headers, name).is_some()),
+            utilisation: text(headers, "azure-openai-deployment-utilization").and_then(percentage),
+            waits_exactly: count(headers, "retry-after-ms").is_some(),
+        }
     }
-}
 
-/// Reads what else is said of the limiter.
-pub(crate) fn remaining(headers: &HeaderMap) -> Remaining {
-    // A response with `-1` for its limit knows nothing of what remains either.
-    let left = |limit: &str, name| match text(headers, limit) {
-        Some(limit) if limit.parse::<u64>().is_err() => None,
-        _ => count(headers, name),
-    };
-    let renewals = ["x-ratelimit-renewalperiod-tokens", "x-ratelimit-renewalperiod-requests"];
-    Remaining {
-        tokens_left: left("x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens"),
-        requests_left: left("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests"),
-        renews: renewals.into_iter().any(|name| count(headers, name).is_some()),
-        rejected_by: text(headers, "x-ratelimit-type").and_then(meter),
-        utilisation: text(headers, "azure-openai-deployment-utilization").and_then(percentage),
-        waits_exactly: count(headers, "retry-after-ms").is_some(),
+    /// What a limiter learns from it.
+    pub(crate) fn hints(&self) -> LimiterHints {
+        let number = |count: Option<u64>| count.map(|count| count as f64);
+        LimiterHints {
+            tokens_limit: number(self.tokens_limit),
+            requests_limit: number(self.requests_limit),
+            tokens_left: number(self.tokens_left),
+            requests_left: number(self.requests_left),
+            renews: self.renews,
+            // Provisioned deployments name no limits, and say in milliseconds when they have room.
+            exact: self.utilisation.is_some() || self.waits_exactly,
+        }
     }
 }
 
 fn count(headers: &HeaderMap, name: &str) -> Option<u64> {
     text(headers, name)?.parse().ok()
-}
-
-fn meter(value: &str) -> Option<Meter> {
-    match value.to_ascii_lowercase().as_str() {
-        "tokens" => Some(Meter::Tokens),
-        "requests" => Some(Meter::Requests),
-        _ => None,
-    }
 }
 
 /// `12.3%` as 0.123.
@@ -93,8 +79,13 @@ fn percentage(value: &str) -> Option<f64> {
     (percent.is_finite() && percent >= 0.0).then_some(percent / 100.0)
 }
 
-/// How long a rejected call should wait: between [`WAIT_MIN`] and [`WAIT_MAX`].
+/// How long a rejected call should wait: what is said, or [`WAIT_DEFAULT`].
 pub(crate) fn retry_after(headers: &HeaderMap) -> Duration {
+    named_retry_after(headers).unwrap_or(WAIT_DEFAULT)
+}
+
+/// The wait that a response names: between [`WAIT_MIN`] and [`WAIT_MAX`]; none where it names none.
+pub(crate) fn named_retry_after(headers: &HeaderMap) -> Option<Duration> {
     let milliseconds = text(headers, "retry-after-ms").and_then(number).map(|ms| ms / 1000.0);
     let seconds = || text(headers, "retry-after").and_then(|value| seconds_or_date(value, headers));
     let resets = || {
@@ -108,10 +99,9 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Duration {
         let reset = |name| text(headers, name).and_then(number).filter(|&s| s <= 60.0);
         names.into_iter().filter_map(reset).reduce(f64::max)
     };
-    let wait = milliseconds.or_else(seconds).or_else(resets);
+    let wait = milliseconds.or_else(seconds).or_else(resets)?;
     // Capped before it becomes a duration: a huge number would not fit one.
-    let wait = wait.map_or(WAIT_DEFAULT, |s| Duration::from_secs_f64(s.min(86_400.0)));
-    wait.clamp(WAIT_MIN, WAIT_MAX)
+    Some(Duration::from_secs_f64(wait.min(86_400.0)).clamp(WAIT_MIN, WAIT_MAX))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -186,15 +176,14 @@ mod tests {
 
     #[test]
     fn what_a_response_says_of_limits() {
-        type Row<'a> = (&'a [(&'static str, &'a str)], NamedLimits, Remaining);
-        let (none, nothing) = (NamedLimits::default(), Remaining::default());
+        type Row<'a> = (&'a [(&'static str, &'a str)], RateLimits);
+        let none = RateLimits::default();
         let table: &[Row<'_>] = &[
-            (&[], none, nothing),
+            (&[], none),
             // The older limiter names only what remains.
             (
                 &[("x-ratelimit-remaining-requests", "9"), ("x-ratelimit-remaining-tokens", "352")],
-                none,
-                Remaining { tokens_left: Some(352), requests_left: Some(9), ..nothing },
+                RateLimits { tokens_left: Some(352), requests_left: Some(9), ..none },
             ),
             // The newer one names everything.
             (
@@ -204,16 +193,14 @@ mod tests {
                     ("x-ratelimit-remaining-tokens", "249993"),
                     ("x-ratelimit-remaining-requests", "0"),
                     ("x-ratelimit-renewalperiod-tokens", "60"),
-                    ("x-ratelimit-type", "Requests"),
                 ],
-                NamedLimits { tokens: Some(250_000), requests: Some(2500) },
-                Remaining {
+                RateLimits {
+                    tokens_limit: Some(250_000),
+                    requests_limit: Some(2500),
                     tokens_left: Some(249_993),
                     requests_left: Some(0),
                     renews: true,
-                    rejected_by: Some(Meter::Requests),
-                    utilisation: None,
-                    waits_exactly: false,
+                    ..none
                 },
             ),
             // Seen in 2025: -1 of -1.
@@ -224,37 +211,23 @@ mod tests {
                     ("x-ratelimit-reset-tokens", "0"),
                 ],
                 none,
-                nothing,
             ),
-            (
-                &[("x-ratelimit-limit-tokens", "-1"), ("x-ratelimit-remaining-tokens", "5")],
-                none,
-                nothing,
-            ),
+            (&[("x-ratelimit-limit-tokens", "-1"), ("x-ratelimit-remaining-tokens", "5")], none),
             // Overdrawn: the limit is still to be believed.
             (
                 &[("x-ratelimit-limit-requests", "1"), ("x-ratelimit-remaining-requests", "-1")],
-                NamedLimits { requests: Some(1), ..none },
-                nothing,
+                RateLimits { requests_limit: Some(1), ..none },
             ),
-            (&[("x-ratelimit-limit-requests", "0")], none, nothing),
-            (
-                &[("x-ratelimit-type", "tokens")],
-                none,
-                Remaining { rejected_by: Some(Meter::Tokens), ..nothing },
-            ),
-            (&[("x-ratelimit-type", "-1")], none, nothing),
+            (&[("x-ratelimit-limit-requests", "0")], none),
             (
                 &[("azure-openai-deployment-utilization", "12.5%")],
-                none,
-                Remaining { utilisation: Some(0.125), ..nothing },
+                RateLimits { utilisation: Some(0.125), ..none },
             ),
-            (&[("azure-openai-deployment-utilization", "-1")], none, nothing),
-            (&[("retry-after-ms", "43")], none, Remaining { waits_exactly: true, ..nothing }),
+            (&[("azure-openai-deployment-utilization", "-1")], none),
+            (&[("retry-after-ms", "43")], RateLimits { waits_exactly: true, ..none }),
         ];
-        for (pairs, named, stood) in table {
-            let headers = headers(pairs);
-            assert_eq!((limits(&headers), remaining(&headers)), (*named, *stood), "{pairs:?}");
+        for (pairs, expected) in table {
+            assert_eq!(RateLimits::read(&headers(pairs)), *expected, "{pairs:?}");
         }
     }
 

@@ -1,294 +1,319 @@
-//! The way to one deployment: one HTTP request per call.
+//! The way to one deployment: raw HTTP requests and responses.
 //!
-//! async-openai writes the request; our HTTP service under it sends it and reads the whole response
-//! itself, because that crate repeats failed calls, drops headers, loses the status of bodies that
-//! it cannot read, and writes such bodies to the log. It must know nothing of quotas.
+//! A request is sent once and never repeated. Questions of ours are written by async-openai; our HTTP
+//! service under it sends them and reads the whole response itself, because that crate repeats failed
+//! calls, drops headers, loses the status of bodies that it cannot read, and logs such bodies. The
+//! transport must know nothing of quotas, nor of what a body says.
 
 use crate::config::{DeploymentConfig, PoolError};
-use crate::limiter::LimiterHints;
-use crate::provider::address::{self, Address};
-use crate::provider::classify::{self, classify, shorten};
-use crate::provider::headers::{self, NamedLimits, Remaining};
-use crate::typed::chat::{CallError, Refusal, Reply, Request};
-use crate::typed::form::{self, Dialect};
-use crate::typed::mode::{Advice, Attempt, Ending, Mode, Search};
-use async_openai::Client;
+use crate::provider::address::Address;
+use crate::provider::classify::causes;
+use crate::provider::headers::RateLimits;
+use crate::typed::chat::CallError;
 use async_openai::config::OpenAIConfig;
 use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use reqwest::redirect;
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{HeaderMap, HeaderName};
+use reqwest::{Client, Method, Request, Response, redirect};
 use serde_json::Value;
-use std::error::Error;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The largest response that is read.
+/// The largest response that is read as a whole.
 const RESPONSE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
+/// Where chat completions are.
+pub(crate) const CHAT: &str = "/chat/completions";
+
+/// Headers of one connection (RFC 9110, 7.6.1), which are not for the next.
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+/// Headers that say who calls, or that follow from the body and the address. Without
+/// `accept-encoding` the response is not compressed, and can be read.
+const OF_THE_CALLER: [&str; 8] = [
+    "accept-encoding",
+    "api-key",
+    "authorization",
+    "content-length",
+    "cookie",
+    "expect",
+    "host",
+    "x-api-key",
+];
+
 /// The HTTP client that all deployments share.
-pub(crate) fn client() -> Result<reqwest::Client, PoolError> {
-    let builder = reqwest::Client::builder()
+pub(crate) fn client() -> Result<Client, PoolError> {
+    let builder = Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         // A redirect would carry the key elsewhere.
         .redirect(redirect::Policy::none());
-    builder.build().map_err(|error| PoolError::Client(chain(&error)))
+    builder.build().map_err(|error| PoolError::Client(causes(&error)))
 }
 
 /// The way to one deployment.
 #[derive(Clone)]
 pub(crate) struct Transport {
     deployment: String,
-    /// What the request calls the model.
-    model: String,
-    dialect: Dialect,
-    client: Client<OpenAIConfig>,
-    /// How it is asked for JSON: found out once, for all calls.
-    search: Arc<Mutex<Search>>,
+    address: Address,
+    client: Client,
 }
 
-/// A response that has been read.
-pub(crate) struct Answered {
-    /// The limits that it named.
-    pub(crate) limits: NamedLimits,
-    /// What else it said of the limiter.
-    pub(crate) remaining: Remaining,
-    /// Its body, or what went wrong.
-    pub(crate) result: Result<Value, CallError>,
-}
-
-impl Answered {
-    /// What a limiter learns from it.
-    pub(crate) fn hints(&self) -> LimiterHints {
-        let number = |count: Option<u64>| count.map(|count| count as f64);
-        let (limits, remaining) = (&self.limits, &self.remaining);
-        LimiterHints {
-            tokens_limit: number(limits.tokens),
-            requests_limit: number(limits.requests),
-            tokens_left: number(remaining.tokens_left),
-            requests_left: number(remaining.requests_left),
-            renews: remaining.renews,
-            // Provisioned deployments name no limits, and say in milliseconds when they have room.
-            exact: remaining.utilisation.is_some() || remaining.waits_exactly,
-        }
-    }
-
-    /// What became of a call whose response said nothing of limits.
-    pub(crate) fn unheard(result: Result<Value, CallError>) -> Self {
-        Self { limits: NamedLimits::default(), remaining: Remaining::default(), result }
-    }
-}
-
-/// A response on its way through async-openai, which lets through only errors unread.
+/// What became of a request, on its way through async-openai, which lets only errors through as they
+/// are.
 #[derive(Debug, thiserror::Error)]
-#[error("a response of status {status}")]
-struct Unread {
-    status: u16,
-    headers: HeaderMap,
-    body: Vec<u8>,
+#[error("a response that is not read here")]
+struct Unread(Result<RawResponse, NoResponse>);
+
+/// A response that has been read as a whole.
+#[derive(Clone, Debug)]
+pub(crate) struct RawResponse {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
-/// What the HTTP service adds to a request.
-#[derive(Clone)]
-struct Wire {
-    client: reqwest::Client,
-    key: Option<(HeaderName, HeaderValue)>,
-    api_version: Option<String>,
+/// Why there is no response, or not all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NoResponse {
+    pub(crate) reason: NoResponseReason,
+    /// What happened, without an address.
+    pub(crate) message: String,
+}
+
+/// Why there is no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoResponseReason {
+    /// The host has no address. Nothing was sent.
+    NoHost,
+    /// Another protocol is spoken there, or its certificate is not trusted. Nothing was sent.
+    Tls,
+    /// No connection came about. Nothing was sent.
+    NoConnection,
+    /// It did not answer in time.
+    Late,
+    /// The connection broke, or the response cannot be read.
+    Broken,
 }
 
 impl Transport {
     /// The way to this deployment. No network is used.
-    pub(crate) fn new(
-        client: &reqwest::Client,
-        config: &DeploymentConfig,
-    ) -> Result<Self, PoolError> {
-        let Address { base, api_version, model, key } = Address::of(config)?;
-        let dialect = Dialect {
-            limit: address::limit_field(api_version.as_deref()),
-            temperature: ["gpt-4", "gpt-3"].iter().any(|start| config.model.starts_with(start)),
-        };
-        let wire = Wire { client: client.clone(), key, api_version };
+    pub(crate) fn new(client: &Client, config: &DeploymentConfig) -> Result<Self, PoolError> {
+        let (client, address) = (client.clone(), Address::of(config)?);
+        Ok(Self { deployment: config.name.clone(), address, client })
+    }
+
+    /// The name of the deployment.
+    pub(crate) fn deployment(&self) -> &str {
+        &self.deployment
+    }
+
+    /// What a request calls the model.
+    pub(crate) fn model(&self) -> &str {
+        &self.address.model
+    }
+
+    /// The field of a request that limits the answer.
+    pub(crate) fn limit_field(&self) -> &'static str {
+        self.address.limit_field()
+    }
+
+    /// A request to this deployment, with its key in place of the caller's; none where the path
+    /// leads out of the API. The body stays as it is.
+    pub(crate) fn request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Option<Request> {
+        let mut request = Request::new(method, self.address.url(path)?);
+        let mut headers = end_to_end(headers);
+        OF_THE_CALLER.iter().for_each(|name| drop(headers.remove(*name)));
+        if let Some((name, value)) = &self.address.key {
+            headers.insert(name, value.clone());
+        }
+        *request.headers_mut() = headers;
+        *request.body_mut() = Some(body.into());
+        Some(request)
+    }
+
+    /// Sends a request once, and gives the response when its headers are there.
+    pub(crate) async fn send(&self, request: Request) -> Result<Response, NoResponse> {
+        Ok(self.client.execute(request).await?)
+    }
+
+    /// Asks for one chat completion, and reads the response whatever its status.
+    pub(crate) async fn chat(&self, body: &Value) -> Result<RawResponse, NoResponse> {
+        let transport = self.clone();
         let service = tower::service_fn(move |factory: HttpRequestFactory| {
-            let wire = wire.clone();
-            async move { wire.exchange(factory).await }
+            let transport = transport.clone();
+            async move { transport.exchange(factory).await }
         });
-        // All set here, else it would be read from the environment.
-        let address = OpenAIConfig::new()
-            .with_api_base(base)
+        // The address and the key are the transport's; all is set, else it comes from the environment.
+        let unused = OpenAIConfig::new()
+            .with_api_base("http://localhost")
             .with_api_key("")
             .with_org_id("")
             .with_project_id("");
-        let client = Client::build(client.clone(), address).with_http_service(service);
-        Ok(Self {
-            deployment: config.name.clone(),
-            model,
-            dialect,
-            client,
-            search: Arc::new(Mutex::new(Search::new(config.mode))),
-        })
-    }
-
-    /// Makes one call, in the mode that is known to work or is to be tried next. The caller sets
-    /// the time limit.
-    pub(crate) async fn call(&self, request: &Request) -> Answered {
-        let attempt = self.search().attempt(|| request.fingerprint());
-        let mut answered = self.exchange(attempt.mode, request).await;
-        answered.result = self.learn(attempt, request, answered.result);
-        answered
-    }
-
-    /// The mode of the calls that are made now; also brings its gauge up to date.
-    pub(crate) fn show_mode(&self) -> Mode {
-        let current = self.search().current();
-        for mode in Mode::ALL {
-            let labels = [("deployment", self.deployment.clone()), ("mode", mode.name().into())];
-            let on = if mode == current { 1.0 } else { 0.0 };
-            metrics::gauge!("sluice_deployment_mode", &labels).set(on);
-        }
-        current
-    }
-
-    fn search(&self) -> MutexGuard<'_, Search> {
-        self.search.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Learns which modes work, and says of a refused one whether asking again makes sense.
-    fn learn(
-        &self,
-        attempt: Attempt,
-        request: &Request,
-        result: Result<Value, CallError>,
-    ) -> Result<Value, CallError> {
-        let (ending, result) = match result {
-            // The search is over: what a reply looks like says nothing new.
-            Ok(body) if self.search().works(attempt.mode) => return Ok(body),
-            Ok(body) => {
-                let reply = Reply { deployment: String::new(), body, duration_ms: 0 };
-                (form::ending(attempt.mode, request, &reply), Ok(reply.body))
-            }
-            Err(error) => {
-                let ending = match &error {
-                    CallError::Refused { why: Refusal::Mode, .. } => Ending::Refused,
-                    CallError::Unknown { status: Some(500 | 501), .. } => Ending::Failed,
-                    _ => Ending::Unrelated,
-                };
-                (ending, Err(error))
-            }
-        };
-        let (before, advice, after) = {
-            let mut search = self.search();
-            let before = search.current();
-            let advice = search.ended(attempt, ending, || request.fingerprint());
-            (before, advice, search.current())
-        };
-        if before != after {
-            self.show_mode();
-            tracing::warn!(
-                deployment = self.deployment,
-                mode = after.name(),
-                before = before.name(),
-                error = result.as_ref().err().map(ToString::to_string),
-                "the deployment is asked for JSON in another way"
-            );
-        }
-        result.map_err(|error| advised(error, advice, attempt.mode))
-    }
-
-    async fn exchange(&self, mode: Mode, request: &Request) -> Answered {
-        let body = form::question(&self.model, self.dialect, mode, request);
-        let outcome: Result<Value, OpenAIError> = self.client.chat().create_byot(body).await;
-        let error = match outcome {
-            Ok(body) => return Answered::unheard(Ok(body)),
-            Err(error) => error,
-        };
-        let unread = match error {
-            OpenAIError::Boxed(error) => match error.downcast::<Unread>() {
-                Ok(unread) => unread,
-                Err(error) => return self.failed(false, chain(&*error)),
+        let client = async_openai::Client::build(self.client.clone(), unused);
+        let client = client.with_http_service(service);
+        let outcome: Result<Value, OpenAIError> = client.chat().create_byot(body).await;
+        match outcome {
+            Err(OpenAIError::Boxed(error)) => match error.downcast::<Unread>() {
+                Ok(unread) => unread.0,
+                Err(error) => Err(NoResponse::broken(&causes(&*error))),
             },
-            OpenAIError::Reqwest(error) => {
-                // Addresses are no one's business who reads the error.
-                let error = error.without_url();
-                let unreachable = error.is_connect() || error.is_builder();
-                return self.failed(unreachable, chain(&error));
-            }
-            error => return self.failed(false, chain(&error)),
-        };
-        Answered {
-            limits: headers::limits(&unread.headers),
-            remaining: headers::remaining(&unread.headers),
-            result: self.read(&unread),
+            Err(error) => Err(NoResponse::broken(&causes(&error))),
+            Ok(_) => Err(NoResponse::broken("the response was read elsewhere")),
         }
     }
 
-    fn read(&self, unread: &Unread) -> Result<Value, CallError> {
-        if unread.status != 200 {
-            let text = String::from_utf8_lossy(&unread.body);
-            return Err(classify(&self.deployment, unread.status, &unread.headers, &text));
-        }
-        classify::read(&self.deployment, &unread.headers, &unread.body)
+    /// Sends once, and reads all of the response, which leaves as an error: see the module.
+    async fn exchange(&self, factory: HttpRequestFactory) -> Result<Response, OpenAIError> {
+        let written = factory.build().await?;
+        let body = written.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
+        let body = Bytes::copy_from_slice(body);
+        let read = self.read(written.headers().clone(), body).await;
+        Err(OpenAIError::Boxed(Box::new(Unread(read))))
     }
 
-    fn failed(&self, unreachable: bool, message: String) -> Answered {
-        let deployment = self.deployment.clone();
-        let error = if unreachable {
-            CallError::Unreachable { deployment, message }
-        } else {
-            CallError::Unknown { deployment, status: None, message }
-        };
-        Answered::unheard(Err(error))
-    }
-}
-
-impl Wire {
-    /// Sends once and reads all of the response, which leaves as an error: see the module.
-    async fn exchange(self, factory: HttpRequestFactory) -> Result<reqwest::Response, OpenAIError> {
-        let mut request = factory.build().await?;
-        request.headers_mut().remove(AUTHORIZATION);
-        if let Some((name, value)) = self.key {
-            request.headers_mut().insert(name, value);
-        }
-        if let Some(version) = &self.api_version {
-            request.url_mut().query_pairs_mut().append_pair("api-version", version);
-        }
-        let mut response = self.client.execute(request).await?;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let mut body = Vec::new();
+    async fn read(&self, headers: HeaderMap, body: Bytes) -> Result<RawResponse, NoResponse> {
+        let request = self.request(Method::POST, CHAT, headers, body);
+        let request = request.ok_or_else(|| NoResponse::broken("it has no address"))?;
+        let mut response = self.send(request).await?;
+        let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await? {
             if body.len() + chunk.len() > RESPONSE_BYTES_MAX {
-                return Err(OpenAIError::Boxed("the response is too large".into()));
+                return Err(NoResponse::broken("the response is too large"));
             }
             body.extend_from_slice(&chunk);
         }
-        Err(OpenAIError::Boxed(Box::new(Unread { status, headers, body })))
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Ok(RawResponse { status, headers, body: body.freeze() })
     }
 }
 
-/// A refused mode, as the one who asks should see it.
-fn advised(error: CallError, advice: Advice, mode: Mode) -> CallError {
-    let CallError::Refused { deployment, status, why, message } = error else { return error };
-    let mode = mode.name();
-    let (why, message) = match advice {
-        Advice::Nothing | Advice::AskAgain => (why, message),
-        // Other questions are answered in this mode, so it is known there.
-        Advice::QuestionAtFault => (Refusal::Schema, message),
-        Advice::NoneLeft => (
-            Refusal::Other,
-            format!("it cannot be asked for JSON, at last not by {mode}: {message}"),
-        ),
-    };
-    CallError::Refused { deployment, status, why, message }
+impl RawResponse {
+    /// What it says of its deployment's limiter.
+    pub(crate) fn rate_limits(&self) -> RateLimits {
+        RateLimits::read(&self.headers)
+    }
 }
 
-/// An error with all its causes.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut texts = vec![error.to_string()];
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        texts.push(error.to_string());
-        cause = error.source();
+impl NoResponse {
+    fn broken(message: &str) -> Self {
+        Self { reason: NoResponseReason::Broken, message: message.to_owned() }
     }
-    shorten(&texts.join(": "))
+
+    /// No answer, or no further part of it, within this time.
+    pub(crate) fn late(after: Duration) -> Self {
+        let message = format!("no answer within {} s", after.as_secs_f64());
+        Self { reason: NoResponseReason::Late, message }
+    }
+
+    /// What the caller should do.
+    pub(crate) fn error(self, deployment: &str) -> CallError {
+        let (deployment, message) = (deployment.to_owned(), self.message);
+        match self.reason {
+            NoResponseReason::NoHost | NoResponseReason::Tls | NoResponseReason::NoConnection => {
+                CallError::Unreachable { deployment, message }
+            }
+            NoResponseReason::Late | NoResponseReason::Broken => {
+                CallError::Unknown { deployment, status: None, message }
+            }
+        }
+    }
+}
+
+impl From<reqwest::Error> for NoResponse {
+    fn from(error: reqwest::Error) -> Self {
+        // Addresses are no one's business who reads the error.
+        let error = error.without_url();
+        let message = causes(&error);
+        let text = message.to_ascii_lowercase();
+        let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+        let reason = if !(error.is_connect() || error.is_builder()) {
+            if error.is_timeout() { NoResponseReason::Late } else { NoResponseReason::Broken }
+        } else if says(&["dns error", "failed to lookup"]) {
+            NoResponseReason::NoHost
+        } else if says(&["certificate", "tls", "handshake", "invalidcontenttype"]) {
+            NoResponseReason::Tls
+        } else {
+            NoResponseReason::NoConnection
+        };
+        Self { reason, message }
+    }
+}
+
+/// The headers without those of one connection.
+pub(crate) fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
+    let named: Vec<HeaderName> = headers
+        .get_all("connection")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    named.iter().for_each(|name| drop(headers.remove(name)));
+    HOP_BY_HOP.iter().for_each(|name| drop(headers.remove(*name)));
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Provider, Secret};
+    use reqwest::header::HeaderValue;
+
+    #[test]
+    fn a_request_has_the_key_of_the_deployment_and_nothing_of_the_caller() {
+        let config = DeploymentConfig {
+            provider: Provider::Compatible,
+            endpoint: "http://h/v1".into(),
+            api_key: Some(Secret::new("ours")),
+            ..DeploymentConfig::default()
+        };
+        let transport = Transport::new(&Client::new(), &config).unwrap();
+        let pairs = [
+            ("authorization", "Bearer theirs"),
+            ("api-key", "theirs"),
+            ("x-api-key", "theirs"),
+            ("cookie", "theirs"),
+            ("host", "theirs"),
+            ("content-length", "1"),
+            ("accept-encoding", "gzip"),
+            ("connection", "keep-alive, X-Hop"),
+            ("x-hop", "theirs"),
+            ("te", "trailers"),
+            ("traceparent", "00-1"),
+            ("content-type", "application/json"),
+        ];
+        let pair = |(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+        let headers = pairs.into_iter().map(pair).collect();
+        let body = Bytes::from_static(b"{ \"a\":1.0 }");
+        let request = transport.request(Method::POST, "/embeddings", headers, body).unwrap();
+        let mut sent: Vec<String> =
+            request.headers().iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
+        sent.sort();
+        let expected = [
+            "authorization: Sensitive",
+            "content-type: \"application/json\"",
+            "traceparent: \"00-1\"",
+        ];
+        assert_eq!(sent, expected);
+        assert_eq!(request.headers()["authorization"], "Bearer ours");
+        assert_eq!(request.body().unwrap().as_bytes().unwrap(), b"{ \"a\":1.0 }");
+        assert!(transport.request(Method::GET, "/..", HeaderMap::new(), Bytes::new()).is_none());
+    }
 }

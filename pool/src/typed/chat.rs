@@ -2,6 +2,7 @@
 //!
 //! It must know nothing of documents, nor of who is asked or how: that is the pool's.
 
+use super::usage::Usage;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -111,8 +112,8 @@ pub enum ReplyFault {
 impl Reply {
     /// Input and output tokens as the provider counted them; zero where it does not say.
     pub fn tokens(&self) -> (u64, u64) {
-        let count = |name| self.body.pointer(name).and_then(Value::as_u64).unwrap_or_default();
-        (count("/usage/prompt_tokens"), count("/usage/completion_tokens"))
+        let usage = Usage::of(&self.body).unwrap_or_default();
+        (usage.tokens_input, usage.tokens_output)
     }
 
     /// Reads the reply.

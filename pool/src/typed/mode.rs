@@ -40,6 +40,38 @@ impl Mode {
             Self::JsonObject => "json_object",
         }
     }
+
+    /// The mode of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
+}
+
+/// The setting of a mode in a configuration: `auto` is none.
+pub(crate) mod setting {
+    use super::Mode;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    const AUTO: &str = "auto";
+    const NAMES: [&str; 5] = [AUTO, "json_schema", "tool", "json_object_schema", "json_object"];
+
+    pub(crate) fn serialize<S: Serializer>(
+        mode: &Option<Mode>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(mode.map_or(AUTO, Mode::name))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Mode>, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        match Mode::named(&name) {
+            None if name != AUTO => Err(Error::unknown_variant(&name, &NAMES)),
+            mode => Ok(mode),
+        }
+    }
 }
 
 /// What tells two questions apart.
@@ -173,7 +205,7 @@ impl Search {
         Advice::Nothing
     }
 
-    /// Who ignores one way will hardly know the others that a server may ignore.
+    /// A server that ignores one mode probably ignores the others that can be ignored.
     fn fall_back(&mut self, from: Mode) {
         self.mark(from, Mark::Ignored);
         for (mode, mark) in &mut self.marks {
@@ -210,7 +242,7 @@ impl Search {
         self.forgive();
     }
 
-    /// When every way that is left has failed, it was the deployment.
+    /// When every mode that is left has failed, the deployment failed, not the modes.
     fn forgive(&mut self) {
         if self.marks.iter().all(|(_, mark)| matches!(mark, Mark::Suspect | Mark::Out)) {
             self.burnt.clear();

@@ -3,7 +3,7 @@
 //! It must know nothing of where the values came from; so it says the value apart from the rule,
 //! and who prints both decides whether the value may be shown.
 
-use super::{AuthMode, Config, Deployment, Provider, explain::nearest, model};
+use super::{AuthMode, Config, explain::nearest, model};
 use std::net::ToSocketAddrs;
 
 /// A value that makes no sense.
@@ -23,11 +23,11 @@ pub(super) fn faults(config: &Config) -> Vec<Fault> {
     ranges(config, &mut faults);
     for (index, deployment) in config.deployments.iter().enumerate() {
         let earlier = config.deployments.get(..index).unwrap_or_default();
-        let twice = earlier.iter().any(|other| other.name == deployment.name);
-        let rules = rules(deployment, twice).into_iter().filter(|(_, broken, _)| *broken);
-        faults.extend(
-            rules.map(|(key, _, rule)| fault(&format!("deployments[{index}].{key}"), rule)),
-        );
+        let path = |key: &str| format!("deployments[{index}].{key}");
+        if !deployment.name.is_empty() && earlier.iter().any(|one| one.name == deployment.name) {
+            faults.push(fault(&path("name"), "is the name of another deployment, too"));
+        }
+        faults.extend(deployment.broken_rules().map(|(key, rule)| fault(&path(key), rule)));
     }
     models(config, &mut faults);
     faults
@@ -115,57 +115,4 @@ fn ranges(config: &Config, faults: &mut Vec<Fault>) {
         };
         faults.push(Fault { path: path.to_owned(), value: Some(value.to_string()), rule });
     }
-}
-
-/// The rules of a deployment: the key, whether it is broken, and how that reads.
-fn rules(deployment: &Deployment, twice: bool) -> [(&'static str, bool, &'static str); 14] {
-    let azure = deployment.provider == Provider::Azure;
-    let negative =
-        |price: Option<f64>| price.is_some_and(|price| !price.is_finite() || price < 0.0);
-    let keyless = deployment.api_key.as_ref().is_none_or(|key| key.expose().is_empty());
-    let characters = deployment.charge_characters_per_token;
-    let (zero, price) = ("must be at least 1", "must be a number that is not negative");
-    [
-        ("name", deployment.name.is_empty(), "is empty"),
-        ("name", !deployment.name.is_empty() && twice, "is the name of another deployment, too"),
-        ("model", deployment.model.is_empty(), "is empty"),
-        (
-            "endpoint",
-            !is_url(&deployment.endpoint),
-            "must be a URL that starts with https:// or http://",
-        ),
-        (
-            "deployment",
-            azure && deployment.deployment.as_ref().is_some_and(String::is_empty),
-            "is empty",
-        ),
-        (
-            "api_key",
-            keyless && deployment.provider != Provider::Compatible,
-            "is missing: write for example \"${AZURE_KEY}\"",
-        ),
-        ("tokens_per_minute", deployment.tokens_per_minute == 0, zero),
-        ("requests_per_minute", deployment.requests_per_minute == Some(0), zero),
-        ("concurrency_max", deployment.concurrency_max == 0, zero),
-        (
-            "charge_characters_per_token",
-            characters.is_some_and(|characters| !(0.1..=100.0).contains(&characters)),
-            "must be a number from 0.1 to 100",
-        ),
-        (
-            "weight",
-            !deployment.weight.is_finite() || deployment.weight <= 0.0,
-            "must be a number above 0",
-        ),
-        ("input_price_per_million", negative(deployment.input_price_per_million), price),
-        ("output_price_per_million", negative(deployment.output_price_per_million), price),
-        ("context_tokens_max", deployment.context_tokens_max == Some(0), zero),
-    ]
-}
-
-fn is_url(text: &str) -> bool {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    rest.is_some_and(|rest| {
-        !rest.is_empty() && !rest.starts_with('/') && !rest.contains(char::is_whitespace)
-    })
 }

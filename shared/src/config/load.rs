@@ -2,13 +2,14 @@
 //! and whatever is wrong is named by file, line and key.
 
 use super::{
-    Config, ConfigError, Provider,
+    Config, ConfigError,
     check::{self, Fault},
     deployment::from_environment,
     explain,
     interpolate::interpolate,
     position,
 };
+use pool::Provider;
 use serde_json::{Map, Value};
 use serde_path_to_error::{Path, Segment};
 use std::{borrow::Cow, collections::BTreeMap, io::Read};
@@ -66,7 +67,7 @@ pub(super) fn read(
         source.from_environment.extend(paths);
     }
     for deployment in &mut config.deployments {
-        if deployment.provider == Provider::Openai && deployment.endpoint.is_empty() {
+        if deployment.provider == Provider::OpenAi && deployment.endpoint.is_empty() {
             deployment.endpoint = "https://api.openai.com/v1".to_owned();
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! It must know nothing of how a deployment is called.
 
+use pool::Strategy;
 use serde::{Deserialize, Serialize};
 
 /// A model, where its deployments are not used as by default.
@@ -17,25 +18,6 @@ pub struct Model {
     /// of its deployments can be used; each followed by its own.
     #[serde(default)]
     pub fallback: Vec<String>,
-}
-
-/// Which deployment of a model is preferred among those that have room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Strategy {
-    /// By tier, then price, then speed and load.
-    #[default]
-    Balanced,
-    /// With the fewest calls under way.
-    LeastBusy,
-    /// With the lowest price.
-    Cheapest,
-    /// That answered fastest lately.
-    LowestLatency,
-    /// Each in turn.
-    RoundRobin,
-    /// In proportion to their weights.
-    Weighted,
 }
 
 /// The models to ask in place of this one, in order, each once.

@@ -87,7 +87,10 @@ fn a_wrong_type_is_named_without_the_value() {
         check(text, expected);
     }
     for (line, expected) in [
-        ("limiter = 'x'", "8: deployments[0].limiter must be auto, window, fixed_window, bucket or ptu"),
+        (
+            "limiter = 'x'",
+            "8: deployments[0].limiter must be auto, window, fixed_window, bucket or ptu",
+        ),
         (
             "limiter = 'windows'",
             "8: deployments[0].limiter must be auto, window, fixed_window, bucket or ptu; did you mean window?",
@@ -248,6 +251,7 @@ fn impossible_values_are_named_with_the_remedy() {
         ("\n\n", "\nconcurrency_max = 0", "8: deployments[0].concurrency_max must be at least 1"),
         ("\n\n", "\nweight = 0", "8: deployments[0].weight must be a number above 0"),
         ("\n\n", "\nweight = -1.5", "8: deployments[0].weight must be a number above 0"),
+        ("\n\n", "\noutput_weight = 0", "8: deployments[0].output_weight must be a number above 0"),
         (
             "\n\n",
             "\noutput_price_per_million = -1.0",
@@ -407,7 +411,8 @@ fn providers_own_variables_make_a_deployment() {
 #[test]
 fn requests_follow_from_tokens() {
     let requests = |tokens_per_minute, requests_per_minute| {
-        Deployment { tokens_per_minute, requests_per_minute, ..Deployment::default() }.requests()
+        DeploymentConfig { tokens_per_minute, requests_per_minute, ..DeploymentConfig::default() }
+            .requests()
     };
     assert_eq!(requests(60_000, None), 360);
     assert_eq!(requests(60_000, Some(7)), 7);
@@ -515,5 +520,5 @@ fn models_are_there_and_their_chains_end() {
     let config = parse(&text, &[]).unwrap();
     assert_eq!(config.fallback("m"), ["n"]);
     assert!(config.fallback("n").is_empty());
-    assert_eq!(config.models[0].strategy, model::Strategy::Balanced);
+    assert_eq!(config.models[0].strategy, pool::Strategy::Balanced);
 }

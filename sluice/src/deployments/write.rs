@@ -1,8 +1,8 @@
 //! Findings as lines of the configuration: printed, or put into the file, whose comments and
 //! formatting stay as they are.
 
-use super::fit::Findings;
 use crate::end::End;
+use pool::probe::Findings;
 use std::{io::Write, path::Path};
 use toml_edit::{DocumentMut, Item, Table, Value};
 

@@ -5,7 +5,7 @@ use super::database::{Engine, LEASE, document};
 use shared::{
     clock,
     document::{Priority, WaitReason, Waiting},
-    fleet::{DeploymentReport, DeploymentState, ModelWait, WorkerReport},
+    fleet::{DeploymentReport, DeploymentState, DeploymentStatus, ModelWait, WorkerReport},
 };
 use std::time::Duration;
 
@@ -19,12 +19,14 @@ async fn what_a_worker_says_is_kept_while_it_lives(engine: Engine) {
     let report = |name: &str| WorkerReport {
         model: "gpt-4o".to_owned(),
         deployments: vec![DeploymentReport {
-            name: name.to_owned(),
-            state: DeploymentState::Cooling,
             resumes_at: Some(clock::now()),
-            message: Some("\u{fffd}'\"".to_owned()),
-            latency_ms: Some(7),
-            ..DeploymentReport::default()
+            status: DeploymentStatus {
+                name: name.to_owned(),
+                state: DeploymentState::Cooling,
+                message: Some("\u{fffd}'\"".to_owned()),
+                latency_ms: Some(7),
+                ..DeploymentStatus::default()
+            },
         }],
         waits: vec![ModelWait { model: "gpt-4o".to_owned(), calls: 3, until: None }],
     };

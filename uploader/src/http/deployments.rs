@@ -126,50 +126,52 @@ pub(super) async fn list(
 fn deployments(reports: &[WorkerReport]) -> Vec<Deployment> {
     let mut all: BTreeMap<(&str, u32, &str), Deployment> = BTreeMap::new();
     for report in reports.iter().flat_map(|report| &report.deployments) {
-        let key = (report.model.as_str(), report.tier, report.name.as_str());
+        let status = &report.status;
+        let key = (status.model.as_str(), status.tier, status.name.as_str());
         add(all.entry(key).or_default(), report);
     }
     all.into_values().collect()
 }
 
 fn add(sum: &mut Deployment, report: &DeploymentReport) {
+    let DeploymentReport { status, resumes_at } = report;
     let is_first = sum.workers == 0;
-    if is_first || report.state < sum.state {
-        sum.state = report.state;
-        sum.resumes_at = report.resumes_at;
-        sum.message.clone_from(&report.message);
-    } else if report.state == sum.state {
-        sum.resumes_at = sum.resumes_at.min(report.resumes_at);
+    if is_first || status.state < sum.state {
+        sum.state = status.state;
+        sum.resumes_at = *resumes_at;
+        sum.message.clone_from(&status.message);
+    } else if status.state == sum.state {
+        sum.resumes_at = sum.resumes_at.min(*resumes_at);
     }
-    sum.name.clone_from(&report.name);
-    sum.model.clone_from(&report.model);
-    sum.tier = report.tier;
+    sum.name.clone_from(&status.name);
+    sum.model.clone_from(&status.model);
+    sum.tier = status.tier;
     if sum.limiter.is_empty() || sum.limiter == "unknown" {
-        sum.limiter.clone_from(&report.limiter);
+        sum.limiter = status.limiter.name().to_owned();
     }
-    sum.mode = report.mode.clone().or(sum.mode.take());
-    // The mean over workers with an answer, weighted by their answers.
-    sum.latency_ms = match (sum.latency_ms, report.latency_ms) {
+    sum.mode = status.mode.map(|mode| mode.name().to_owned()).or(sum.mode.take());
+    // The mean of those who have seen an answer, each counted by its answers.
+    sum.latency_ms = match (sum.latency_ms, status.latency_ms) {
         (Some(one), Some(other)) => {
-            let (a, b) = (u128::from(sum.answered.max(1)), u128::from(report.answered.max(1)));
+            let (a, b) = (u128::from(sum.answered.max(1)), u128::from(status.answered.max(1)));
             let mean = (u128::from(one) * a + u128::from(other) * b) / (a + b);
             u64::try_from(mean).ok()
         }
         (one, other) => one.or(other),
     };
     sum.workers += 1;
-    sum.in_flight += u64::from(report.in_flight);
-    sum.concurrency_max += u64::from(report.concurrency_max);
+    sum.in_flight += u64::from(status.in_flight);
+    sum.concurrency_max += u64::from(status.concurrency_max);
     // The quota is one, and all see it; where they share nothing, each may use a part of it.
-    sum.tokens_per_minute = sum.tokens_per_minute.max(report.tokens_per_minute);
-    sum.requests_per_minute = sum.requests_per_minute.max(report.requests_per_minute);
-    let together = if report.shared { u64::max } else { u64::saturating_add };
-    sum.tokens_available = together(sum.tokens_available, report.tokens_available);
-    sum.requests_available = together(sum.requests_available, report.requests_available);
-    sum.calls = sum.calls.saturating_add(report.calls);
-    sum.answered = sum.answered.saturating_add(report.answered);
-    sum.throttled = sum.throttled.saturating_add(report.throttled);
-    sum.failed = sum.failed.saturating_add(report.failed);
+    sum.tokens_per_minute = sum.tokens_per_minute.max(status.tokens_per_minute);
+    sum.requests_per_minute = sum.requests_per_minute.max(status.requests_per_minute);
+    let together = if status.shared { u64::max } else { u64::saturating_add };
+    sum.tokens_available = together(sum.tokens_available, status.tokens_available);
+    sum.requests_available = together(sum.requests_available, status.requests_available);
+    sum.calls = sum.calls.saturating_add(status.calls);
+    sum.answered = sum.answered.saturating_add(status.answered);
+    sum.throttled = sum.throttled.saturating_add(status.throttled);
+    sum.failed = sum.failed.saturating_add(status.failed);
 }
 
 /// What waits, by model: calls by the workers' reports, documents by their schemas. A schema that
@@ -189,8 +191,11 @@ fn waits(reports: &[WorkerReport], queued: &[(Option<String>, SchemaBacklog)]) -
         sum.documents += backlog.documents;
         sum.until = sum.until.or(backlog.due);
     }
-    let served: BTreeSet<&str> =
-        reports.iter().flat_map(|report| &report.deployments).map(|one| &*one.model).collect();
+    let served: BTreeSet<&str> = reports
+        .iter()
+        .flat_map(|report| &report.deployments)
+        .map(|one| &*one.status.model)
+        .collect();
     let named = all.into_iter().map(|(model, wait)| ModelWaits { model: model.to_owned(), ..wait });
     // Models without waiting documents are shown while a deployment serves them.
     named.filter(|wait| wait.documents > 0 || served.contains(&*wait.model)).collect()
@@ -199,18 +204,17 @@ fn waits(reports: &[WorkerReport], queued: &[(Option<String>, SchemaBacklog)]) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::fleet::ModelWait;
+    use shared::fleet::{DeploymentStatus, ModelWait};
 
     fn at(second: i64) -> Option<Timestamp> {
         Timestamp::from_second(second).ok()
     }
 
     fn report(state: DeploymentState, resumes_at: Option<Timestamp>, n: u64) -> WorkerReport {
-        let deployment = DeploymentReport {
+        let status = DeploymentStatus {
             name: "sweden".into(),
             model: "gpt-4o".into(),
             state,
-            resumes_at,
             message: (state == DeploymentState::Denied).then(|| "401".into()),
             in_flight: 2,
             concurrency_max: 64,
@@ -219,8 +223,9 @@ mod tests {
             latency_ms: Some(100 * n),
             calls: n,
             answered: n,
-            ..DeploymentReport::default()
+            ..DeploymentStatus::default()
         };
+        let deployment = DeploymentReport { status, resumes_at };
         let waits = vec![ModelWait { model: "gpt-4o".into(), calls: 1, until: resumes_at }];
         WorkerReport { model: "gpt-4o".into(), deployments: vec![deployment], waits }
     }

@@ -5,25 +5,26 @@ use serde_json::{Value, json};
 use shared::{
     clock,
     document::{WaitReason, Waiting},
-    fleet::{DeploymentReport, DeploymentState, ModelWait, WorkerReport},
+    fleet::{DeploymentReport, DeploymentState, DeploymentStatus, ModelWait, WorkerReport},
 };
 use std::time::Duration;
 
 const LIFE: Duration = Duration::from_secs(60);
 
 fn report(calls: u64) -> WorkerReport {
-    let deployment = DeploymentReport {
+    let status = DeploymentStatus {
         name: "sweden".to_owned(),
         model: "gpt-4o".to_owned(),
         state: DeploymentState::Throttled,
-        resumes_at: "2026-03-01T12:00:00Z".parse().ok(),
         in_flight: 2,
         concurrency_max: 64,
         tokens_per_minute: 60_000,
         tokens_available: 100,
         calls,
-        ..DeploymentReport::default()
+        ..DeploymentStatus::default()
     };
+    let resumes_at = "2026-03-01T12:00:00Z".parse().ok();
+    let deployment = DeploymentReport { status, resumes_at };
     let waits = ModelWait { model: "gpt-4o".to_owned(), calls: 3, until: None };
     WorkerReport { model: "gpt-4o".to_owned(), deployments: vec![deployment], waits: vec![waits] }
 }

@@ -12,7 +12,7 @@ pub(super) const OUTPUT: u32 = 64;
 
 /// One call of the probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum Trial {
     /// The question that all others are compared with.
     Base,
     /// The same again: does the limit refill, and does somebody else use it?
@@ -33,7 +33,7 @@ pub(super) enum Step {
     After,
 }
 
-impl Step {
+impl Trial {
     /// All of them, in the order of asking.
     pub(super) const ALL: [Self; 9] = [
         Self::Base,
@@ -87,13 +87,13 @@ impl Sizes {
     }
 
     /// The fields of a call, and the room for its answer.
-    pub(super) fn question(&self, step: Step) -> (Value, u32) {
-        match step {
-            Step::Base | Step::Again | Step::After => (ask(&base()), OUTPUT),
-            Step::Room => (ask(&base()), OUTPUT + self.room),
-            Step::Long => (ask(&(base() + &digits(self.long_chars))), OUTPUT),
-            Step::Wide => (ask(&(base() + &"\u{1f600}".repeat(self.wide_chars as usize))), OUTPUT),
-            Step::Schema => {
+    pub(super) fn question(&self, trial: Trial) -> (Value, u32) {
+        match trial {
+            Trial::Base | Trial::Again | Trial::After => (ask(&base()), OUTPUT),
+            Trial::Room => (ask(&base()), OUTPUT + self.room),
+            Trial::Long => (ask(&(base() + &digits(self.long_chars))), OUTPUT),
+            Trial::Wide => (ask(&(base() + &"\u{1f600}".repeat(self.wide_chars as usize))), OUTPUT),
+            Trial::Schema => {
                 let mut fields = ask(&base());
                 fields["response_format"] = json!({
                     "type": "json_schema",
@@ -101,7 +101,7 @@ impl Sizes {
                 });
                 (fields, OUTPUT)
             }
-            Step::Tool => {
+            Trial::Tool => {
                 let mut fields = ask(&base());
                 fields["tools"] = json!([{ "type": "function", "function": {
                     "name": "answer", "description": "The answer.", "parameters": self.schema(),
@@ -109,7 +109,7 @@ impl Sizes {
                 fields["tool_choice"] = "none".into();
                 (fields, OUTPUT)
             }
-            Step::Costly => {
+            Trial::Costly => {
                 let long = digits(self.long_chars);
                 let text = format!("Count from 1 to 1000, digits and spaces only. Ignore: {long}");
                 (ask(&text), self.answer)
@@ -161,25 +161,25 @@ fn digits(chars: u32) -> String {
 mod tests {
     use super::*;
 
-    fn chars(step: Step) -> usize {
-        let (fields, _) = Sizes::of(60_000).question(step);
+    fn chars(trial: Trial) -> usize {
+        let (fields, _) = Sizes::of(60_000).question(trial);
         fields["messages"][0]["content"].as_str().unwrap().chars().count()
     }
 
     #[test]
     fn questions_differ_by_what_they_are_to_show() {
         let sizes = Sizes::of(60_000);
-        assert_eq!((chars(Step::Base), chars(Step::After)), (BASE_CHARS, BASE_CHARS));
-        assert_eq!(chars(Step::Long), BASE_CHARS + sizes.long_chars as usize);
-        assert_eq!(chars(Step::Wide), BASE_CHARS + sizes.wide_chars as usize);
-        assert_eq!(sizes.question(Step::Room).1, OUTPUT + sizes.room);
+        assert_eq!((chars(Trial::Base), chars(Trial::After)), (BASE_CHARS, BASE_CHARS));
+        assert_eq!(chars(Trial::Long), BASE_CHARS + sizes.long_chars as usize);
+        assert_eq!(chars(Trial::Wide), BASE_CHARS + sizes.wide_chars as usize);
+        assert_eq!(sizes.question(Trial::Room).1, OUTPUT + sizes.room);
         assert!(sizes.tokens() < 12_000, "{}", sizes.tokens());
         // No call alone takes half of a small quota.
         let sizes = Sizes::of(1000);
-        for step in Step::ALL {
-            let (fields, room) = sizes.question(step);
+        for trial in Trial::ALL {
+            let (fields, room) = sizes.question(trial);
             let charged = fields.to_string().chars().count() / 4 + room as usize;
-            assert!(charged < 500, "{step:?}: {charged}");
+            assert!(charged < 500, "{trial:?}: {charged}");
         }
     }
 }

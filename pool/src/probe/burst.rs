@@ -1,16 +1,13 @@
 //! Several calls at once on purpose, so that some find no room: what provisioned throughput charges,
 //! and how long the window of the requests is, shows only then.
 
-use super::{
-    fit::{Findings, Seen},
-    plan::small,
-    probe::Probe,
-    remedy::{self, Problem},
-    wire::Answer,
-};
-use pool::LimiterKind;
+use super::caller::ProbeResponse;
+use super::fit::{Findings, Seen};
+use super::plan::small;
+use super::problem::{self, Problem};
+use super::run::Probe;
+use crate::limiter::LimiterKind;
 use serde::Serialize;
-use shared::config::Deployment;
 use std::time::Duration;
 
 /// The most calls of all bursts of one probe.
@@ -27,15 +24,15 @@ const ROOM: u32 = 16;
 
 /// What a burst has shown.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct Burst {
+pub struct Burst {
     /// How many calls were made at once.
-    pub(super) calls: u32,
+    pub calls: u32,
     /// How many of them were let in.
-    pub(super) admitted: u32,
+    pub admitted: u32,
     /// The wait that the others were told, in milliseconds.
-    pub(super) retry_after_ms: Option<u64>,
+    pub retry_after_ms: Option<u64>,
     /// How many seconds of its rate came through at once.
-    pub(super) seconds: Option<f64>,
+    pub seconds: Option<f64>,
     #[serde(skip)]
     pub(super) note: Option<String>,
 }
@@ -70,7 +67,7 @@ async fn provisioned(probe: &mut Probe<'_>, found: &mut Findings) -> Result<Burs
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
     let rate = probe.deployment.tokens_per_minute as f64 / 60.0;
-    let weight = output_weight(probe.deployment);
+    let weight = probe.output_weight();
     let room = rate * 10.0 / (PTU_FILL as f64 * weight);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped")]
     let room = room.clamp(64.0, 4096.0) as u32;
@@ -93,7 +90,7 @@ async fn provisioned(probe: &mut Probe<'_>, found: &mut Findings) -> Result<Burs
 
 /// More small calls at once than the window of the requests takes, where that is a handful.
 async fn requests(probe: &mut Probe<'_>, first: &Seen) -> Result<Burst, Problem> {
-    let most = first.limits.remaining_requests.unwrap_or(i64::MAX).saturating_add(4);
+    let most = first.limits.requests_left.unwrap_or(u64::MAX).saturating_add(4);
     match u32::try_from(most) {
         Ok(most) if most <= CALLS_MAX => {
             tokio::time::sleep(Duration::from_secs(10)).await;
@@ -115,30 +112,24 @@ async fn at_once(probe: &mut Probe<'_>, calls: u32, room: u32) -> Result<Burst, 
     probe.progress(&format!("{calls} calls at once, with room for {room} tokens each"));
     probe.calls += calls;
     let (fields, room) = small(room);
-    let wire = &probe.wire;
-    let all = (0..calls).map(|_| wire.call(&fields, room));
+    let caller = &probe.caller;
+    let all = (0..calls).map(|_| caller.call(&fields, room));
     let all = futures::future::join_all(all).await;
     let mut burst = Burst { calls, ..Burst::default() };
     for answer in all {
-        let answer: Answer = answer.map_err(|silence| remedy::silent(&silence))?;
+        let answer: ProbeResponse = answer.map_err(problem::silent)?;
         probe.count(&answer);
         match answer.status {
             200 => burst.admitted += 1,
             429 => {
-                let wait = answer.limits.retry_after.map(|wait| wait.as_millis());
+                let wait = answer.retry_after.map(|wait| wait.as_millis());
                 let wait = wait.and_then(|wait| u64::try_from(wait).ok());
                 burst.retry_after_ms = burst.retry_after_ms.max(wait);
             }
             status => {
-                let said = answer.message();
-                return Err(remedy::refused(probe.deployment, status, &said, &probe.key));
+                return Err(probe.refused(status, &answer.message));
             }
         }
     }
     Ok(burst)
-}
-
-/// How many input tokens an output token weighs, as providers have said for their families.
-fn output_weight(deployment: &Deployment) -> f64 {
-    if deployment.model.starts_with("gpt-5") { 8.0 } else { 4.0 }
 }

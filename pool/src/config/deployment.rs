@@ -1,0 +1,233 @@
+//! One deployment: its settings, their defaults and their rules.
+
+use super::{PoolError, Secret};
+use crate::limiter::LimiterKind;
+use crate::typed::mode::{self, Mode};
+use serde::{Deserialize, Serialize, Serializer};
+use std::fmt;
+
+/// Azure's version of the API where none is configured.
+const AZURE_API_VERSION: &str = "2024-10-21";
+const CONCURRENCY_MAX: u32 = 64;
+const WEIGHT: f64 = 1.0;
+/// The range of characters that may be charged as one token.
+const CHARACTERS_PER_TOKEN: std::ops::RangeInclusive<f64> = 0.1..=100.0;
+
+const EMPTY: &str = "is empty";
+const AT_LEAST_ONE: &str = "must be at least 1";
+const ABOVE_ZERO: &str = "must be a number above 0";
+const NOT_NEGATIVE: &str = "must be a number that is not negative";
+pub(crate) const NO_URL: &str = "must be a URL that starts with https:// or http://";
+pub(crate) const NO_HEADER: &str = "has characters that a header cannot carry";
+
+/// One deployment of one model.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeploymentConfig {
+    /// Its name in results, metrics and logs; not empty, and no other deployment's.
+    pub name: String,
+    /// The model by the name under which requests ask for it; several deployments may serve one.
+    pub model: String,
+    /// Whose addressing it follows.
+    pub provider: Provider,
+    /// Azure: the resource's address without a path; others: the base up to and with `/v1`. It is
+    /// shown without user, password and query.
+    #[serde(default, serialize_with = "masked")]
+    pub endpoint: String,
+    /// What the provider calls it: the deployment's name at Azure, the model's elsewhere. By default
+    /// `model`.
+    #[serde(default)]
+    pub deployment: Option<String>,
+    /// Azure's api-version, by default `2024-10-21`; `v1` for the addresses without a version.
+    #[serde(default)]
+    pub api_version: Option<String>,
+    /// Its key; only `compatible` may do without.
+    #[serde(default)]
+    pub api_key: Option<Secret>,
+    /// Its quota of tokens per minute; at least 1.
+    pub tokens_per_minute: u64,
+    /// Its quota of requests per minute, at least 1; by default 6 for each 1,000 tokens per minute.
+    #[serde(default)]
+    pub requests_per_minute: Option<u64>,
+    /// Lower tiers are used first; a higher one takes what they cannot send now.
+    #[serde(default)]
+    pub tier: u32,
+    /// The most calls at the same time; at least 1.
+    #[serde(default = "concurrency_max")]
+    pub concurrency_max: u32,
+    /// How much it gets beside the model's others, where their strategy is `weighted`; above 0.
+    #[serde(default = "weight")]
+    pub weight: f64,
+    /// How the provider enforces the quota.
+    #[serde(default)]
+    pub limiter: LimiterKind,
+    /// Whether the room for the answer (`max_tokens`) is charged at admission. By default as the
+    /// limiter's kind is known to do.
+    #[serde(default)]
+    pub charge_output: Option<bool>,
+    /// How many characters of a question are charged as one token, 0.1 to 100; by default 4.
+    #[serde(default)]
+    pub charge_characters_per_token: Option<f64>,
+    /// Whether the real use replaces the charge when an answer is complete. By default as the
+    /// limiter's kind is known to do.
+    #[serde(default)]
+    pub charge_settled: Option<bool>,
+    /// How many input tokens one output token weighs on provisioned throughput, above 0. By default
+    /// that of the family of the model that the provider names.
+    #[serde(default)]
+    pub output_weight: Option<f64>,
+    /// How it is asked for JSON of a schema; none (`auto`) lets the pool find out.
+    #[serde(default, with = "mode::setting")]
+    pub mode: Option<Mode>,
+    /// The price of a million tokens of input, in the caller's currency; not negative.
+    #[serde(default)]
+    pub input_price_per_million: Option<f64>,
+    /// The price of a million tokens of output, in the caller's currency; not negative.
+    #[serde(default)]
+    pub output_price_per_million: Option<f64>,
+    /// The longest question and answer together, in tokens; at least 1.
+    #[serde(default)]
+    pub context_tokens_max: Option<u32>,
+}
+
+/// Whose addressing a deployment follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// Azure OpenAI.
+    Azure,
+    /// api.openai.com.
+    OpenAi,
+    /// A server that speaks OpenAI's API.
+    Compatible,
+}
+
+fn concurrency_max() -> u32 {
+    CONCURRENCY_MAX
+}
+
+fn weight() -> f64 {
+    WEIGHT
+}
+
+impl Default for DeploymentConfig {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            model: String::new(),
+            provider: Provider::OpenAi,
+            endpoint: String::new(),
+            deployment: None,
+            api_version: None,
+            api_key: None,
+            tokens_per_minute: 30_000,
+            requests_per_minute: None,
+            tier: 0,
+            concurrency_max: CONCURRENCY_MAX,
+            weight: WEIGHT,
+            limiter: LimiterKind::Auto,
+            charge_output: None,
+            charge_characters_per_token: None,
+            charge_settled: None,
+            output_weight: None,
+            mode: None,
+            input_price_per_million: None,
+            output_price_per_million: None,
+            context_tokens_max: None,
+        }
+    }
+}
+
+impl DeploymentConfig {
+    /// Its quota of requests per minute, at least 1.
+    pub fn requests(&self) -> u64 {
+        self.requests_per_minute.unwrap_or(self.tokens_per_minute.saturating_mul(6) / 1000).max(1)
+    }
+
+    /// What the provider calls it: see [`Self::deployment`].
+    pub fn provider_model(&self) -> &str {
+        self.deployment.as_deref().unwrap_or(&self.model)
+    }
+
+    /// Azure's api-version; none for the addresses without one, and for other providers.
+    pub(crate) fn dated_api_version(&self) -> Option<&str> {
+        let version = self.api_version.as_deref().unwrap_or(AZURE_API_VERSION);
+        (self.provider == Provider::Azure && version != "v1").then_some(version)
+    }
+
+    /// The rules that it breaks: the setting, and the rule as it is read after the setting's name.
+    pub fn broken_rules(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let negative =
+            |price: Option<f64>| price.is_some_and(|price| !price.is_finite() || price < 0.0);
+        let is_empty = |text: &Option<String>| text.as_ref().is_some_and(String::is_empty);
+        let positive = |number: f64| number.is_finite() && number > 0.0;
+        let keyless = self.api_key.as_ref().is_none_or(|key| key.expose().is_empty());
+        let characters = self.charge_characters_per_token;
+        let rules = [
+            ("name", self.name.is_empty(), EMPTY),
+            ("model", self.model.is_empty(), EMPTY),
+            ("endpoint", !is_url(&self.endpoint), NO_URL),
+            ("deployment", is_empty(&self.deployment), EMPTY),
+            ("api_version", is_empty(&self.api_version), EMPTY),
+            (
+                "api_key",
+                keyless && self.provider != Provider::Compatible,
+                "is missing: write for example \"${AZURE_KEY}\"",
+            ),
+            ("tokens_per_minute", self.tokens_per_minute == 0, AT_LEAST_ONE),
+            ("requests_per_minute", self.requests_per_minute == Some(0), AT_LEAST_ONE),
+            ("concurrency_max", self.concurrency_max == 0, AT_LEAST_ONE),
+            (
+                "charge_characters_per_token",
+                characters.is_some_and(|characters| !CHARACTERS_PER_TOKEN.contains(&characters)),
+                "must be a number from 0.1 to 100",
+            ),
+            ("output_weight", !self.output_weight.is_none_or(positive), ABOVE_ZERO),
+            ("weight", !positive(self.weight), ABOVE_ZERO),
+            ("input_price_per_million", negative(self.input_price_per_million), NOT_NEGATIVE),
+            ("output_price_per_million", negative(self.output_price_per_million), NOT_NEGATIVE),
+            ("context_tokens_max", self.context_tokens_max == Some(0), AT_LEAST_ONE),
+        ];
+        rules.into_iter().filter(|(_, is_broken, _)| *is_broken).map(|(key, _, rule)| (key, rule))
+    }
+
+    /// The error that one of its settings breaks a rule.
+    pub(crate) fn error(&self, field: &'static str, rule: &'static str) -> PoolError {
+        PoolError::Setting { name: self.name.clone(), field, rule }
+    }
+}
+
+impl fmt::Debug for DeploymentConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Like what is serialized: an address may hold a password.
+        write!(f, "DeploymentConfig {}", serde_json::to_value(self).unwrap_or_default())
+    }
+}
+
+fn is_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        !rest.is_empty() && !rest.starts_with('/') && !rest.contains(char::is_whitespace)
+    })
+}
+
+fn masked<S: Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&mask(url))
+}
+
+/// A URL without what may be secret in it: user and password, and the query.
+fn mask(url: &str) -> String {
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), url),
+    };
+    // Up to the last @: a password with a / in it must not show either.
+    let (user, rest) = match rest.rsplit_once('@') {
+        Some((_, rest)) => ("***@", rest),
+        None => ("", rest),
+    };
+    match rest.split_once(['?', '#']) {
+        Some((place, _)) => format!("{scheme}{user}{place}?***"),
+        None => format!("{scheme}{user}{rest}"),
+    }
+}
