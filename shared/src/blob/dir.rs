@@ -18,6 +18,9 @@ use uuid::Uuid;
 /// The folder of files that are being written.
 const INCOMING: &str = "incoming";
 
+/// A file that is no longer is written in one go.
+const HELD_BYTES_MAX: usize = 256 * 1024;
+
 /// Files in a folder.
 #[derive(Clone, Debug)]
 pub struct DirBlobs {
@@ -45,24 +48,13 @@ impl DirBlobs {
         bytes: Bytes,
     ) -> Result<Put, BlobError> {
         let (aside, place) = (self.aside(), self.place(key));
-        let write = move || {
-            let mut file = std::fs::File::create_new(&aside)?;
-            let put = file
-                .write_all(&bytes)
-                .and_then(|()| file.sync_all())
-                .and_then(|()| link_new(&aside, &place));
-            // Nothing depends on the name aside; a crash leaves at most one stale file.
-            let _ = std::fs::remove_file(&aside);
-            put
-        };
+        let write = move || write_new(&aside, &place, &bytes);
         blocking(write).await.map_err(failed("store", key))
     }
 
     pub(super) async fn writer(&self, key: &BlobKey) -> Result<DirWriter, BlobError> {
-        let aside = self.aside();
-        let file = tokio::fs::File::create_new(&aside).await.map_err(failed("store", key))?;
-        let aside = Aside(aside);
-        Ok(DirWriter { file, aside, place: self.place(key), key: key.clone() })
+        let (aside, place, key) = (Aside(self.aside()), self.place(key), key.clone());
+        Ok(DirWriter { held: Vec::new(), file: None, aside, place, key })
     }
 
     pub(super) async fn get(&self, key: &BlobKey) -> Result<Option<Bytes>, BlobError> {
@@ -131,7 +123,9 @@ impl Drop for Aside {
 /// A streamed upload into a folder.
 #[derive(Debug)]
 pub struct DirWriter {
-    file: tokio::fs::File,
+    /// The bytes so far, while they are few.
+    held: Vec<u8>,
+    file: Option<tokio::fs::File>,
     aside: Aside,
     place: PathBuf,
     key: BlobKey,
@@ -139,33 +133,69 @@ pub struct DirWriter {
 
 impl DirWriter {
     pub(super) async fn write(&mut self, piece: Bytes) -> Result<(), BlobError> {
-        self.file.write_all(&piece).await.map_err(failed("store", &self.key))
+        let written = self.take(&piece).await;
+        written.map_err(failed("store", &self.key))
     }
 
-    pub(super) async fn finish(mut self) -> Result<Put, BlobError> {
-        let error = failed("store", &self.key);
-        let flushed = match self.file.flush().await {
-            Ok(()) => self.file.sync_all().await,
-            Err(error) => Err(error),
-        };
-        if let Err(source) = flushed {
-            return Err(error(source));
+    async fn take(&mut self, piece: &[u8]) -> io::Result<()> {
+        if self.file.is_none() && self.held.len() + piece.len() <= HELD_BYTES_MAX {
+            self.held.extend_from_slice(piece);
+            return Ok(());
         }
-        let (aside, place) = (self.aside, self.place);
-        blocking(move || link_new(&aside.0, &place)).await.map_err(error)
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => {
+                let mut file = tokio::fs::File::create_new(&self.aside.0).await?;
+                file.write_all(&std::mem::take(&mut self.held)).await?;
+                file
+            }
+        };
+        file.write_all(piece).await?;
+        self.file = Some(file);
+        Ok(())
     }
+
+    pub(super) async fn finish(self) -> Result<Put, BlobError> {
+        let error = failed("store", &self.key);
+        let Self { held, file, aside, place, .. } = self;
+        let put = match file {
+            None => blocking(move || write_new(&aside.0, &place, &held)).await,
+            Some(mut file) => match file.flush().await {
+                Ok(()) => match file.sync_all().await {
+                    Ok(()) => blocking(move || link_new(&aside.0, &place)).await,
+                    Err(error) => Err(error),
+                },
+                Err(error) => Err(error),
+            },
+        };
+        put.map_err(error)
+    }
+}
+
+/// Writes and syncs `aside`, links it to `place` unless that name is taken, and removes it.
+fn write_new(aside: &Path, place: &Path, bytes: &[u8]) -> io::Result<Put> {
+    let mut file = std::fs::File::create_new(aside)?;
+    let put =
+        file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| link_new(aside, place));
+    // Nothing depends on the name aside; a crash leaves at most one stale file.
+    let _ = std::fs::remove_file(aside);
+    put
 }
 
 /// Links `aside` to `place` unless that name is taken, and syncs the folder so that the name
 /// survives a power cut.
 fn link_new(aside: &Path, place: &Path) -> io::Result<Put> {
     let folder = place.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    match std::fs::hard_link(aside, place) {
+    let mut is_new = false;
+    let mut linked = std::fs::hard_link(aside, place);
+    if linked.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        std::fs::create_dir_all(folder)?;
+        (is_new, linked) = (true, std::fs::hard_link(aside, place));
+    }
+    match linked {
         Ok(()) => {
             std::fs::File::open(folder)?.sync_all()?;
-            // The folder itself may be new.
-            if let Some(above) = folder.parent() {
+            if let Some(above) = folder.parent().filter(|_| is_new) {
                 std::fs::File::open(above)?.sync_all()?;
             }
             Ok(Put::Stored)

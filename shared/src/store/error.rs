@@ -3,7 +3,7 @@
 //! It must know nothing of either database.
 
 /// The database could not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("database: {text}")]
 pub struct StoreError {
     pub(super) text: String,

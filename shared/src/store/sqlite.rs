@@ -3,6 +3,7 @@
 //!
 //! The embedded queue keeps its messages in the same file and borrows [`SqliteFile`].
 
+mod connections;
 mod rows;
 mod events;
 mod intake;
@@ -12,8 +13,8 @@ mod upkeep;
 mod fleet;
 
 use super::StoreError;
-use deadpool_sqlite::{Config, Hook, HookError, Pool, Runtime};
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use connections::Connections;
+use rusqlite::{Connection, ErrorCode, Transaction};
 use std::path::Path;
 
 /// The database's clock, in milliseconds since 1970. (Before SQLite 3.42 `subsec` gives NULL and
@@ -39,7 +40,7 @@ const BUSY_MS: u32 = 15_000;
 /// Connections to one SQLite file. Cheap to clone.
 #[derive(Clone)]
 pub struct SqliteFile {
-    pool: Pool,
+    connections: Connections,
 }
 
 impl std::fmt::Debug for SqliteFile {
@@ -59,17 +60,7 @@ impl SqliteFile {
                 StoreError::lasting(format!("cannot make {}: {error}", folder.display()))
             })?;
         }
-        let prepare = Hook::async_fn(|connection, _| {
-            Box::pin(async move {
-                let prepared = connection.interact(prepare).await;
-                let prepared = prepared.map_err(|error| HookError::message(error.to_string()))?;
-                prepared.map_err(|error| HookError::message(error.to_string()))
-            })
-        });
-        let builder = Config::new(path).builder(Runtime::Tokio1);
-        let builder = builder.map_err(|error| StoreError::lasting(error.to_string()))?;
-        let pool = builder.max_size(6).post_create(prepare).build();
-        Ok(Self { pool: pool.map_err(|error| StoreError::lasting(error.to_string()))? })
+        Ok(Self { connections: Connections::new(path)? })
     }
 
     /// Runs statements that only read.
@@ -77,29 +68,16 @@ impl SqliteFile {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let connection =
-            self.pool.get().await.map_err(|error| StoreError::lasting(error.to_string()))?;
-        let done = connection.interact(move |connection| work(connection)).await;
-        done.map_err(|error| StoreError::lasting(error.to_string()))?.map_err(StoreError::from)
+        self.connections.run(|connection| work(connection)).await
     }
 
     /// Runs statements in one transaction that holds the write lock from its start, so that what
-    /// it reads is still true when it writes.
+    /// it reads is still true when it writes. It may share that transaction with other writes.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let connection =
-            self.pool.get().await.map_err(|error| StoreError::lasting(error.to_string()))?;
-        let transact = move |connection: &mut Connection| {
-            let behavior = TransactionBehavior::Immediate;
-            let transaction = connection.transaction_with_behavior(behavior)?;
-            let done = work(&transaction)?;
-            transaction.commit()?;
-            Ok::<T, rusqlite::Error>(done)
-        };
-        let done = connection.interact(transact).await;
-        done.map_err(|error| StoreError::lasting(error.to_string()))?.map_err(StoreError::from)
+        self.connections.write(work).await
     }
 }
 
