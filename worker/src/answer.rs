@@ -49,7 +49,7 @@ pub(crate) async fn answer(
         Err(faults) => faults,
     };
     tracing::info!(?faults, "the reply does not fit the schema and is asked for again");
-    // Whoever made the mistake mends it.
+    // The model that made the mistake corrects it.
     request.model = model;
     let request = repair::request(&request, &first.content, &faults);
     let label = format!("repair of part {} of {total}", index + 1);

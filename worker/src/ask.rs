@@ -32,13 +32,13 @@ const LEAD: Duration = Duration::from_millis(200);
 /// lost. Far below the shortest lease.
 const INTENT_AGE_MAX: Duration = Duration::from_secs(2);
 
-/// How long to look away while another document asks the same question.
+/// How long to wait while another document asks the same question.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
 
 /// How often to look whether a wait has become pointless.
 const OUTAGE_LOOK: Duration = Duration::from_millis(250);
 
-/// How long to look away when no model can answer.
+/// How long a document rests when no model can answer.
 const OUTAGE_PAUSE: Duration = Duration::from_secs(5);
 
 /// A longer wait is shown to those who ask about the document.
@@ -59,15 +59,10 @@ pub(crate) struct Asked {
 ///
 /// # Errors
 /// When a service does not answer.
-pub(crate) async fn replay(
-    worker: &Worker,
-    claim: &Claim,
-    question: &Question,
-) -> Result<Option<Asked>, Verdict> {
-    let key = key(claim, question);
-    let Some(reply) = saved(worker, &key).await? else { return Ok(None) };
-    // The reply may have been saved by somebody who died before saying so.
-    worker.services.store.adopt_reply(&key).await.map_err(outage)?;
+pub(crate) async fn replay(worker: &Worker, key: &str) -> Result<Option<Asked>, Verdict> {
+    let Some(reply) = saved(worker, key).await? else { return Ok(None) };
+    // The worker that saved the reply may have died before it said so.
+    worker.services.store.adopt_reply(key).await.map_err(outage)?;
     metrics::counter!("sluice_replayed_calls_total").increment(1);
     Ok(Some(Asked { reply, replayed: true, waited: Duration::ZERO }))
 }
@@ -92,7 +87,7 @@ pub(crate) async fn ask(
         ..Need::of(&question.request, interactive, WAIT_MAX)
     };
     loop {
-        if let Some(asked) = replay(worker, claim, question).await? {
+        if let Some(asked) = replay(worker, &key).await? {
             return Ok(Asked { waited, ..asked });
         }
         let since = Instant::now();

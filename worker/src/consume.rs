@@ -59,13 +59,14 @@ impl Consuming<'_> {
     /// Consumes until the queue fails or the worker drains.
     async fn consume(&self, mut consumer: Consumer, hard: &CancellationToken) {
         loop {
-            // What is bulk is taken when bulk may have more room, and what is not is taken at once.
-            // Room is held from then on: nobody holds any while there is nothing to do.
-            let Some(turn) = self.unless_draining(self.room.turn(self.priority)).await else {
+            // A bulk message is taken when bulk documents may have more room, an interactive one
+            // at once. No room is held before a message has come.
+            let Some(place) = self.unless_draining(self.room.wait_permit(self.priority)).await
+            else {
                 return;
             };
             let free = self.room.free(self.priority);
-            let mut turn = Some(turn);
+            let mut place = Some(place);
             let next = tokio::select! {
                 biased;
                 () = self.worker.draining.cancelled() => return,
@@ -79,20 +80,20 @@ impl Consuming<'_> {
                 }
             };
             for delivery in deliveries {
-                let seat = async {
-                    let turn = match turn.take() {
-                        Some(turn) => turn,
-                        None => self.room.turn(self.priority).await?,
+                let permit = async {
+                    let place = match place.take() {
+                        Some(place) => place,
+                        None => self.room.wait_permit(self.priority).await?,
                     };
-                    self.room.enter(turn).await
+                    self.room.enter(place).await
                 };
-                let seat = self.unless_draining(seat).await;
-                match seat {
-                    Some(seat) => {
+                let permit = self.unless_draining(permit).await;
+                match permit {
+                    Some(permit) => {
                         let work = work(self.worker.clone(), delivery, hard.clone());
                         self.tasks.spawn(async move {
                             work.await;
-                            drop(seat);
+                            drop(permit);
                         });
                     }
                     None => give_back(delivery).await,
@@ -134,7 +135,7 @@ fn span(message: &JobMessage) -> Span {
     )
 }
 
-/// One document that was rung for.
+/// Works on the document of a message.
 async fn document(
     worker: Worker,
     delivery: Delivery,
@@ -144,7 +145,7 @@ async fn document(
     let settings = &worker.settings;
     let claim = match claim(&worker, &message).await {
         Some(Some(claim)) => claim,
-        // It has ended, is not due, or somebody else holds it: the sweep keeps watch.
+        // It has ended, is not due, or another worker holds it: the sweep keeps watch.
         Some(None) => return ack(delivery).await,
         None => return give_back(delivery).await,
     };
@@ -159,7 +160,7 @@ async fn document(
             fault::point("finished");
             ack(delivery).await;
         }
-        // The lease runs out by itself, and the sweep rings again: the message has done its work.
+        // The lease runs out by itself, and the sweep sends a new message: this one is of no use any more.
         Err(error) => {
             tracing::warn!(%error, document = %claim.document, "the end is not written");
             ack(delivery).await;
@@ -168,17 +169,17 @@ async fn document(
 }
 
 /// Asks for the document until the database answers; `None` when the worker drains before that.
-/// Meanwhile the message is held: given back it would come again at once, and a broker gives up
-/// on a message that comes too often. What is held takes its room, so consuming pauses by itself.
+/// The message is held meanwhile: given back it would come again at once, and a broker drops a
+/// message that comes too often. A held message keeps its permit, so consuming pauses by itself.
 async fn claim(worker: &Worker, message: &JobMessage) -> Option<Option<Claim>> {
     let (store, settings) = (&worker.services.store, &worker.settings);
-    let mut told = false;
+    let mut is_logged = false;
     loop {
         match store.claim(&message.subject, &worker.id, settings.lease).await {
             Ok(claim) => return Some(claim),
-            Err(error) if !told => {
+            Err(error) if !is_logged => {
                 tracing::warn!(%error, "the database does not answer: the message is held");
-                told = true;
+                is_logged = true;
             }
             Err(_) => {}
         }

@@ -13,48 +13,59 @@ use futures::{StreamExt, stream};
 use pool::typed::chat::Request;
 use shared::{
     blob::{BlobKey, Put},
-    extraction::Extraction,
+    extraction::{Extraction, Pages, Usage},
     fault,
     job::{Claim, Verdict},
 };
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::{task::spawn_blocking, time::Instant};
+use tokio::{
+    task::{JoinError, spawn_blocking},
+    time::Instant,
+};
 
 /// How many parts of one document are asked about at once.
 const PARTS_AT_ONCE: usize = 4;
 
 /// Works on a claimed document until there is a verdict on it.
 pub async fn process(worker: &Worker, claim: &Claim) -> Verdict {
-    work(worker, claim).await.unwrap_or_else(|verdict| verdict)
+    let started = Instant::now();
+    let done = async {
+        let schema = worker.schemas.get(&worker.services.store, &claim.schema).await?;
+        let pages = read(worker, claim).await?;
+        let text_took = started.elapsed();
+        let requests = requests(worker, &schema, &pages);
+        let parts = ask(worker, claim, &schema, requests, started).await?;
+        let timings = timings(claim, started.elapsed(), text_took, &parts);
+        let usage = spent(worker, claim, &parts).await?;
+        let owned = claim.clone();
+        let assembled = move || assemble(&owned, &schema, &pages, parts, usage, timings);
+        let assembled = spawn_blocking(assembled).await.map_err(broken)?;
+        finish(worker, claim, assembled.map_err(Verdict::Reject)?).await
+    };
+    done.await.unwrap_or_else(|verdict| verdict)
 }
 
-async fn work(worker: &Worker, claim: &Claim) -> Result<Verdict, Verdict> {
-    let started = Instant::now();
-    let schema = worker.schemas.get(&worker.services.store, &claim.schema).await?;
-    let pages = read(worker, claim).await?;
-    let text_took = started.elapsed();
-    let requests = {
-        let settings = &worker.settings;
-        let model = schema.schema.model().unwrap_or(&settings.model);
-        let context_tokens_max =
-            worker.pool.context_tokens_max(model).unwrap_or(settings.context_tokens_max);
-        let tokens_output_max = settings.tokens_output_max;
-        let limits = PlanLimits { model, context_tokens_max, tokens_output_max };
-        let expected = |length| worker.learned.room(&claim.schema, length, tokens_output_max);
-        plan(&schema, &pages, &limits, expected)
-    };
-    let parts = ask(worker, claim, &schema, requests, started).await?;
-    let timings = timings(claim, started.elapsed(), text_took, &parts);
+/// What to ask, within the limits of the schema's model.
+fn requests(worker: &Worker, schema: &CompiledSchema, pages: &Pages) -> Vec<Request> {
+    let settings = &worker.settings;
+    let model = schema.schema.model().unwrap_or(&settings.model);
+    let context = worker.pool.context_tokens_max(model).unwrap_or(settings.context_tokens_max);
+    let tokens_output_max = settings.tokens_output_max;
+    let limits = PlanLimits { model, context_tokens_max: context, tokens_output_max };
+    let reference = &schema.schema.reference;
+    plan(schema, pages, &limits, |length| worker.learned.room(reference, length, tokens_output_max))
+}
+
+/// What the ledger says the document cost.
+async fn spent(worker: &Worker, claim: &Claim, parts: &[Part]) -> Result<Usage, Verdict> {
     let spent = worker.services.store.spent(claim).await.map_err(outage)?;
-    let usage = usage(&spent, &parts, |spent| {
+    Ok(usage(&spent, parts, |spent| {
         worker.pool.cost_of(&spent.deployment, spent.tokens_input, spent.tokens_output)
-    });
-    let owned = claim.clone();
-    let assembled =
-        spawn_blocking(move || assemble(&owned, &schema, &pages, parts, usage, timings)).await;
-    let assembled =
-        assembled.map_err(|error| Verdict::Retry { error: format!("the proof broke: {error}") })?;
-    finish(worker, claim, assembled.map_err(Verdict::Reject)?).await
+    }))
+}
+
+fn broken(error: JoinError) -> Verdict {
+    Verdict::Retry { error: format!("the proof broke: {error}") }
 }
 
 /// Asks about every part. When one part cannot go on no other is begun, but calls under way are

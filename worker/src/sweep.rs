@@ -1,6 +1,6 @@
-//! What every worker does on the side: ring for documents that were left behind or that the queue
-//! has given up on, remove what was deleted, say how the deployments fare, and tell the pool how many
-//! share the quota. A reconciler: idempotent, on a timer.
+//! What every worker does beside its documents: send new messages for documents whose worker or
+//! message was lost, remove deleted documents, report on the deployments, and tell the pool how many
+//! workers share the quota. A reconciler: idempotent, on a timer.
 
 use crate::{report::report, worker::Worker};
 use shared::{
@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// After how long a document is rung for again although its ring was confirmed.
+/// After how long a document gets a new message although its last one was confirmed.
 const SILENCE: Duration = Duration::from_secs(600);
 
 /// How often to look for uploads in parts that nobody will finish.
@@ -20,33 +20,33 @@ const TIDY: Duration = Duration::from_secs(3600);
 
 /// Sweeps until `stop`, then says that this worker is gone.
 pub async fn run(worker: Worker, stop: CancellationToken) {
-    let (mut failing, mut deaf) = (false, false);
+    let (mut is_failing, mut is_queue_failing) = (false, false);
     let mut tidy_at = Instant::now();
     while !stop.is_cancelled() {
         match sweep(&worker).await {
-            Ok(()) => failing = false,
+            Ok(()) => is_failing = false,
             Err(error) => {
-                if !failing {
+                if !is_failing {
                     tracing::warn!(%error, "the sweep waits");
                 }
-                failing = true;
+                is_failing = true;
             }
         }
-        // Apart from the rest: that must go on while the queue is away. Not while the database is
-        // away, for then every letter would only go back to where it was; so does what is cut off.
-        let raised = match failing {
+        // Apart from the rest, which goes on while the queue is away. Not while the database is
+        // away: every letter would only go back to where it was.
+        let redelivered = match is_failing {
             true => Ok(()),
             false => tokio::select! {
                 () = stop.cancelled() => Ok(()),
-                raised = raise_the_dead(&worker) => raised,
+                redelivered = redeliver_dead_letters(&worker) => redelivered,
             },
         };
-        if let Err(error) = &raised
-            && !deaf
+        if let Err(error) = &redelivered
+            && !is_queue_failing
         {
             tracing::warn!(%error, "the dead letters cannot be read");
         }
-        deaf = raised.is_err();
+        is_queue_failing = redelivered.is_err();
         if Instant::now() >= tidy_at {
             tidy_at = Instant::now() + TIDY;
             tokio::select! {
@@ -70,9 +70,9 @@ async fn sweep(worker: &Worker) -> anyhow::Result<()> {
     let within = worker.settings.sweep * 4;
     let alive = services.store.worker_alive(&worker.id, says, within).await?;
     worker.quota.set_counted(alive);
-    let rung = services.store.sweep(SILENCE).await?;
-    if rung > 0 {
-        tracing::info!(rung, "documents that were left behind are rung for again");
+    let sent = services.store.sweep(SILENCE).await?;
+    if sent > 0 {
+        tracing::info!(sent, "documents that were left behind get new messages");
         services.outbox.nudge();
     }
     for purge in services.store.purges().await? {
@@ -81,9 +81,9 @@ async fn sweep(worker: &Worker) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Rings again for documents whose messages the queue has given up on. How often a message was
-/// delivered says nothing about its document: the attempts in the row decide when that ends.
-async fn raise_the_dead(worker: &Worker) -> anyhow::Result<()> {
+/// Sends new messages for documents whose messages are dead letters. The number of deliveries
+/// says nothing about a document: the attempts in its row decide when it ends.
+async fn redeliver_dead_letters(worker: &Worker) -> anyhow::Result<()> {
     let services = &worker.services;
     for letter in services.queue.dead_letters().await? {
         match &letter.message {
@@ -91,7 +91,7 @@ async fn raise_the_dead(worker: &Worker) -> anyhow::Result<()> {
                 if services.store.ring(&message.subject).await? {
                     let trace_id = message.traceparent.as_ref().map(Traceparent::trace_id);
                     let document = &message.subject;
-                    tracing::warn!(%document, trace_id, "a dead letter is rung for again");
+                    tracing::warn!(%document, trace_id, "a dead letter is delivered again");
                     services.outbox.nudge();
                 }
             }
@@ -103,7 +103,7 @@ async fn raise_the_dead(worker: &Worker) -> anyhow::Result<()> {
 }
 
 /// Removes what uploads left behind that were cut off with their uploader. Storage keeps, and
-/// bills, the parts of an upload until somebody says that it is over.
+/// bills, the parts of an upload until it is completed or aborted.
 async fn tidy(worker: &Worker) {
     match worker.services.blobs.abort_stale_uploads(STALE).await {
         Ok(0) => {}

@@ -15,14 +15,14 @@ pub(super) struct Room {
     most_bulk: u32,
 }
 
-/// The right to wait for room, so that no more bulk does than may have some.
-pub(super) struct Turn {
+/// The right to wait for room. Bulk documents get no more of these than they may have room.
+pub(super) struct WaitPermit {
     _bulk: Option<OwnedSemaphorePermit>,
 }
 
-/// The room of one document, until it is dropped.
-pub(super) struct Seat {
-    _turn: Turn,
+/// Permits one document to be in work, until it is dropped.
+pub(super) struct Permit {
+    _place: WaitPermit,
     _all: OwnedSemaphorePermit,
 }
 
@@ -49,25 +49,25 @@ impl Room {
         let all = self.all.available_permits();
         let free = match priority {
             Priority::Interactive => all,
-            // One turn is taken already.
+            // One is taken already.
             Priority::Bulk => all.min(self.bulk.available_permits().saturating_add(1)),
         };
         u32::try_from(free).unwrap_or(u32::MAX).max(1)
     }
 
     /// Waits until one more of this priority may wait for room; never none.
-    pub(super) async fn turn(&self, priority: Priority) -> Option<Turn> {
+    pub(super) async fn wait_permit(&self, priority: Priority) -> Option<WaitPermit> {
         let bulk = match priority {
             Priority::Interactive => None,
             Priority::Bulk => Some(Arc::clone(&self.bulk).acquire_owned().await.ok()?),
         };
-        Some(Turn { _bulk: bulk })
+        Some(WaitPermit { _bulk: bulk })
     }
 
     /// Waits for the room of one document; never none.
-    pub(super) async fn enter(&self, turn: Turn) -> Option<Seat> {
+    pub(super) async fn enter(&self, place: WaitPermit) -> Option<Permit> {
         let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
-        Some(Seat { _turn: turn, _all: all })
+        Some(Permit { _place: place, _all: all })
     }
 }
 
@@ -76,9 +76,9 @@ mod tests {
     use super::*;
     use futures::FutureExt;
 
-    fn enter(room: &Room, priority: Priority) -> Option<Seat> {
-        let turn = room.turn(priority).now_or_never().flatten()?;
-        room.enter(turn).now_or_never().flatten()
+    fn enter(room: &Room, priority: Priority) -> Option<Permit> {
+        let place = room.wait_permit(priority).now_or_never().flatten()?;
+        room.enter(place).now_or_never().flatten()
     }
 
     #[test]
@@ -100,9 +100,9 @@ mod tests {
     }
 
     #[test]
-    fn who_only_has_a_turn_takes_no_room_from_others() {
+    fn a_wait_permit_alone_takes_no_room_from_others() {
         let room = Room::new(1, 0);
-        let turn = room.turn(Priority::Bulk).now_or_never().flatten();
-        assert!(turn.is_some() && enter(&room, Priority::Interactive).is_some());
+        let place = room.wait_permit(Priority::Bulk).now_or_never().flatten();
+        assert!(place.is_some() && enter(&room, Priority::Interactive).is_some());
     }
 }

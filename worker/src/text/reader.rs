@@ -22,11 +22,11 @@ use tokio::{
 
 pub use super::{child::Engine, limits::TextError};
 
-/// After so many files a child has earned its rest, and what it leaked goes with it.
+/// Files that one child reads. Memory that it leaked is freed with it.
 const FILES_PER_CHILD: u32 = 20;
 
-/// How much of a broken child's last words is read.
-const LAST_WORDS_BYTES: u64 = 4096;
+/// How much is read of what a broken child wrote to standard error.
+const STDERR_BYTES_MAX: u64 = 4096;
 
 /// Every answer that is no text is shorter than this.
 const ANSWER_BYTES_MIN: u64 = 4096;
@@ -40,7 +40,7 @@ const REAP: Duration = Duration::from_secs(5);
 /// Reads files in child processes.
 #[derive(Debug)]
 pub struct TextReader {
-    pool: Pool<Nursery>,
+    pool: Pool<ChildPool>,
     engine: Engine,
     limits: Limits,
 }
@@ -55,8 +55,8 @@ impl TextReader {
         limits: Limits,
         children_max: usize,
     ) -> Self {
-        let nursery = Nursery { program, arguments, limits: limits.clone() };
-        let pool = Pool::builder(nursery).max_size(children_max.max(1)).build();
+        let children = ChildPool { program, arguments, limits: limits.clone() };
+        let pool = Pool::builder(children).max_size(children_max.max(1)).build();
         // Without time-outs on the pool there is nothing that building could refuse.
         #[expect(clippy::expect_used, reason = "deadpool asks for a runtime only with time-outs")]
         let pool = pool.expect("a pool without time-outs");
@@ -91,32 +91,32 @@ impl TextReader {
 
     async fn ask(&self, bytes: &Bytes, format: Format) -> Answer {
         let head = Head { format, engine: self.engine, bytes: bytes.len() as u64 };
-        let mut slot = self.pool.get().await.map_err(|error| match error {
+        let mut place = self.pool.get().await.map_err(|error| match error {
             PoolError::Backend(error) => unavailable(error),
             other => TextError::Unavailable(other.to_string()),
         })?;
-        let mut reader = match slot.reader.take() {
+        let mut reader = match place.reader.take() {
             Some(reader) => reader,
-            None => self.nursery().start().await.map_err(unavailable)?,
+            None => self.children().start().await.map_err(unavailable)?,
         };
-        // From here on the reader is ours: whoever drops this future kills the child.
+        // From here on the reader is ours: dropping this future kills the child.
         let was_used = reader.files > 0;
         let mut answer = reader.read(&head, bytes, &self.limits).await;
         if was_used && matches!(answer, Err(Broken::Dead(_))) {
             // A child that was used before may have died of another file: ask a fresh one.
-            reader = self.nursery().start().await.map_err(unavailable)?;
+            reader = self.children().start().await.map_err(unavailable)?;
             answer = reader.read(&head, bytes, &self.limits).await;
         }
         match answer {
             Ok(answer) => {
-                slot.reader = Some(reader);
+                place.reader = Some(reader);
                 answer
             }
             Err(Broken::Slow(error) | Broken::Dead(error)) => Err(error),
         }
     }
 
-    fn nursery(&self) -> &Nursery {
+    fn children(&self) -> &ChildPool {
         self.pool.manager()
     }
 }
@@ -125,9 +125,9 @@ fn unavailable(error: io::Error) -> TextError {
     TextError::Unavailable(error.to_string())
 }
 
-/// Makes children, and decides which may live on.
+/// Starts children, and decides which are used again.
 #[derive(Debug)]
-struct Nursery {
+struct ChildPool {
     program: PathBuf,
     arguments: Vec<OsString>,
     limits: Limits,
@@ -135,13 +135,13 @@ struct Nursery {
 
 /// The place of one child in the pool; empty while it reads, and after it broke.
 #[derive(Debug)]
-struct Slot {
-    reader: Option<Reader>,
+struct ChildPlace {
+    reader: Option<ChildReader>,
 }
 
-impl Nursery {
+impl ChildPool {
     /// A child that has said that its limits hold.
-    async fn start(&self) -> io::Result<Reader> {
+    async fn start(&self) -> io::Result<ChildReader> {
         let limits = serde_json::to_string(&self.limits)?;
         let mut command = Command::new(&self.program);
         // Whatever this process knows, the child must not.
@@ -156,7 +156,7 @@ impl Nursery {
         let mut output = child.stdout.take().ok_or_else(gone)?;
         let mut greeting = [0; READY.len()];
         match timeout(START, output.read_exact(&mut greeting)).await {
-            Ok(Ok(_)) if greeting == READY => Ok(Reader { child, input, output, files: 0 }),
+            Ok(Ok(_)) if greeting == READY => Ok(ChildReader { child, input, output, files: 0 }),
             Ok(Ok(_)) => Err(io::Error::other("it is not a text child")),
             Ok(Err(_)) => Err(io::Error::other("it could not limit itself")),
             Err(_) => Err(io::Error::other("it did not start in time")),
@@ -164,16 +164,16 @@ impl Nursery {
     }
 }
 
-impl managed::Manager for Nursery {
-    type Type = Slot;
+impl managed::Manager for ChildPool {
+    type Type = ChildPlace;
     type Error = io::Error;
 
-    async fn create(&self) -> Result<Slot, io::Error> {
-        Ok(Slot { reader: Some(self.start().await?) })
+    async fn create(&self) -> Result<ChildPlace, io::Error> {
+        Ok(ChildPlace { reader: Some(self.start().await?) })
     }
 
-    async fn recycle(&self, slot: &mut Slot, _: &Metrics) -> RecycleResult<io::Error> {
-        let is_fit = slot.reader.as_mut().is_some_and(|reader| {
+    async fn recycle(&self, place: &mut ChildPlace, _: &Metrics) -> RecycleResult<io::Error> {
+        let is_fit = place.reader.as_mut().is_some_and(|reader| {
             reader.files < FILES_PER_CHILD && matches!(reader.child.try_wait(), Ok(None))
         });
         if is_fit { Ok(()) } else { Err(RecycleError::message("the child is done")) }
@@ -182,7 +182,7 @@ impl managed::Manager for Nursery {
 
 /// A child and the pipes to it.
 #[derive(Debug)]
-struct Reader {
+struct ChildReader {
     child: Child,
     input: ChildStdin,
     output: ChildStdout,
@@ -197,11 +197,11 @@ enum Broken {
     Dead(TextError),
 }
 
-impl Reader {
+impl ChildReader {
     async fn read(&mut self, head: &Head, file: &[u8], limits: &Limits) -> Result<Answer, Broken> {
         match timeout(limits.wall, self.exchange(head, file, limits)).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(self.autopsy(&error, limits).await),
+            Ok(Err(error)) => Err(self.cause_of_end(&error, limits).await),
             Err(_) => Err(Broken::Slow(limits.exceeded(Limit::Wall))),
         }
     }
@@ -226,7 +226,7 @@ impl Reader {
     }
 
     /// Why the child broke.
-    async fn autopsy(&mut self, error: &io::Error, limits: &Limits) -> Broken {
+    async fn cause_of_end(&mut self, error: &io::Error, limits: &Limits) -> Broken {
         // One that has not died of it, but talks nonsense, is killed.
         let status = match timeout(REAP, self.child.wait()).await {
             Ok(Ok(status)) => status,
@@ -238,7 +238,7 @@ impl Reader {
         let mut words = Vec::new();
         if let Some(stderr) = self.child.stderr.take() {
             // What cannot be read is not needed: it only refines the reason.
-            let _ = timeout(REAP, stderr.take(LAST_WORDS_BYTES).read_to_end(&mut words)).await;
+            let _ = timeout(REAP, stderr.take(STDERR_BYTES_MAX).read_to_end(&mut words)).await;
         }
         cause(status.signal(), &String::from_utf8_lossy(&words), limits)
     }
