@@ -41,6 +41,15 @@ impl std::fmt::Debug for Pool {
     }
 }
 
+/// How long before its time a reservation is given.
+#[derive(Clone, Copy)]
+enum Lead {
+    /// At its time, and only where a forecast says that the wait makes sense.
+    None,
+    /// So long before, to a caller that has made the forecast.
+    Ahead(Duration),
+}
+
 /// When a call could start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forecast {
@@ -131,7 +140,21 @@ impl Pool {
     /// # Errors
     /// See [`ReserveError`].
     pub async fn reserve(&self, need: &Need) -> Result<Reservation, ReserveError> {
-        self.reserve_at(need, None).await
+        self.reserve_at(need, None, Lead::None).await
+    }
+
+    /// Like [`Self::reserve`], but ends up to `lead` before the call may be sent, so that its caller
+    /// can prepare the call meanwhile; [`Reservation::ready`] waits for the rest. It makes no
+    /// forecast: a caller that has to wait makes its own.
+    ///
+    /// # Errors
+    /// See [`ReserveError`].
+    pub async fn reserve_ahead(
+        &self,
+        need: &Need,
+        lead: Duration,
+    ) -> Result<Reservation, ReserveError> {
+        self.reserve_at(need, None, Lead::Ahead(lead)).await
     }
 
     /// Ends with a slot for a second call, where a call that somebody waits for takes longer than
@@ -152,7 +175,7 @@ impl Pool {
                 Hedge::At(age) => sent + age + TIMER_RESOLUTION,
                 Hedge::NotNow => now + SECOND_AGAIN,
                 Hedge::Now(index) => {
-                    let slot = self.reserve_at(&need, Some(index)).await;
+                    let slot = self.reserve_at(&need, Some(index), Lead::None).await;
                     if let Ok(slot) = slot
                         && model_pool.lock().spend_second()
                     {
@@ -169,16 +192,20 @@ impl Pool {
         &self,
         need: &Need,
         only: Option<usize>,
+        lead: Lead,
     ) -> Result<Reservation, ReserveError> {
         let model_pool = self.model_pool(&need.model)?;
         let asked = Instant::now();
         let deadline = asked + need.wait_max.min(WAIT_MAX);
         let waiting = QueuedCall::enter(model_pool, need, only, asked);
         self.news.notify_one();
-        let mut is_told = false;
+        let (mut has_forecast, lead) = match lead {
+            Lead::None => (false, Duration::ZERO),
+            Lead::Ahead(lead) => (true, lead),
+        };
         loop {
             let now = Instant::now();
-            let alarm = match waiting.poll(now)? {
+            let alarm = match waiting.poll(lead, now)? {
                 Step::Go(slot) => {
                     let waited = now.saturating_duration_since(asked);
                     let class = if need.interactive { "interactive" } else { "bulk" };
@@ -188,8 +215,8 @@ impl Pool {
                 }
                 Step::Wait(alarm) => alarm,
             };
-            if !is_told {
-                is_told = true;
+            if !has_forecast {
+                has_forecast = true;
                 self.is_worth_it(need)?;
             }
             if now >= deadline {

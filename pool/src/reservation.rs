@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// One model's deployments: what is known of them, and the ways to them, in the same order.
 pub(super) struct ModelPool {
@@ -73,9 +73,9 @@ impl QueuedCall {
         Self { model_pool: Arc::clone(model_pool), id, nudge, schema }
     }
 
-    /// What has become of it.
-    pub(super) fn poll(&self, now: Instant) -> Result<Step, ReserveError> {
-        let verdict = self.model_pool.lock().poll(self.id, now)?;
+    /// What has become of it, where a slot is of use from `lead` before its time on.
+    pub(super) fn poll(&self, lead: Duration, now: Instant) -> Result<Step, ReserveError> {
+        let verdict = self.model_pool.lock().poll_ahead(self.id, lead, now)?;
         Ok(match verdict {
             Verdict::Granted(lease) => {
                 Step::Go(Reservation::new(&self.model_pool, lease, self.schema.clone()))
@@ -96,7 +96,7 @@ impl Drop for QueuedCall {
     }
 }
 
-/// The right to make one call now. Dropped unsent, it gives its quota back.
+/// The right to make one call, now or after [`Self::ready`]. Dropped unsent, it gives its quota back.
 pub struct Reservation {
     model_pool: Arc<ModelPool>,
     index: usize,
@@ -145,6 +145,13 @@ impl Reservation {
     /// The deployment that the call goes to.
     pub fn deployment(&self) -> &str {
         &self.deployment
+    }
+
+    /// Waits until the call may be sent. False when the deployment has closed since: give it up.
+    pub async fn ready(&self) -> bool {
+        sleep_until(self.at).await;
+        let booking = self.booking.as_ref();
+        booking.is_some_and(|booking| !self.model_pool.lock().is_void(self.index, booking))
     }
 
     /// Asks one typed question, once, and learns from how that ends. When the future is dropped

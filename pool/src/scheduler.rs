@@ -123,15 +123,25 @@ impl Scheduler {
 
     /// What has become of a ticket.
     pub(super) fn poll(&mut self, id: TicketId, now: Instant) -> Result<Verdict, ReserveError> {
+        self.poll_ahead(id, Duration::ZERO, now)
+    }
+
+    /// What has become of a ticket, where a slot is of use from `lead` before its time on.
+    pub(super) fn poll_ahead(
+        &mut self,
+        id: TicketId,
+        lead: Duration,
+        now: Instant,
+    ) -> Result<Verdict, ReserveError> {
         if self.alarm.is_some_and(|alarm| alarm <= now) {
             self.dispatch(now);
         }
         if let Some(Ok((_, grant))) = self.decided.get(&id) {
             let at = self.instant(grant.booking.at);
-            if self.is_void(grant) {
+            if self.is_void(grant.index, &grant.booking) {
                 self.take_back(id, now);
-            } else if at > now + TIMER_RESOLUTION {
-                return Ok(Verdict::Wait(Some(at)));
+            } else if at > now + lead + TIMER_RESOLUTION {
+                return Ok(Verdict::Wait(at.checked_sub(lead)));
             }
         }
         match self.decided.remove(&id) {
@@ -366,10 +376,10 @@ impl Scheduler {
     }
 
     /// Whether the deployment wants nothing any more at the time of the slot.
-    fn is_void(&self, grant: &Lease) -> bool {
-        let Some(deployment) = self.deployments.get(grant.index) else { return true };
+    pub(super) fn is_void(&self, index: usize, booking: &Booking) -> bool {
+        let Some(deployment) = self.deployments.get(index) else { return true };
         let limiter = self.state.limiter(&deployment.address);
-        let blocked = limiter.and_then(|limiter| limiter.blocked(grant.booking.at));
+        let blocked = limiter.and_then(|limiter| limiter.blocked(booking.at));
         blocked.is_some()
     }
 

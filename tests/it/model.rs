@@ -12,7 +12,9 @@ use rules::{Acknowledge, Rules};
 use search::{NO_WAY_OUT, NOBODY_COMES, RESULT_CHANGED, search};
 use state::{Budget, State, Upload};
 use std::time::Instant;
-use work::{ASKED_AGAIN, CAP_PASSED, FAILED_WITH_REPLY, PAID_WITHOUT_REASON, STALE_WRITE};
+use work::{
+    ASKED_AGAIN, CAP_PASSED, FAILED_WITH_REPLY, GIVEN_UP_UNPAID, PAID_WITHOUT_REASON, STALE_WRITE,
+};
 
 const QUIET: Budget = Budget {
     crashes: 0,
@@ -21,6 +23,7 @@ const QUIET: Budget = Budget {
     losses: 0,
     unbilled: 0,
     unknown: 0,
+    voids: 0,
     hedges: 0,
     stops: 0,
     cancels: 0,
@@ -98,6 +101,22 @@ fn a_late_call_is_made_a_second_time() {
     holds("a second call and a user", 1, left, Rules::SLUICE);
     let left = Budget { crashes: 1, hedges: 1, ..QUIET };
     holds("same bytes, a second call", 2, left, Rules::SLUICE);
+}
+
+#[test]
+fn a_reservation_comes_to_nothing_after_the_intent() {
+    let left = Budget { crashes: 1, lapses: 1, unbilled: 1, voids: 2, ..QUIET };
+    holds("void reservations", 1, left, Rules::SLUICE);
+    holds("void reservations, capped", 1, left, Rules { calls_max: 1, ..Rules::SLUICE });
+    let left = Budget { crashes: 1, voids: 1, ..QUIET };
+    holds("same bytes, a void reservation", 2, left, Rules::SLUICE);
+}
+
+#[test]
+fn it_matters_that_a_void_reservation_gives_its_call_back() {
+    let rules = Rules { void_gives_back: false, ..Rules::SLUICE };
+    let left = Budget { voids: 2, ..QUIET };
+    breaks("void reservations count", GIVEN_UP_UNPAID, 1, left, rules);
 }
 
 #[test]

@@ -3,7 +3,8 @@
 
 use crate::{
     ask::Asked,
-    extract::{repair, validate},
+    assemble::Part,
+    extract::{compiled::CompiledSchema, repair, validate},
     fallback::{Answered, ask_any},
     question::Question,
     worker::Worker,
@@ -14,27 +15,9 @@ use shared::{
     document::{Failure, FailureCode, Stage},
     extraction::ModelUsed,
     job::{Claim, Verdict},
-    schema::ExtractionSchema,
 };
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// What was found in one part of a document.
-#[derive(Debug)]
-pub(crate) struct Part {
-    /// The values; they validate against the schema.
-    pub(crate) data: Value,
-    /// Who answered.
-    pub(crate) model: ModelUsed,
-    /// How many saved replies were used.
-    pub(crate) replayed: u32,
-    /// How long the questions waited for quota.
-    pub(crate) waited: Duration,
-    /// How long the calls took that were made now.
-    pub(crate) model_ms: u64,
-    /// What a reader should know about who answered.
-    pub(crate) warnings: Vec<String>,
-}
 
 /// Asks about part `index` of `total`, while an answer before `deadline` is possible.
 ///
@@ -43,7 +26,7 @@ pub(crate) struct Part {
 pub(crate) async fn answer(
     worker: &Worker,
     claim: &Claim,
-    schema: &ExtractionSchema,
+    schema: &CompiledSchema,
     mut request: Request,
     index: usize,
     total: usize,
@@ -66,7 +49,7 @@ pub(crate) async fn answer(
         Err(faults) => faults,
     };
     tracing::info!(?faults, "the reply does not fit the schema and is asked for again");
-    // Whoever made the mistake mends it.
+    // The model that made the mistake corrects it.
     request.model = model;
     let request = repair::request(&request, &first.content, &faults);
     let label = format!("repair of part {} of {total}", index + 1);

@@ -1,4 +1,5 @@
-//! One question, one paid answer: look for the saved reply, write the intent down, then pay.
+//! One question, one paid answer: look for the saved reply, reserve a call, write the intent down
+//! shortly before its time, then pay.
 //!
 //! It must know nothing of what a question is about, nor of how an answer is checked.
 
@@ -7,32 +8,41 @@ use crate::{
     question::{Elsewhere, Question, Unanswered, handed_back, key, pause, reject, saved},
     worker::{Worker, outage},
 };
+use futures::FutureExt;
 use pool::typed::chat::Reply;
-use pool::{DeploymentState, Need, Pool, Reservation, ReserveError};
+use pool::{DeploymentState, Forecast, Need, Pool, Reservation, ReserveError};
 use shared::{
     clock,
     document::{FailureCode, Priority, WaitReason, Waiting},
     job::{Claim, Verdict},
     store::Intent,
 };
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 use tokio::time::Instant;
 
 /// The longest that a document waits for quota in a worker's hands; one that has to wait longer
 /// goes back to the queue.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// How long to look away while another document asks the same question.
+/// How long before its time a call is written into the ledger. Longer than a database write and a
+/// look into storage usually take, and short: an intent whose worker dies counts as a call.
+const LEAD: Duration = Duration::from_millis(200);
+
+/// An intent that is older than this is given back unsent: the process slept, and the claim may be
+/// lost. Far below the shortest lease.
+const INTENT_AGE_MAX: Duration = Duration::from_secs(2);
+
+/// How long to wait while another document asks the same question.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
 
 /// How often to look whether a wait has become pointless.
 const OUTAGE_LOOK: Duration = Duration::from_millis(250);
 
-/// How long to look away when no model can answer.
+/// How long a document rests when no model can answer.
 const OUTAGE_PAUSE: Duration = Duration::from_secs(5);
 
-/// A wait that is worth telling about.
-const WAIT_TOLD: Duration = Duration::from_secs(1);
+/// A longer wait is shown to those who ask about the document.
+const WAIT_SHOWN_MIN: Duration = Duration::from_secs(1);
 
 /// An answer and how it came.
 #[derive(Debug)]
@@ -49,15 +59,10 @@ pub(crate) struct Asked {
 ///
 /// # Errors
 /// When a service does not answer.
-pub(crate) async fn replay(
-    worker: &Worker,
-    claim: &Claim,
-    question: &Question,
-) -> Result<Option<Asked>, Verdict> {
-    let key = key(claim, question);
-    let Some(reply) = saved(worker, &key).await? else { return Ok(None) };
-    // The reply may have been saved by somebody who died before saying so.
-    worker.services.store.ledger().adopt_reply(&key).await.map_err(outage)?;
+pub(crate) async fn replay(worker: &Worker, key: &str) -> Result<Option<Asked>, Verdict> {
+    let Some(reply) = saved(worker, key).await? else { return Ok(None) };
+    // The worker that saved the reply may have died before it said so.
+    worker.services.store.ledger().adopt_reply(key).await.map_err(outage)?;
     metrics::counter!("sluice_replayed_calls_total").increment(1);
     Ok(Some(Asked { reply, replayed: true, waited: Duration::ZERO }))
 }
@@ -82,19 +87,20 @@ pub(crate) async fn ask(
         ..Need::of(&question.request, interactive, WAIT_MAX)
     };
     loop {
-        if let Some(asked) = replay(worker, claim, question).await? {
+        if let Some(asked) = replay(worker, &key).await? {
             return Ok(Asked { waited, ..asked });
         }
         let since = Instant::now();
         let slot = acquire(worker, claim, &need, outage_max).await?;
-        waited += since.elapsed();
+        let intended = Instant::now();
+        waited += intended - since;
         let store = &worker.services.store;
         let calls_max = worker.settings.calls_max;
         let intent =
             store.ledger().intent(claim, &key, &question.label, slot.deployment(), calls_max);
         let intent = intent.await.map_err(outage)?;
-        // Whoever asked before us may have saved the reply after we looked, and died before saying
-        // so: then it is neither paid again nor given up.
+        // The document that asked before may have saved the reply after we looked, and its worker
+        // may have died before it said so: then the question is neither paid again nor given up.
         if let Intent::Call(_) | Intent::Capped(_) = intent {
             let found = saved(worker, &key).await;
             if !matches!(found, Ok(None)) {
@@ -106,11 +112,16 @@ pub(crate) async fn ask(
             }
         }
         match intent {
+            Intent::Call(call) if !may_send(worker, &slot, intended).await => {
+                drop(slot);
+                unsent(worker, &key, call).await?;
+                need.returned = true;
+            }
             Intent::Call(call) => {
                 let payment = Payment { worker, claim, key: &key, question, need: &need };
                 match pay(&payment, call, slot).await? {
                     Some(reply) => return Ok(Asked { reply, replayed: false, waited }),
-                    // Who had its turn and got no answer does not queue up again.
+                    // A call that had its turn and got no answer goes before its equals.
                     None => need.returned = true,
                 }
             }
@@ -137,31 +148,54 @@ pub(crate) async fn ask(
     }
 }
 
-/// Waits for room at a deployment.
+/// Waits for the time of a call that is in the ledger. False when it must be given back unsent: the
+/// worker stops, the deployment has closed, or the intent is too old.
+async fn may_send(worker: &Worker, slot: &Reservation, intended: Instant) -> bool {
+    let is_ready = tokio::select! {
+        biased;
+        () = worker.draining.cancelled() => false,
+        is_ready = slot.ready() => is_ready,
+    };
+    is_ready && intended.elapsed() < INTENT_AGE_MAX
+}
+
+/// Waits for room at a deployment, until shortly before its time. Forecasts once, and only where
+/// there is a wait.
 async fn acquire(
     worker: &Worker,
     claim: &Claim,
     need: &Need,
     outage_max: Option<Duration>,
 ) -> Result<Reservation, Unanswered> {
-    let forecast = worker.pool.forecast(need).map_err(|error| refused(&worker.pool, &error))?;
-    let told = forecast.wait > WAIT_TOLD;
-    if told {
-        let why = waiting(&worker.pool, forecast.deployment, forecast.wait);
+    if worker.draining.is_cancelled() {
+        return Err(handed_back().into());
+    }
+    let refused = |error| refused(&worker.pool, &error);
+    let mut slot = pin!(worker.pool.reserve_ahead(need, LEAD));
+    if let Some(slot) = slot.as_mut().now_or_never() {
+        return slot.map_err(refused);
+    }
+    let Forecast { deployment, wait } = worker.pool.forecast(need).map_err(refused)?;
+    if wait > need.wait_max {
+        return Err(refused(ReserveError::Later { deployment, wait }));
+    }
+    let is_shown = wait > WAIT_SHOWN_MIN;
+    if is_shown {
+        let why = waiting(&worker.pool, deployment, wait);
         worker.services.store.work().set_waiting(claim, Some(why)).await.map_err(outage)?;
     }
-    let in_line = worker.waits.enter(&need.model);
+    let counted = worker.waits.enter(&need.model);
     let slot = tokio::select! {
         biased;
         () = worker.draining.cancelled() => Err(handed_back().into()),
-        slot = worker.pool.reserve(need) => slot.map_err(|error| refused(&worker.pool, &error)),
+        slot = slot => slot.map_err(refused),
         // Asked after the pool, so that a slot that is there now is taken to try a deployment.
         out = outage_lasts(worker, &need.model, outage_max) => Err(out),
     };
-    drop(in_line);
-    // Who goes back to the queue says himself what he waits for.
+    drop(counted);
+    // A document that goes back to the queue says itself what it waits for.
     let is_over = slot.as_ref().map_or_else(|none| none.elsewhere.is_some(), |_| true);
-    if told && is_over {
+    if is_shown && is_over {
         worker.services.store.work().set_waiting(claim, None).await.map_err(outage)?;
     }
     slot
@@ -200,8 +234,8 @@ fn refused(pool: &Pool, error: &ReserveError) -> Unanswered {
     Unanswered { verdict, elsewhere }
 }
 
-/// Why a call waits for this deployment, and until when. Its place in the line is counted when
-/// somebody asks.
+/// Why a call waits for this deployment, and until when. Its position in the queue is counted when a
+/// client asks for the document.
 fn waiting(pool: &Pool, deployment: String, wait: Duration) -> Waiting {
     let until = clock::now().checked_add(wait).ok();
     let rests = |state| matches!(state, DeploymentState::Cooling | DeploymentState::Denied);

@@ -6,7 +6,7 @@ use crate::{
         limits::Limits,
         reader::{Engine, TextReader},
     },
-    worker::{Learned, Settings, Worker},
+    worker::{CompiledSchemas, Learned, Settings, Worker},
 };
 use anyhow::Context;
 use pool::fleet::Fleet;
@@ -49,6 +49,7 @@ pub fn build(
         quota,
         waits: Waits::default(),
         text: Arc::new(text),
+        schemas: CompiledSchemas::default(),
         learned: Learned::default(),
         settings: Arc::new(settings(config)),
         draining,

@@ -3,7 +3,7 @@
 
 mod room;
 
-use crate::{process::process, worker::Worker};
+use crate::{ended, process::process, worker::Worker};
 use futures::{FutureExt, future::BoxFuture};
 use room::Room;
 use shared::{
@@ -246,12 +246,8 @@ async fn settle(worker: &Worker, claim: &Claim, verdict: Verdict) -> Result<(), 
 }
 
 async fn fail(worker: &Worker, claim: &Claim, failure: Failure) -> Result<(), StoreError> {
-    let message = failure.message.clone();
-    if worker.services.store.work().fail(claim, failure).await? {
-        tracing::info!(document = %claim.document, message, "the document failed");
-        let schema = claim.schema.name.to_string();
-        metrics::counter!("sluice_documents_total", "state" => "failed", "schema" => schema)
-            .increment(1);
+    if worker.services.store.work().fail(claim, failure.clone()).await? {
+        ended::failed(claim, &failure);
     }
     Ok(())
 }

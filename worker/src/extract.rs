@@ -7,6 +7,7 @@ pub mod node;
 pub mod budget;
 pub mod sizes;
 pub mod prompt;
+pub mod compiled;
 pub mod validate;
 pub mod repair;
 pub mod merge;

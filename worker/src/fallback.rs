@@ -6,7 +6,7 @@
 
 use crate::{
     ask::{Asked, ask, replay},
-    question::{Elsewhere, Question, Unanswered},
+    question::{Elsewhere, Question, Unanswered, key},
     worker::Worker,
 };
 use shared::{
@@ -15,10 +15,10 @@ use shared::{
 };
 use std::time::Duration;
 
-/// How long somebody who waits for an answer waits for a model that is out.
+/// How long an interactive document waits for a model that is out.
 const OUTAGE_INTERACTIVE: Duration = Duration::from_secs(2);
 
-/// How long a document that nobody waits for does.
+/// How long a bulk document does.
 const OUTAGE_BULK: Duration = Duration::from_secs(10);
 
 /// An answer, and which of the models gave it.
@@ -87,7 +87,7 @@ async fn paid_before(
     let mut question = question.clone();
     for model in std::iter::once(first).chain(others) {
         question.request.model.clone_from(model);
-        if let Some(asked) = replay(worker, claim, &question).await? {
+        if let Some(asked) = replay(worker, &key(claim, &question)).await? {
             let warning = (model != first).then(|| warning(first, model, "already paid"));
             return Ok(Some(Answered { asked, model: model.clone(), warning }));
         }
@@ -95,8 +95,8 @@ async fn paid_before(
     Ok(None)
 }
 
-/// The verdict for a document that no model answers: it waits while one may come back, else the first
-/// model's verdict counts.
+/// The verdict on a document that no model answers: a wait where one may come back, else that of the
+/// first model.
 fn mildest(verdicts: Vec<Verdict>) -> Verdict {
     let is_wait = |verdict: &Verdict| matches!(verdict, Verdict::Wait { .. });
     let index = verdicts.iter().position(is_wait).unwrap_or_default();

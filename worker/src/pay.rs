@@ -1,9 +1,8 @@
 //! The payment for one question: make the call that the ledger expects, save the reply before
 //! anything looks into it, and write down how the call ended.
 //!
-//! Where somebody waits and the call takes longer than nearly all others, it may be made a second
-//! time elsewhere, as an intent of its own: whichever answers first counts, and the other stays
-//! counted. It must know nothing of what a question is about, nor of when that is worth it.
+//! An interactive call that takes longer than nearly all others may be made a second time at another
+//! deployment, as an intent of its own: the first answer is used, and both calls are counted. It must know nothing of what a question is about, nor of when that is worth it.
 
 use crate::{
     question::{Elsewhere, Question, Unanswered, pause, reject, save},
@@ -24,7 +23,7 @@ use tokio::time::Instant;
 /// How long to wait after a call that may have been paid: what broke it may break the next.
 const UNKNOWN_PAUSE: Duration = Duration::from_secs(1);
 
-/// Who pays for what.
+/// One question that is paid for.
 pub(crate) struct Payment<'a> {
     pub(crate) worker: &'a Worker,
     pub(crate) claim: &'a Claim,

@@ -23,7 +23,7 @@ pub(crate) struct Question {
     /// For people: which part, which round. Part of the key, so that a second round of the same
     /// words (with more room for the answer) is a question of its own.
     pub(crate) label: String,
-    /// When an answer is of no use any more: its document will have gone back to the queue.
+    /// After this an answer is of no use: its document will have gone back to the queue.
     pub(crate) deadline: Instant,
 }
 
@@ -73,7 +73,7 @@ pub(crate) async fn saved(worker: &Worker, key: &str) -> Result<Option<Reply>, V
     reply.map_err(|error| outage(Outage(format!("the saved reply {key} cannot be read: {error}"))))
 }
 
-/// Saves a reply, and gives the one that is saved: somebody may have been first.
+/// Saves a reply, and gives the saved one: another worker may have been first.
 ///
 /// # Errors
 /// When storage does not answer for half a minute.
@@ -94,7 +94,7 @@ pub(crate) async fn save(worker: &Worker, key: &str, reply: Reply) -> Result<Rep
     }
 }
 
-/// Looks away for so long.
+/// Sleeps for so long.
 ///
 /// # Errors
 /// When the worker is to stop.

@@ -1,6 +1,10 @@
 //! What a worker works with: the services, the pool, the reader of text, and its settings.
 
-use crate::{extract::sizes::Sizes, report::Waits, text::reader::TextReader};
+use crate::{
+    extract::{compiled::CompiledSchema, sizes::Sizes},
+    report::Waits,
+    text::reader::TextReader,
+};
 use pool::{Pool, fleet::Fleet};
 use shared::{
     blob::BlobError,
@@ -8,7 +12,7 @@ use shared::{
     job::Verdict,
     schema::SchemaRef,
     services::Services,
-    store::StoreError,
+    store::{Store, StoreError},
 };
 use std::{
     collections::BTreeMap,
@@ -62,6 +66,8 @@ pub struct Worker {
     pub waits: Waits,
     /// The child processes that read files.
     pub text: Arc<TextReader>,
+    /// The schemas that it has compiled.
+    pub schemas: CompiledSchemas,
     /// What it has learned of the sizes of answers.
     pub learned: Learned,
     /// Its limits.
@@ -70,8 +76,44 @@ pub struct Worker {
     pub draining: CancellationToken,
 }
 
-/// The schemas of which sizes are remembered; beyond so many it begins anew.
+/// The schemas that are remembered, compiled or by the sizes of their answers. Beyond so many the
+/// memory is cleared.
 const SCHEMAS_MAX: usize = 1000;
+
+/// Compiled schemas by name and version. Cheap to clone: clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct CompiledSchemas(Arc<Mutex<BTreeMap<SchemaRef, Arc<CompiledSchema>>>>);
+
+impl CompiledSchemas {
+    /// The schema, from memory or from the database. A version of a schema never changes.
+    ///
+    /// # Errors
+    /// The verdict on the document when there is no such schema, or no model can be asked for it.
+    pub(crate) async fn get(
+        &self,
+        store: &Store,
+        reference: &SchemaRef,
+    ) -> Result<Arc<CompiledSchema>, Verdict> {
+        if let Some(known) = self.lock().get(reference) {
+            return Ok(Arc::clone(known));
+        }
+        let found = store.schemas().get(&reference.name, Some(reference.version)).await;
+        let missing = || outage(Outage(format!("the schema {reference} is not in the database")));
+        let schema = found.map_err(outage)?.ok_or_else(missing)?;
+        let compiled = Arc::new(CompiledSchema::new(schema).map_err(Verdict::Reject)?);
+        let mut all = self.lock();
+        if all.len() >= SCHEMAS_MAX {
+            all.clear();
+        }
+        all.insert(reference.clone(), Arc::clone(&compiled));
+        Ok(compiled)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SchemaRef, Arc<CompiledSchema>>> {
+        // Nothing panics while the lock is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The sizes of answers, by schema. Cheap to clone: clones learn together.
 #[derive(Clone, Debug, Default)]

@@ -21,6 +21,8 @@ pub(crate) struct Rules {
     pub(crate) look_before: bool,
     /// The saved reply is looked for again after the intent. The code once did not.
     pub(crate) look_after: bool,
+    /// An intent whose reservation came to nothing is given back without counting.
+    pub(crate) void_gives_back: bool,
     /// The result object is put only if there is none.
     pub(crate) result_once: bool,
     /// The reply object is put only if there is none.
@@ -60,6 +62,7 @@ impl Rules {
         lease_on_intent: true,
         look_before: true,
         look_after: true,
+        void_gives_back: true,
         result_once: true,
         reply_once: true,
         ledger_per_question: true,

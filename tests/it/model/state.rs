@@ -83,6 +83,8 @@ pub(crate) struct Ledger {
     pub(crate) answered: bool,
     /// Payments since a user last allowed more. Not in the database: the truth that it bounds.
     pub(crate) paid: u8,
+    /// Noted: an intent stays counted that was never sent, since its worker died or was stopped.
+    pub(crate) lost: bool,
 }
 
 /// What exists outside of the database for one question.
@@ -106,6 +108,8 @@ pub(crate) enum Step {
     Intent,
     /// The ledger has the call, nothing was sent.
     LookBeforeCall,
+    /// The ledger has the call and there is no reply: it waits for the time of its reservation.
+    Reserved,
     /// The ledger says that the cap is reached.
     LookBeforeFail,
     InFlight,
@@ -128,6 +132,7 @@ impl Step {
         matches!(
             self,
             Self::LookBeforeCall
+                | Self::Reserved
                 | Self::InFlight
                 | Self::Answered
                 | Self::EndUnbilled
@@ -183,6 +188,9 @@ pub(crate) struct Budget {
     pub(crate) unbilled: u8,
     /// Calls that fail, and nobody knows whether they were paid (they were).
     pub(crate) unknown: u8,
+    /// Reservations that come to nothing after the intent: the deployment closes, or the worker
+    /// slept.
+    pub(crate) voids: u8,
     /// Late calls that are made a second time.
     pub(crate) hedges: u8,
     /// Work that is dropped in the middle and handed back: a deadline, a shutdown.

@@ -11,6 +11,7 @@ pub(crate) const PAID_WITHOUT_REASON: &str = "a second payment that nothing excu
 pub(crate) const CAP_PASSED: &str = "more payments than calls_max";
 pub(crate) const ASKED_AGAIN: &str = "a call although the reply was saved";
 pub(crate) const FAILED_WITH_REPLY: &str = "given up although the reply was saved";
+pub(crate) const GIVEN_UP_UNPAID: &str = "given up although nothing was sent and nobody died";
 pub(crate) const STALE_WRITE: &str = "a write with an old fence changed a row";
 
 /// Everything that may happen next to the workers.
@@ -106,6 +107,7 @@ impl At<'_> {
             Step::LookBeforeFail => {
                 self.to("looks again before it fails", true, |s| s.look_again())
             }
+            Step::Reserved => self.reserved(),
             Step::InFlight => self.outcomes(),
             Step::Answered => self.to("saves the reply", true, |s| s.save()),
             Step::Saved => self.to("closes the call: answered", true, |s| {
@@ -129,6 +131,21 @@ impl At<'_> {
                 });
             }),
             Step::Ack => self.to("acknowledges", true, |s| *s.job() = Worker::default()),
+        }
+    }
+
+    fn reserved(&mut self) {
+        self.to("its time has come: calls", true, |s| s.go());
+        if self.state.left.voids > 0 {
+            self.to("its reservation is void: gives the call back", false, |s| {
+                s.state.left.voids -= 1;
+                if s.rules.void_gives_back {
+                    s.unbilled();
+                } else {
+                    s.free();
+                    s.again();
+                }
+            });
         }
     }
 
@@ -271,6 +288,8 @@ impl Scene<'_> {
         }
         self.job().late = saved.is_some();
         if known.calls >= self.rules.calls_max {
+            let is_unpaid = known.paid == 0 && !known.lost && !self.somebody_calls();
+            self.broken = is_unpaid.then_some(GIVEN_UP_UNPAID);
             self.job().step = Step::LookBeforeFail;
         } else {
             self.state.documents[self.document].asked = true;
@@ -286,11 +305,17 @@ impl Scene<'_> {
     }
 
     fn look_again(&mut self) {
-        let Some(reply) = self.reply().saved else { return self.go() };
-        if self.job().step == Step::LookBeforeCall {
-            self.give_back();
+        let saved = self.reply().saved;
+        match saved {
+            Some(reply) => {
+                if self.job().step == Step::LookBeforeCall {
+                    self.give_back();
+                }
+                self.replay(reply);
+            }
+            None if self.job().step == Step::LookBeforeCall => self.job().step = Step::Reserved,
+            None => self.go(),
         }
-        self.replay(reply);
     }
 
     /// Calls or fails: nothing is looked at any more.
@@ -316,10 +341,30 @@ impl Scene<'_> {
         }
     }
 
-    /// What is being asked is left alone: the provider goes on, and is paid.
+    /// Whether some worker has a call of this question open or under way.
+    fn somebody_calls(&self) -> bool {
+        let ledger = self.rules.ledger(self.document);
+        let mut workers = self.state.workers.iter();
+        workers.any(|worker| {
+            worker.step.is_in_call() && self.rules.ledger(usize::from(worker.document)) == ledger
+        })
+    }
+
+    /// What is being asked is left alone: the provider goes on, and is paid. An intent that was not
+    /// sent stays counted.
     fn abandon(&mut self) {
-        if self.job().step == Step::InFlight {
-            self.pay();
+        let step = self.job().step;
+        match step {
+            Step::InFlight => self.pay(),
+            Step::LookBeforeCall | Step::Reserved | Step::EndUnbilled => self.lose(),
+            _ => {}
+        }
+    }
+
+    /// The ledger goes on counting a call that was not paid.
+    fn lose(&mut self) {
+        if !self.job().forgiven {
+            self.ledger().lost = true;
         }
     }
 
@@ -357,6 +402,9 @@ impl Scene<'_> {
             if !owner_frees {
                 ledger.owner = None;
             }
+        } else {
+            // A later claim has closed it as unknown.
+            self.lose();
         }
         self.free();
     }

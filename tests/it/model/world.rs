@@ -145,6 +145,7 @@ fn forgive(state: &mut State, rules: &Rules, document: usize) {
     }
     state.ledgers[ledger].calls = 0;
     state.ledgers[ledger].paid = 0;
+    state.ledgers[ledger].lost = false;
     for worker in &mut state.workers {
         if worker.step.is_in_call() && rules.ledger(usize::from(worker.document)) == ledger {
             worker.forgiven = true;

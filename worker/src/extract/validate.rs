@@ -2,19 +2,18 @@
 //!
 //! It must know nothing of how a reply came about.
 
-use super::node::Node;
+use super::compiled::CompiledSchema;
 use pool::typed::json;
-use serde_json::{Map, Value};
-use shared::schema::{ExtractionSchema, validator::SchemaValidator};
+use serde_json::Value;
 
 /// Reads a reply about a whole document.
 ///
 /// # Errors
 /// What is wrong with it, to be told to the model.
-pub fn whole(schema: &ExtractionSchema, content: &str) -> Result<Value, Vec<String>> {
+pub fn whole(schema: &CompiledSchema, content: &str) -> Result<Value, Vec<String>> {
     let mut data = read(content)?;
-    leave_out(Node::root(&schema.body), &mut data);
-    check(&schema.body, &data)?;
+    schema.remove_placeholders(&mut data);
+    schema.check(&data)?;
     Ok(data)
 }
 
@@ -22,60 +21,28 @@ pub fn whole(schema: &ExtractionSchema, content: &str) -> Result<Value, Vec<Stri
 ///
 /// # Errors
 /// What is wrong with it, to be told to the model.
-pub fn part(schema: &ExtractionSchema, content: &str) -> Result<Value, Vec<String>> {
+pub fn part(schema: &CompiledSchema, content: &str) -> Result<Value, Vec<String>> {
     let mut data = read(content)?;
-    leave_out(Node::root(&schema.body), &mut data);
+    schema.remove_placeholders(&mut data);
     if let Some(object) = data.as_object_mut() {
         object
             .retain(|_, value| !value.is_null() && value.as_array().is_none_or(|v| !v.is_empty()));
     }
-    let mut body = schema.body.clone();
-    if let Some(object) = body.as_object_mut() {
-        object.remove("required");
-    }
-    check(&body, &data)?;
+    schema.check_part(&data)?;
     Ok(data)
-}
-
-/// Whether a value fits a schema.
-///
-/// # Errors
-/// What is wrong with it, by its JSON pointer.
-pub fn check(body: &Value, data: &Value) -> Result<(), Vec<String>> {
-    SchemaValidator::new(body).map_err(|error| vec![error])?.check(data)
 }
 
 fn read(content: &str) -> Result<Value, Vec<String>> {
     json::read(content).map_err(|error| vec![format!("it is not JSON: {error}")])
 }
 
-/// In the strict subset every property must be there; here a null that stands for nothing goes.
-fn leave_out(node: Node<'_>, data: &mut Value) {
-    match data {
-        Value::Object(object) => {
-            let kept = std::mem::take(object).into_iter().filter_map(|(name, mut value)| {
-                let property = node.property(&name);
-                let stands_for_nothing =
-                    value.is_null() && !node.requires(&name) && !property.allows_null();
-                leave_out(property, &mut value);
-                (!stands_for_nothing).then_some((name, value))
-            });
-            *object = kept.collect::<Map<_, _>>();
-        }
-        Value::Array(items) => {
-            let node = node.items();
-            items.iter_mut().for_each(|item| leave_out(node.clone(), item));
-        }
-        _ => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+    use shared::schema::ExtractionSchema;
 
-    fn schema() -> ExtractionSchema {
+    fn schema() -> CompiledSchema {
         let body = json!({
             "type": "object",
             "properties": {
@@ -94,7 +61,8 @@ mod tests {
             "required": ["number", "lines"],
             "$defs": { "text": { "type": "string" } },
         });
-        ExtractionSchema { reference: "x@1".parse().unwrap(), body }
+        let schema = ExtractionSchema { reference: "x@1".parse().unwrap(), body };
+        CompiledSchema::new(schema).unwrap()
     }
 
     #[test]

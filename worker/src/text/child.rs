@@ -23,7 +23,7 @@ use std::{
 /// The variable by which the parent hands its limits over, as JSON.
 pub(super) const LIMITS: &str = "SLUICE_TEXT_LIMITS";
 
-/// What the child says once, as soon as its limits hold. A program that does not is no child.
+/// What the child says once, as soon as its limits hold. A program that does not say it is no child.
 pub(super) const READY: [u8; 8] = *b"sluice 1";
 
 /// The longest head of a file.

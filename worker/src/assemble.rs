@@ -1,0 +1,130 @@
+//! From the answers about the parts of a document to its extraction, with the evidence. Pure, but
+//! not quick: a long document takes a processor for a while.
+//!
+//! It must know nothing of how answers are got, nor of where an extraction is kept.
+
+use crate::extract::{compiled::CompiledSchema, evidence, merge, rules};
+use serde_json::Value;
+use shared::{
+    document::{DocumentState, Failure, FailureCode, Stage},
+    extraction::{Extraction, ModelUsed, Pages, TextUsed, Timings, Usage},
+    job::Claim,
+    store::Spent,
+};
+use std::time::Duration;
+
+/// What was found in one part of a document.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// The values; they validate against the schema.
+    pub(crate) data: Value,
+    /// The deployment and the model that answered.
+    pub(crate) model: ModelUsed,
+    /// How many saved replies were used.
+    pub(crate) replayed: u32,
+    /// How long the questions waited for quota.
+    pub(crate) waited: Duration,
+    /// How long the calls took that were made now.
+    pub(crate) model_ms: u64,
+    /// What a reader should know about the model that answered.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The extraction of a document from its parts, in the order of its text.
+///
+/// # Errors
+/// When the parts together do not fit the schema.
+pub(crate) fn assemble(
+    claim: &Claim,
+    schema: &CompiledSchema,
+    pages: &Pages,
+    parts: Vec<Part>,
+    usage: Usage,
+    timings_ms: Timings,
+) -> Result<Extraction, Failure> {
+    let warnings = warnings(pages, &parts);
+    let model = parts.last().map(|part| part.model.clone()).unwrap_or_default();
+    // The values of a single part were checked as a whole when its answer came.
+    let is_merged = parts.len() != 1;
+    let values = parts.into_iter().map(|part| part.data).collect();
+    let data = merge::merge(&schema.schema, values);
+    if is_merged {
+        schema.check(&data).map_err(|faults| {
+            let message = format!("the parts do not make a whole: {}", faults.join("; "));
+            Failure::new(FailureCode::InvalidReply, Stage::Validation, message)
+        })?;
+    }
+    let state = match pages.are_incomplete() {
+        true => DocumentState::Partial,
+        false => DocumentState::Succeeded,
+    };
+    Ok(Extraction {
+        document: claim.document.clone(),
+        schema: claim.schema.clone(),
+        state,
+        fields: evidence::prove(&schema.schema, &data, pages),
+        checks: rules::check(&schema.schema, &data),
+        data,
+        usage,
+        model,
+        text: text_used(pages),
+        timings_ms,
+        warnings,
+    })
+}
+
+/// What the document cost. `cost_of` gives the price of what was spent at one deployment.
+pub(crate) fn usage(
+    spent: &[Spent],
+    parts: &[Part],
+    cost_of: impl Fn(&Spent) -> Option<f64>,
+) -> Usage {
+    let replayed = parts.iter().map(|part| part.replayed).sum();
+    spent.iter().fold(Usage { replayed, ..Usage::default() }, |usage, spent| Usage {
+        calls: usage.calls + spent.calls,
+        replayed,
+        tokens_input: usage.tokens_input + spent.tokens_input,
+        tokens_output: usage.tokens_output + spent.tokens_output,
+        cost: cost_of(spent).map(|cost| cost + usage.cost.unwrap_or_default()).or(usage.cost),
+    })
+}
+
+/// How long the document waited and was in work: `took` in all, `text` of that for its text.
+pub(crate) fn timings(claim: &Claim, took: Duration, text: Duration, parts: &[Part]) -> Timings {
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let queued = claim.claimed_at.as_millisecond() - claim.queued_at.as_millisecond();
+    let queued = u64::try_from(queued).unwrap_or_default();
+    Timings {
+        queued,
+        text: ms(text),
+        waited_for_quota: ms(parts.iter().map(|part| part.waited).max().unwrap_or_default()),
+        model: parts.iter().map(|part| part.model_ms).max().unwrap_or_default(),
+        total: queued + ms(took),
+    }
+}
+
+fn text_used(pages: &Pages) -> TextUsed {
+    TextUsed {
+        engine: pages.engine.clone(),
+        pages: u32::try_from(pages.pages.len()).unwrap_or(u32::MAX),
+        pages_without_text: pages.without_text(),
+    }
+}
+
+/// What a reader should know of the text, then of the answers, each once.
+fn warnings(pages: &Pages, parts: &[Part]) -> Vec<String> {
+    let unread = pages.pages.iter().filter_map(|page| match &page.error {
+        Some(error) => Some(format!("page {} could not be read: {error}", page.number)),
+        None if page.is_picture => {
+            Some(format!("page {} is a picture: what it shows was not read", page.number))
+        }
+        None => None,
+    });
+    let mut warnings: Vec<_> = unread.chain(pages.warnings.iter().cloned()).collect();
+    for warning in parts.iter().flat_map(|part| &part.warnings) {
+        if !warnings.contains(warning) {
+            warnings.push(warning.clone());
+        }
+    }
+    warnings
+}

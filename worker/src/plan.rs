@@ -1,0 +1,47 @@
+//! What is asked about a document: one request, or several where the document is longer than the
+//! model's context. Pure.
+//!
+//! It must know nothing of who is asked, nor of what an answer costs.
+
+use crate::extract::{budget, compiled::CompiledSchema, prompt};
+use pool::typed::chat::Request;
+use shared::extraction::Pages;
+
+/// What a request may hold.
+pub(crate) struct PlanLimits<'a> {
+    /// The model that is asked.
+    pub(crate) model: &'a str,
+    /// Tokens of question and answer together.
+    pub(crate) context_tokens_max: u32,
+    /// Tokens of a first answer.
+    pub(crate) tokens_output_max: u32,
+}
+
+/// The requests about a document, in the order of its text. `expected_output` gives the tokens that
+/// the answer to a request of so many characters is expected to need.
+pub(crate) fn plan(
+    schema: &CompiledSchema,
+    pages: &Pages,
+    limits: &PlanLimits<'_>,
+    expected_output: impl Fn(u64) -> u32,
+) -> Vec<Request> {
+    let output_max = limits.tokens_output_max;
+    let room = budget::room(limits.context_tokens_max, output_max, &schema.schema, &schema.strict);
+    let total = u32::try_from(pages.pages.len()).unwrap_or(u32::MAX);
+    let parts = budget::chunks(&pages.pages, room);
+    let is_part = parts.len() > 1;
+    let strict = if is_part { &schema.strict_part } else { &schema.strict };
+    let request = |part: Vec<budget::Piece<'_>>| {
+        let request = prompt::request(
+            &schema.schema,
+            strict,
+            limits.model,
+            &part,
+            total,
+            is_part,
+            output_max,
+        );
+        Request { tokens_output_max: expected_output(request.length()), ..request }
+    };
+    parts.into_iter().map(request).collect()
+}

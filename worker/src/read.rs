@@ -1,0 +1,36 @@
+//! The text of a document: from its file in storage, by a child process, and back to storage.
+
+use crate::worker::{Outage, Worker, outage};
+use shared::{
+    blob::BlobKey,
+    document::{Failure, FailureCode, Stage},
+    extraction::Pages,
+    fault,
+    job::{Claim, Verdict},
+};
+
+/// Reads and saves the text of a document.
+///
+/// # Errors
+/// When there is no text now, or never will be.
+pub(crate) async fn read(worker: &Worker, claim: &Claim) -> Result<Pages, Verdict> {
+    let (blobs, store) = (&worker.services.blobs, &worker.services.store);
+    let source = blobs.get(&BlobKey::source(&claim.document)).await.map_err(outage)?;
+    let gone = || outage(Outage(format!("the file of {} is not in storage", claim.document)));
+    let pages = worker.text.read(source.ok_or_else(gone)?, claim.format).await;
+    let pages = pages.map_err(|error| match error.failure() {
+        Some(failure) => Verdict::Reject(failure),
+        None => outage(Outage(error.to_string())),
+    })?;
+    let text = serde_json::to_vec(&pages).map_err(|error| outage(Outage(error.to_string())))?;
+    let key = BlobKey::text(&claim.document, &pages.engine);
+    blobs.put_if_absent(&key, text.into()).await.map_err(outage)?;
+    let count = u32::try_from(pages.pages.len()).unwrap_or(u32::MAX);
+    fault::point("text-saved");
+    store.work().text_read(claim, &pages.engine, count).await.map_err(outage)?;
+    if pages.without_text().len() == pages.pages.len() {
+        let message = format!("none of the {count} pages has text: is this a scan?");
+        return Err(Verdict::Reject(Failure::new(FailureCode::NoText, Stage::Text, message)));
+    }
+    Ok(pages)
+}
