@@ -46,7 +46,7 @@ fn records(document: &Document, item: &Type<'_>) -> Vec<Value> {
             let text = texts.next().flatten();
             let value = own.types.iter().find_map(|one| read(one, own, text?, true));
             let is_number = own.types.iter().any(|one| matches!(one.kind, "number" | "integer"));
-            is_whole &= value.is_some() || !is_needed(own) && !(is_number && text.is_some());
+            is_whole &= value.is_some() || !(is_needed(own) || is_number && text.is_some());
             value
         });
         filled.filter(|_| is_whole)

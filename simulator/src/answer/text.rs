@@ -52,7 +52,7 @@ impl Cell {
         let words: Vec<&str> = text.split(' ').collect();
         let is_rate = |at: usize| words.iter().skip(at).take(2).any(|word| word.ends_with('%'));
         let is_value = |(at, word): (usize, &&str)| word.contains(is_digit) && !is_rate(at);
-        let at = words.iter().enumerate().position(|it| is_value(it)).unwrap_or(words.len());
+        let at = words.iter().enumerate().position(is_value).unwrap_or(words.len());
         // "GB 123 4567 82" begins with its country.
         let is_country = |word: &&str| word.len() == 2 && word.chars().all(char::is_uppercase);
         let is_in_front = at < words.len() && at > 0 && words.get(at - 1).is_some_and(is_country);
