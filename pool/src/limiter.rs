@@ -10,6 +10,7 @@ mod leaky_bucket;
 mod sliding_log;
 mod breaker;
 mod ptu;
+mod fit;
 mod observation;
 mod feedback;
 mod admission;
@@ -20,7 +21,8 @@ pub use feedback::{Feedback, Knowledge, LimiterHints, Outcome};
 pub use terms::{Charge, LimiterKind, Size, Terms};
 
 use breaker::Breaker;
-use observation::{Observations, Refill};
+use fit::Refill;
+use observation::Observations;
 use ptu::Ptu;
 use serde::{Deserialize, Serialize};
 use sliding_log::SlidingLog;

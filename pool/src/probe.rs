@@ -8,11 +8,13 @@ mod caller;
 mod problem;
 mod fit;
 mod check;
-mod run;
+mod session;
 mod burst;
+mod run;
 
 pub use burst::Burst;
 pub use check::{Checked, check};
 pub use fit::{Findings, Unit};
 pub use problem::{Problem, ProblemKind};
-pub use run::{Cost, Probe, Probed, cost};
+pub use run::{Cost, Probed, cost};
+pub use session::Probe;

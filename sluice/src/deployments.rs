@@ -32,14 +32,14 @@ const PATIENCE_MAX: Duration = Duration::from_secs(120);
 #[derive(Debug, Args)]
 pub(crate) struct Deployments {
     #[command(subcommand)]
-    action: Action,
+    action: DeploymentsCommand,
     /// How to print
     #[arg(short, long, global = true, value_enum, default_value_t)]
-    output: Output,
+    output: DeploymentsOutput,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Output {
+enum DeploymentsOutput {
     /// Columns, for people
     #[default]
     Table,
@@ -48,7 +48,7 @@ enum Output {
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum DeploymentsCommand {
     /// What the running fleet's deployments are doing, and what waits for them
     #[command(after_help = "Example:\n  sluice deployments list")]
     List {
@@ -116,9 +116,9 @@ pub(crate) async fn run(
 ) -> Result<(), End> {
     let output = deployments.output;
     let (names, is_list) = match &deployments.action {
-        Action::List { server } => return list(server, output).await,
-        Action::Check { names } => (names.clone(), true),
-        Action::Probe { name, .. } => (vec![name.clone()], false),
+        DeploymentsCommand::List { server } => return list(server, output).await,
+        DeploymentsCommand::Check { names } => (names.clone(), true),
+        DeploymentsCommand::Probe { name, .. } => (vec![name.clone()], false),
     };
     let config = load()?;
     config.deployments_required().map_err(End::usage)?;
@@ -135,7 +135,9 @@ pub(crate) async fn run(
         false => names.iter().map(named).collect::<Result<_, _>>()?,
     };
     match (deployments.action, chosen.first()) {
-        (Action::Probe { burst, yes, write, .. }, Some((index, deployment))) if !is_list => {
+        (DeploymentsCommand::Probe { burst, yes, write, .. }, Some((index, deployment)))
+            if !is_list =>
+        {
             probe::agree(deployment, burst, yes)?;
             let key = source.key(deployment, *index);
             let say = |what: &str| progress(&deployment.name, what);
@@ -163,13 +165,13 @@ fn ended(problem: &Problem) -> End {
 
 fn show_probe(
     probed: &Probed,
-    output: Output,
+    output: DeploymentsOutput,
     file: Option<&Path>,
     write: bool,
 ) -> Result<(), End> {
     match output {
-        Output::Json => print(probed)?,
-        Output::Table => write!(std::io::stdout(), "{}", probe::report(probed))?,
+        DeploymentsOutput::Json => print(probed)?,
+        DeploymentsOutput::Table => write!(std::io::stdout(), "{}", probe::report(probed))?,
     }
     let settings = write::settings(&probed.found);
     if settings.is_empty() {
@@ -199,7 +201,7 @@ async fn check_all(
     chosen: &[(usize, &DeploymentConfig)],
     source: &Source<'_>,
     patience: Duration,
-    output: Output,
+    output: DeploymentsOutput,
 ) -> Result<(), End> {
     let one = async |(index, deployment): &(usize, &DeploymentConfig)| {
         let checked = check(deployment, &source.key(deployment, *index), patience).await;
@@ -209,8 +211,8 @@ async fn check_all(
     };
     let checked: Vec<Checked> = stream::iter(chosen).map(one).buffered(AT_ONCE).collect().await;
     match output {
-        Output::Json => print(&checked)?,
-        Output::Table => print_checked(&checked)?,
+        DeploymentsOutput::Json => print(&checked)?,
+        DeploymentsOutput::Table => print_checked(&checked)?,
     }
     let has = |kind| checked.iter().filter_map(|one| one.problem.as_ref()).any(|p| p.kind == kind);
     // The lines have said it all.
@@ -260,9 +262,9 @@ fn print_checked(all: &[Checked]) -> Result<(), End> {
     Ok(())
 }
 
-async fn list(server: &Server, output: Output) -> Result<(), End> {
+async fn list(server: &Server, output: DeploymentsOutput) -> Result<(), End> {
     let list = Api::new(&server.url)?.get("/v1/deployments").await?;
-    if output == Output::Json {
+    if output == DeploymentsOutput::Json {
         return print(&list);
     }
     let text = |one: &Value, name: &str| match &one[name] {

@@ -12,7 +12,7 @@ use std::io::Write;
 #[derive(Debug, Args)]
 pub(crate) struct Documents {
     #[command(subcommand)]
-    action: Action,
+    action: DocumentsCommand,
     /// How to print
     #[arg(short, long, global = true, value_enum, default_value_t)]
     output: Output,
@@ -30,7 +30,7 @@ enum Output {
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum DocumentsCommand {
     /// List documents, newest first
     List {
         /// Only in this state
@@ -78,32 +78,32 @@ pub(crate) async fn run(documents: Documents) -> Result<(), End> {
         api.json(|| api.request(Method::POST, &path).json(&body)).await
     };
     match documents.action {
-        Action::List { state, schema, metadata, limit, after } => {
+        DocumentsCommand::List { state, schema, metadata, limit, after } => {
             let query = query(state, schema, &metadata, limit, after)?;
             let page = api.get(&format!("/v1/documents?{query}")).await?;
             if table { print_table(&page) } else { print(&page) }
         }
-        Action::Show { id } => {
+        DocumentsCommand::Show { id } => {
             let mut document = api.get(&path(&id, "")).await?;
             let attempts = api.get(&path(&id, "/attempts")).await?;
             document["calls"] = attempts["data"].clone();
             print(&document)
         }
-        Action::Result { id } => print(&api.get(&path(&id, "/result")).await?),
-        Action::Text { id } if table => {
+        DocumentsCommand::Result { id } => print(&api.get(&path(&id, "/result")).await?),
+        DocumentsCommand::Text { id } if table => {
             let path = path(&id, "/text");
             let plain = || api.request(Method::GET, &path).header("accept", "text/plain");
             let text = api.text(plain).await?;
             Ok(writeln!(std::io::stdout(), "{text}")?)
         }
-        Action::Text { id } => print(&api.get(&path(&id, "/text")).await?),
-        Action::Retry { id } => print(&post(&id, "/retry", json!({})).await?),
-        Action::Cancel { id } => print(&post(&id, "/cancel", json!({})).await?),
-        Action::Reprocess { id, schema } => {
+        DocumentsCommand::Text { id } => print(&api.get(&path(&id, "/text")).await?),
+        DocumentsCommand::Retry { id } => print(&post(&id, "/retry", json!({})).await?),
+        DocumentsCommand::Cancel { id } => print(&post(&id, "/cancel", json!({})).await?),
+        DocumentsCommand::Reprocess { id, schema } => {
             let body = schema.map_or(json!({}), |schema| json!({ "schema": schema }));
             print(&post(&id, "/reprocess", body).await?)
         }
-        Action::Delete { id } => {
+        DocumentsCommand::Delete { id } => {
             let path = path(&id, "");
             api.json(|| api.request(Method::DELETE, &path)).await?;
             Ok(())

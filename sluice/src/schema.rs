@@ -14,11 +14,11 @@ use std::{
 #[derive(Debug, Args)]
 pub(crate) struct Schema {
     #[command(subcommand)]
-    action: Action,
+    action: SchemaCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum SchemaCommand {
     /// Say whether a JSON Schema can be used, and print what would be sent to the model
     Check {
         /// A file with a JSON Schema
@@ -33,7 +33,7 @@ enum Action {
 
 pub(crate) async fn run(schema: Schema) -> Result<(), End> {
     match schema.action {
-        Action::Check { file } => {
+        SchemaCommand::Check { file } => {
             let body = read(&file)?;
             usable(&file.display().to_string(), &body)?;
             let strict = shared::schema::strict::convert(&body)
@@ -41,7 +41,7 @@ pub(crate) async fn run(schema: Schema) -> Result<(), End> {
             let text = serde_json::to_string_pretty(&strict).map_err(anyhow::Error::from)?;
             Ok(writeln!(std::io::stdout(), "{text}")?)
         }
-        Action::List { server } => {
+        SchemaCommand::List { server } => {
             let page = Api::new(&server.url)?.get("/v1/schemas").await?;
             for schema in page["data"].as_array().map(Vec::as_slice).unwrap_or_default() {
                 writeln!(std::io::stdout(), "{}", schema["ref"].as_str().unwrap_or_default())?;

@@ -8,18 +8,18 @@ use std::io::Write;
 #[derive(Debug, Args)]
 pub(crate) struct Settings {
     #[command(subcommand)]
-    action: Action,
+    action: SettingsCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum SettingsCommand {
     /// Validate the configuration and print it as it was understood, without secrets
     Check,
 }
 
 pub(crate) fn run(settings: &Settings, config: &Config) -> Result<(), End> {
     match settings.action {
-        Action::Check => {
+        SettingsCommand::Check => {
             let shown = serde_json::to_string_pretty(&config.redacted());
             writeln!(std::io::stdout(), "{}", shown.map_err(anyhow::Error::from)?)?;
             Ok(())

@@ -10,21 +10,6 @@ use std::{
     sync::OnceLock,
 };
 
-/// Type names that stand twice within a crate: an allowance for the time of their renaming.
-const TWICE: [(&str, &[&str]); 3] = [
-    ("shared", &["Place", "Queue", "Quota", "Receipt"]),
-    (
-        "worker",
-        &["Answer", "Answered", "Grant", "Limits", "Line", "Running", "Seat", "Slot", "Standing"],
-    ),
-    ("sluice", &["Action", "Kind", "Output"]),
-];
-
-/// Modules whose own list is not in the order of dependence yet: an allowance for the time until
-/// they are moved.
-const NOT_IN_ORDER: [(&str, &str); 3] =
-    [("shared", "store::postgres"), ("simulator", "answer"), ("sluice", "deployments")];
-
 /// The members of the workspace.
 fn crates() -> &'static [Crate] {
     static CRATES: OnceLock<Vec<Crate>> = OnceLock::new();
@@ -44,9 +29,6 @@ fn listed_below(krate: &Crate, module: &Module, path: &[String]) -> Option<(Stri
     let common = module.path.iter().zip(&used.path).take_while(|(own, other)| own == other).count();
     let (own, other) = (module.path.get(common)?, used.path.get(common)?);
     let parent = krate.modules.iter().find(|parent| parent.path == module.path[..common])?;
-    if NOT_IN_ORDER.contains(&(&krate.name, &parent.path.join("::"))) {
-        return None;
-    }
     let rank = |name: &String| parent.children.iter().position(|child| child == name);
     (rank(other) > rank(own)).then(|| (own.clone(), other.clone()))
 }
@@ -79,12 +61,8 @@ fn no_type_name_stands_twice_within_a_crate() {
             }
         }
         places.retain(|_, places| places.len() > 1);
-        let allowed = TWICE.iter().filter(|(name, _)| *name == krate.name);
-        let allowed: Vec<_> = allowed.flat_map(|(_, names)| *names).collect();
         for (name, places) in &places {
-            if !allowed.contains(&&name.as_str()) {
-                wrong.push(format!("{}: {name} in {}", krate.name, places.join(", ")));
-            }
+            wrong.push(format!("{}: {name} in {}", krate.name, places.join(", ")));
         }
     }
     assert!(wrong.is_empty(), "these names stand for more than one type: {wrong:#?}");
@@ -147,7 +125,7 @@ fn the_function_that_processes_a_document_fits_one_screen() {
 /// Which libraries are built with which features for the tests of these packages.
 fn features(packages: &[&str]) -> BTreeSet<String> {
     let mut cargo = std::process::Command::new(env!("CARGO"));
-    cargo.args(["tree", "--offline", "--edges", "normal,build,dev", "--prefix", "none"]);
+    cargo.args(["tree", "--offline", "--edges", "normal,dev", "--prefix", "none"]);
     let output = cargo.args(["--format", "{p} {f}"]).args(packages).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();

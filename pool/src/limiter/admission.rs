@@ -1,7 +1,7 @@
 //! When a call may be sent: no sooner than each likely way of refilling allows, and calls for which
 //! nobody waits no faster than a pace.
 
-use super::observation::Refill;
+use super::fit::Refill;
 use super::{ARRIVAL_MS, Booking, Earliest, Limiter, LimiterKind, MINUTE_MS, Size};
 use super::{TEN_SECONDS_MS, ptu};
 

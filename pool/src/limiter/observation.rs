@@ -7,20 +7,11 @@
 //! the provider counts for what we count, since a wrong model explains the same numbers by a wrong
 //! ratio.
 
+use super::fit::{Fit, Refill};
 use super::sliding_log::SlidingLog;
 use super::{ARRIVAL_MS, LOG_STEP_MS, MINUTE_MS};
 use serde::{Deserialize, Serialize};
 
-/// A ratio before a response has told.
-pub(super) const RATIO_START: f64 = 1.0;
-/// Ratios below and above are not believed: it may be that only the question is charged, not the room
-/// for the answer, and hardly anything counts twice of what we count.
-const RATIO_MIN: f64 = 0.25;
-const RATIO_MAX: f64 = 3.0;
-/// The weight of the start in the fit, and the most weight that the past has: squares of parts of the
-/// limit.
-const FIT_START: f64 = 0.08 * 0.08;
-const FIT_MAX: f64 = 0.5 * 0.5;
 /// Responses closer together are one observation: of calls that are sent together nobody knows which
 /// came first.
 const STEP_MS: f64 = 1_000.0;
@@ -30,102 +21,18 @@ const TOGETHER: f64 = 0.015;
 const OFF_BY_CALL: f64 = 0.15;
 const OFF_BY_SENT: f64 = 0.05;
 const OFF_BY_LIMIT: f64 = 0.003;
-/// The most that one observation counts against a model, and what is forgotten with each.
-const ERROR_MAX: f64 = 25.0;
-const ERROR_KEPT: f64 = 0.97;
 /// A model is out when it is so much worse than the best (a likelihood ratio of e^-12).
 const ERROR_OUT: f64 = 25.0;
 /// A response that is off by more than this part of what was sent says nothing of the ratio.
 const OUTLIER: f64 = 0.9;
-/// What a rejection or response that would bring the limit down is believed at once, and how fast it
-/// is believed to have risen.
-const OWN_DOWN: f64 = 0.5;
-const OWN_UP: f64 = 0.15;
-/// A part of the limit that it may seem to fall by chance.
-const OWN_CHANCE: f64 = 0.03;
 /// A wait may be rounded up by so much.
 const WAIT_MS: f64 = 1_000.0;
-/// The least of the limit that we take to be ours, whatever others use.
-const OWN_MIN: f64 = 0.1;
-
-/// How the tokens of a limiter come back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Refill {
-    /// Each entry 60 s after it was admitted.
-    Sliding,
-    /// All at once, every 60 s.
-    Fixed,
-    /// The same in every moment, up to a minute's quota.
-    Continuous,
-}
-
-impl Refill {
-    pub(super) const ALL: [Self; 3] = [Self::Sliding, Self::Fixed, Self::Continuous];
-}
 
 /// A response: when its call was sent, and the tokens that were left then.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Observation {
     pub(super) at: f64,
     pub(super) left: f64,
-}
-
-/// One model, and how well it does.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Fit {
-    /// The squared errors of late, in standard deviations.
-    error: f64,
-    /// Least squares of what was used over what we counted, in parts of the limit.
-    xx: f64,
-    xy: f64,
-    /// The provider's tokens of the limit that are ours, as responses tell; all before the first.
-    own: Option<f64>,
-}
-
-impl Default for Fit {
-    fn default() -> Self {
-        Self { error: 0.0, xx: FIT_START, xy: RATIO_START * FIT_START, own: None }
-    }
-}
-
-impl Fit {
-    /// What the provider counts for what we count.
-    pub(super) fn ratio(&self) -> f64 {
-        (self.xy / self.xx).clamp(RATIO_MIN, RATIO_MAX)
-    }
-
-    /// The part of this limit that is ours: less where others use it, or where it has fallen
-    /// without a word.
-    pub(super) fn own(&self, limit: f64) -> f64 {
-        self.own.map_or(limit, |own| own.clamp(OWN_MIN * limit, limit))
-    }
-
-    /// It predicted that so much would be left more than is, where it may be off by so much.
-    fn judge(&mut self, off: f64, may_be_off: f64) {
-        let error = (off / may_be_off).powi(2).min(ERROR_MAX);
-        self.error = self.error * ERROR_KEPT + error;
-    }
-
-    /// So much was used while we counted this, in parts of the limit.
-    fn learn(&mut self, counted: f64, used: f64) {
-        self.xx += counted * counted;
-        self.xy += counted * used;
-        if self.xx > FIT_MAX {
-            self.xy *= FIT_MAX / self.xx;
-            self.xx = FIT_MAX;
-        }
-    }
-
-    fn observe_own(&mut self, seen: f64, cost: f64, limit: f64) {
-        let own = self.own(limit);
-        // Whether the oldest call has left may be off by that call.
-        let gain = if seen < own - f64::max(cost, OWN_CHANCE * limit) { OWN_DOWN } else { OWN_UP };
-        self.own = Some(own + gain * (seen - own));
-    }
-
-    fn lower_own(&mut self, most: f64, limit: f64) {
-        self.own = Some(self.own(limit).min(most.max(OWN_MIN * limit)));
-    }
 }
 
 /// When a counter starts anew: somewhere between two times, and every 60 s before and after.
@@ -171,7 +78,7 @@ pub(super) struct Observations {
 }
 
 /// A response as it is taken in.
-pub(super) struct Seen<'a> {
+pub(super) struct LimitSample<'a> {
     pub(super) now: Observation,
     /// What we count for its call.
     pub(super) cost: f64,
@@ -215,9 +122,9 @@ impl Observations {
 
     /// Whether this model is still likely.
     pub(super) fn is_likely(&self, refill: Refill) -> bool {
-        let errors = Refill::ALL.map(|refill| self.fit(refill).error);
+        let errors = Refill::ALL.map(|refill| self.fit(refill).error());
         let best = errors.into_iter().fold(f64::INFINITY, f64::min);
-        self.fit(refill).error <= best + ERROR_OUT
+        self.fit(refill).error() <= best + ERROR_OUT
     }
 
     /// The only model that is likely, if there is only one.
@@ -264,9 +171,7 @@ impl Observations {
     /// A deployment that does not say what is left says what it used: the ratio follows.
     pub(super) fn used(&mut self, counted: f64, used: f64) {
         if counted > 0.0 {
-            let part = (used / counted).clamp(RATIO_MIN, RATIO_MAX);
-            let fit = &mut self.continuous;
-            fit.xy += 0.05 * (part * fit.xx - fit.xy);
+            self.continuous.follow(used / counted);
         }
     }
 
@@ -279,12 +184,12 @@ impl Observations {
     pub(super) fn prefer(&mut self, preferred: Refill) {
         for other in Refill::ALL.into_iter().filter(|refill| *refill != preferred) {
             let fit = self.fit_mut(other);
-            fit.error = fit.error.max(ERROR_OUT / 2.0);
+            fit.raise_error(ERROR_OUT / 2.0);
         }
     }
 
     /// A response came. Those that are older than the newest tell nothing.
-    pub(super) fn observe(&mut self, seen: &Seen<'_>) {
+    pub(super) fn observe(&mut self, seen: &LimitSample<'_>) {
         if seen.now.at > self.last.at {
             self.last = seen.now;
         }
@@ -308,8 +213,8 @@ impl Observations {
     }
 
     /// Holds each model to what it predicts from an earlier response.
-    fn predict(&mut self, from: Observation, seen: &Seen<'_>) {
-        let Seen { now, cost, log, limit } = *seen;
+    fn predict(&mut self, from: Observation, seen: &LimitSample<'_>) {
+        let LimitSample { now, cost, log, limit } = *seen;
         let sent = log.between(from.at, now.at);
         let come_back = log.between(from.at - MINUTE_MS, now.at - MINUTE_MS);
         let refilled = limit / MINUTE_MS * (now.at - from.at);
@@ -339,8 +244,8 @@ impl Observations {
         self.predict_fixed(from, seen, may_be_off(self.fixed.ratio()));
     }
 
-    fn predict_fixed(&mut self, from: Observation, seen: &Seen<'_>, may_be_off: f64) {
-        let Seen { now, cost, log, limit } = *seen;
+    fn predict_fixed(&mut self, from: Observation, seen: &LimitSample<'_>, may_be_off: f64) {
+        let LimitSample { now, cost, log, limit } = *seen;
         let (ratio, sent) = (self.fixed.ratio(), log.between(from.at, now.at));
         let straight = from.left - ratio * sent - now.left;
         let boundary = self.boundary.map(|boundary| boundary.before(now.at));
@@ -373,8 +278,8 @@ impl Observations {
 
     /// What is ours of the limit: what is left, and what we use of it. Calls that were sent at about
     /// the same time may not be counted yet.
-    fn see_own(&mut self, seen: &Seen<'_>, together: f64) {
-        let Seen { now, cost, log, limit } = *seen;
+    fn see_own(&mut self, seen: &LimitSample<'_>, together: f64) {
+        let LimitSample { now, cost, log, limit } = *seen;
         // What is about to leave the window may have left it.
         let used = log.between(now.at - MINUTE_MS + LOG_STEP_MS, now.at) - together;
         let ratio = self.sliding.ratio();
@@ -389,8 +294,8 @@ impl Observations {
     }
 
     /// A call was rejected for its tokens, and told to wait; the log does not hold it any more.
-    pub(super) fn rejected(&mut self, seen: &Seen<'_>, wait_ms: f64) {
-        let Seen { now: Observation { at, .. }, cost, log, limit } = *seen;
+    pub(super) fn rejected(&mut self, seen: &LimitSample<'_>, wait_ms: f64) {
+        let LimitSample { now: Observation { at, .. }, cost, log, limit } = *seen;
         // When it has room, it is what we sent that has left: others use the rest.
         let ratio = self.sliding.ratio();
         let then = log.between(at + wait_ms - MINUTE_MS, at);
@@ -441,8 +346,8 @@ impl Observations {
 
 /// When a counter began anew between two responses: the newest calls that make up what is used now
 /// came after, the one before them came before.
-fn begun_anew(from: Observation, seen: &Seen<'_>, ratio: f64) -> Option<Boundary> {
-    let Seen { now, cost, log, limit } = *seen;
+fn begun_anew(from: Observation, seen: &LimitSample<'_>, ratio: f64) -> Option<Boundary> {
+    let LimitSample { now, cost, log, limit } = *seen;
     let used = (limit - now.left) / ratio;
     let (mut counted, mut first) = (0.0, now.at);
     for (at, amount) in log.backwards(now.at) {

@@ -1,5 +1,6 @@
 //! The models side by side, on responses that follow the rule of each.
 
+use super::super::fit::RATIO_START;
 use super::*;
 
 const LIMIT: f64 = 60_000.0;
@@ -17,7 +18,7 @@ fn run(ratio: f64, every_ms: f64, left: impl Fn(&[f64], f64) -> f64) -> (Observa
         sent.push(at);
         let left = left(&sent, at) * COST * ratio;
         let now = Observation { at, left: LIMIT - left };
-        observations.observe(&Seen { now, cost: COST, log: &log, limit: LIMIT });
+        observations.observe(&LimitSample { now, cost: COST, log: &log, limit: LIMIT });
         // Not quite evenly, as calls are.
         number += 1;
         at += every_ms * if number % 5 == 0 { 2.0 } else { 0.8 };
@@ -90,9 +91,9 @@ fn calls_that_are_sent_together_tell_nothing() {
         log.add(at, COST);
         log.add(at + 10.0, COST);
         let now = Observation { at, left: 100.0 };
-        seen.observe(&Seen { now, cost: COST, log: &log, limit: LIMIT });
+        seen.observe(&LimitSample { now, cost: COST, log: &log, limit: LIMIT });
     }
-    assert_eq!((seen.from, seen.sliding.own), (None, None));
+    assert_eq!((seen.from, seen.sliding.own(LIMIT)), (None, LIMIT));
     assert_eq!(seen.last().left, 100.0, "but that so much is left, they tell");
 }
 
@@ -105,12 +106,12 @@ fn a_rejection_tells_what_others_use() {
     }
     // Ten calls are in the window, of which five have left when it has room for the rejected one.
     let now = Observation { at: 20_000.0, left: 0.0 };
-    seen.rejected(&Seen { now, cost: COST, log: &log, limit: LIMIT }, 44_900.0);
+    seen.rejected(&LimitSample { now, cost: COST, log: &log, limit: LIMIT }, 44_900.0);
     let own = seen.sliding.own(LIMIT);
     assert!((own - RATIO_START * 6.0 * COST).abs() < 1.0, "{own}");
     // An older response knows nothing of that.
     let now = Observation { at: 15_000.0, left: LIMIT };
-    seen.observe(&Seen { now, cost: COST, log: &log, limit: LIMIT });
+    seen.observe(&LimitSample { now, cost: COST, log: &log, limit: LIMIT });
     assert_eq!(seen.sliding.own(LIMIT), own);
 }
 

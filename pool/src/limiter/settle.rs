@@ -1,7 +1,8 @@
 //! What a limiter learns from how calls end.
 
 use super::feedback::{LimiterHints, Outcome};
-use super::observation::{Observation, Refill, Seen};
+use super::fit::Refill;
+use super::observation::{LimitSample, Observation};
 use super::{Booking, Knowledge, Limiter, LimiterKind, MINUTE_MS, ptu};
 
 /// The longest that a rejection is believed to mean where a minute is not its measure: some providers
@@ -127,7 +128,7 @@ impl Limiter {
         }
         let limit = self.limit_tokens();
         let now = Observation { at: sent, left: left.min(limit) };
-        let seen = Seen { now, cost: booking.cost, log: &self.tokens, limit };
+        let seen = LimitSample { now, cost: booking.cost, log: &self.tokens, limit };
         self.observations.observe(&seen);
     }
 
@@ -185,7 +186,7 @@ impl Limiter {
         if !no_capacity && !is_ptu && has_requests && self.share >= 1.0 {
             let now = Observation { at: sent.max(booking.at), left: 0.0 };
             let limit = self.limit_tokens();
-            let seen = Seen { now, cost: booking.cost, log: &self.tokens, limit };
+            let seen = LimitSample { now, cost: booking.cost, log: &self.tokens, limit };
             self.observations.rejected(&seen, wait_ms);
         }
         self.breaker.rejected(wait_ms, !is_ptu, now);

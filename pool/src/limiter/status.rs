@@ -1,6 +1,6 @@
 //! What a limiter says of itself. It changes nothing.
 
-use super::observation::Refill;
+use super::fit::Refill;
 use super::{Feedback, Limiter, LimiterKind, MINUTE_MS, TEN_SECONDS_MS};
 
 /// Less of the limit than this is chance, not external load.

@@ -5,7 +5,7 @@ use super::caller::ProbeResponse;
 use super::fit::{Findings, Seen};
 use super::plan::small;
 use super::problem::{self, Problem};
-use super::run::Probe;
+use super::session::Probe;
 use crate::limiter::LimiterKind;
 use serde::Serialize;
 use std::time::Duration;

@@ -4,8 +4,8 @@
 //! step around each other (`SKIP LOCKED`). Where they deadlock all the same, the transaction runs
 //! again.
 
-mod connect;
 mod tls;
+mod connect;
 
 use super::{
     DbError, StoreError,
