@@ -20,7 +20,7 @@ mod deployment;
 mod scheduler;
 mod reservation;
 mod pool;
-pub mod fleet;
+mod fleet;
 #[doc(hidden)]
 pub mod overhead;
 #[cfg(test)]
@@ -30,12 +30,11 @@ mod tests;
 
 pub use config::{ApiKey, ChargeConfig, DeploymentConfig, PoolConfig, PoolError, Provider};
 pub use deployment::{DeploymentState, DeploymentStatus};
-pub use exchange::{Exchange, Exchanged};
+pub use fleet::{Fleet, FleetConnection, FleetError};
 pub use limiter::LimiterKind;
 pub use need::Need;
 pub use pool::{Forecast, Pool};
 pub use reservation::Reservation;
 pub use scheduler::ReserveError;
-pub use state::ModelState;
 pub use strategy::Strategy;
 pub use typed::mode::Mode;

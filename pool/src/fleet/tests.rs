@@ -1,9 +1,12 @@
-//! Many workers at one state in a real Redis.
+//! Many members that share one state in a real Redis.
 #![expect(clippy::print_stderr, reason = "the figures are shown")]
 
 use super::*;
 use crate::{DeploymentConfig, LimiterKind, Need, PoolConfig, Provider};
+use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::time::Duration;
+use tokio::time::sleep;
 
 const WORKERS: usize = 16;
 const CALLERS: usize = 4;
@@ -14,9 +17,14 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// A slot may be taken up a little late: the provider's own clock is no better.
 const LATE: Duration = Duration::from_millis(200);
 
-fn pool(model: &str, limiter: LimiterKind, requests_per_minute: u64) -> Pool {
-    let deployment = DeploymentConfig {
-        name: "d".into(),
+pub(super) fn deployment(
+    model: &str,
+    name: &str,
+    limiter: LimiterKind,
+    requests_per_minute: u64,
+) -> DeploymentConfig {
+    DeploymentConfig {
+        name: name.into(),
         model: model.into(),
         provider: Provider::Compatible,
         endpoint: "http://d/v1".into(),
@@ -32,12 +40,16 @@ fn pool(model: &str, limiter: LimiterKind, requests_per_minute: u64) -> Pool {
         context_tokens_max: None,
         input_price_per_million: None,
         output_price_per_million: None,
-    };
+    }
+}
+
+fn pool(model: &str, limiter: LimiterKind, requests_per_minute: u64) -> Pool {
+    let deployment = deployment(model, "d", limiter, requests_per_minute);
     let (strategies, call_timeout) = (BTreeMap::new(), Duration::from_secs(1));
     Pool::new(PoolConfig { deployments: vec![deployment], strategies, call_timeout }).unwrap()
 }
 
-fn need(model: &str, tenant: &str, weight: f64) -> Need {
+pub(super) fn need(model: &str, tenant: &str, weight: f64) -> Need {
     Need {
         model: model.into(),
         tokens_input: 100,
@@ -77,8 +89,8 @@ async fn run(
     let mut workers = tokio::task::JoinSet::new();
     for number in 0..count {
         let pool = pool(&model, limiter, requests_per_minute);
-        let agreement = Fleet::new(quota.clone(), pool.clone(), number.to_string().into());
-        workers.spawn(agreement.run(stop.clone()));
+        let fleet = Fleet::join(pool.clone(), quota.clone(), number.to_string().into());
+        workers.spawn(fleet.run(stop.clone()));
         let tenant = number % weights.len();
         let need = need(&model, &tenant.to_string(), weights[tenant]);
         for _ in 0..callers_each {

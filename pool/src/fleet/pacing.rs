@@ -1,0 +1,79 @@
+//! How long a member pauses between two exchanges with a shared state, so that the exchanges of the
+//! whole fleet stay few however many members it has. Pure functions.
+//!
+//! An exchange gives slots up to a second ahead, and takes all waiting calls of its member at once.
+//! So the fleet uses the whole quota if one member with waiting calls exchanges every second, and
+//! any further exchange only shortens the wait of bulk calls.
+
+use super::state_store::MemberCounts;
+use std::time::Duration;
+
+/// One exchange for so many calls is enough: a compare-and-set costs two commands.
+const CALLS_PER_EXCHANGE: f64 = 4.0;
+/// Exchanges a second of all members together, at least: without gaps of a second, and bulk calls of
+/// a small fleet do not wait long.
+const EXCHANGES_PER_SECOND_MIN: f64 = 8.0;
+/// Exchanges a second of all members together, at most: two at the same time are rare while one
+/// takes a few milliseconds.
+const EXCHANGES_PER_SECOND_MAX: f64 = 30.0;
+/// The bounds of a pause, for calls whose answer nobody waits for.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// The pause before an exchange for an interactive call: for each member that waits, and its bounds.
+const URGENT_PER_MEMBER: Duration = Duration::from_millis(2);
+const URGENT_MIN: Duration = Duration::from_millis(10);
+const URGENT_MAX: Duration = Duration::from_millis(100);
+/// Members that wait for the same slot ask for it within this time: less than slots are given ahead.
+const SPREAD_MAX: Duration = Duration::from_millis(800);
+
+/// The pause after an exchange. `is_waiting` if it left calls without a slot: those members take
+/// turns, and all others take turns apart from them, so that the only member with a backlog is not
+/// slowed down by many that have none.
+pub(super) fn pause(counts: MemberCounts, is_waiting: bool, calls_per_second: f64) -> Duration {
+    let members = if is_waiting { counts.waiting } else { counts.exchanging };
+    let exchanges = (calls_per_second / CALLS_PER_EXCHANGE)
+        .clamp(EXCHANGES_PER_SECOND_MIN, EXCHANGES_PER_SECOND_MAX);
+    Duration::from_secs_f64(f64::from(members.max(1)) / exchanges).clamp(PAUSE_MIN, PAUSE_MAX)
+}
+
+/// The pause before an exchange for a call whose answer is waited for.
+pub(super) fn pause_urgent(counts: MemberCounts) -> Duration {
+    (URGENT_PER_MEMBER * counts.waiting).clamp(URGENT_MIN, URGENT_MAX)
+}
+
+/// How much later than the next slot may be asked for, to be scaled by a random number.
+pub(super) fn spread(pause: Duration) -> Duration {
+    pause.min(SPREAD_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(exchanging: u32, waiting: u32) -> MemberCounts {
+        MemberCounts { members: exchanging, exchanging, waiting }
+    }
+
+    fn check(counts: MemberCounts, is_waiting: bool, calls_per_second: f64, expected_ms: u64) {
+        let pause = pause(counts, is_waiting, calls_per_second);
+        assert_eq!(pause.as_millis() as u64, expected_ms, "{counts:?} {calls_per_second}");
+    }
+
+    #[test]
+    fn the_exchanges_of_a_fleet_do_not_grow_with_it() {
+        // Alone: 8 to 30 a second.
+        check(counts(0, 0), false, 0.0, 125);
+        check(counts(1, 0), false, 1e6, 33);
+        check(counts(16, 4), false, 0.0, 2_000);
+        check(counts(16, 4), true, 0.0, 500);
+        check(counts(30, 15), true, 400.0, 500);
+        check(counts(64, 64), true, 400.0, 2_000);
+        check(counts(1_000, 1), true, 400.0, 33);
+    }
+
+    #[test]
+    fn interactive_calls_do_not_wait_for_turns() {
+        assert_eq!(pause_urgent(counts(64, 0)), URGENT_MIN);
+        assert_eq!(pause_urgent(counts(64, 64)), URGENT_MAX);
+    }
+}
