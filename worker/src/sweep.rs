@@ -1,8 +1,7 @@
 //! What every worker does on the side: ring for documents that were left behind or that the queue
-//! has given up on, remove what was deleted, say how the deployments fare, and tell the pool how many
-//! share the quota. A reconciler: idempotent, on a timer.
+//! has given up on, and remove what was deleted. A reconciler: idempotent, on a timer.
 
-use crate::{report::report, worker::Worker};
+use crate::worker::Worker;
 use shared::{
     blob::{BlobKey, STALE},
     message::Traceparent,
@@ -18,7 +17,7 @@ const SILENCE: Duration = Duration::from_secs(600);
 /// How often to look for uploads in parts that nobody will finish.
 const TIDY: Duration = Duration::from_secs(3600);
 
-/// Sweeps until `stop`, then says that this worker is gone.
+/// Sweeps until `stop`.
 pub async fn run(worker: Worker, stop: CancellationToken) {
     let (mut failing, mut deaf) = (false, false);
     let mut tidy_at = Instant::now();
@@ -59,17 +58,10 @@ pub async fn run(worker: Worker, stop: CancellationToken) {
             () = tokio::time::sleep(worker.settings.sweep) => {}
         }
     }
-    if let Err(error) = worker.services.store.worker_gone(&worker.id).await {
-        tracing::debug!(%error, "could not say goodbye");
-    }
 }
 
 async fn sweep(worker: &Worker) -> anyhow::Result<()> {
     let services = &worker.services;
-    let says = report(&worker.pool, &worker.waits, &worker.settings.model);
-    let within = worker.settings.sweep * 4;
-    let alive = services.store.worker_alive(&worker.id, says, within).await?;
-    worker.quota.set_counted(alive);
     let rung = services.store.sweep(SILENCE).await?;
     if rung > 0 {
         tracing::info!(rung, "documents that were left behind are rung for again");

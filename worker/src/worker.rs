@@ -1,7 +1,7 @@
 //! What a worker works with: the services, the pool, the reader of text, and its settings.
 
 use crate::{extract::sizes::Sizes, report::Waits, text::reader::TextReader};
-use pool::{Pool, fleet::Fleet};
+use pool::{Fleet, Pool};
 use shared::{
     blob::BlobError,
     document::{WaitReason, Waiting},
@@ -56,8 +56,8 @@ pub struct Worker {
     pub services: Services,
     /// The model deployments.
     pub pool: Pool,
-    /// Its side of the agreement on the deployments' quotas.
-    pub quota: Fleet,
+    /// Its part in the fleet that shares the deployments' quotas.
+    pub fleet: Fleet,
     /// Its calls that wait for room.
     pub waits: Waits,
     /// The child processes that read files.

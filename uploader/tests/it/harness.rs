@@ -69,7 +69,7 @@ impl Server {
             store,
             queue,
             outbox,
-            quota: pool::fleet::connection::FleetConnection::Local,
+            quota: pool::FleetConnection::Local,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
