@@ -66,7 +66,10 @@ impl OwnRedis {
 
     async fn client(&self) -> MultiplexedConnection {
         let client = redis::Client::open(&*self.1).unwrap();
-        client.get_multiplexed_async_connection().await.unwrap()
+        let patient = redis::AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(Duration::from_secs(30)))
+            .set_response_timeout(Some(Duration::from_secs(30)));
+        client.get_multiplexed_async_connection_with_config(&patient).await.unwrap()
     }
 }
 
@@ -81,8 +84,9 @@ impl Drop for OwnRedis {
 #[derive(Clone, Copy)]
 struct Usage {
     scripts: f64,
-    /// Commands within scripts.
+    /// Commands within scripts, and how many of them write a state.
     inner: f64,
+    writes: f64,
     cpu_seconds: f64,
     bytes_in: f64,
     bytes_out: f64,
@@ -96,7 +100,7 @@ impl Usage {
             let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
             line.map_or(0.0, |value| value.trim().parse().unwrap())
         };
-        let (mut scripts, mut inner) = (0.0, 0.0);
+        let (mut scripts, mut inner, mut writes) = (0.0, 0.0, 0.0);
         for line in info.lines().filter_map(|line| line.strip_prefix("cmdstat_")) {
             let (name, rest) = line.split_once(":calls=").unwrap();
             let calls: f64 = rest.split(',').next().unwrap().parse().unwrap();
@@ -105,10 +109,12 @@ impl Usage {
                 "info" | "hello" | "client|setinfo" | "ping" => {}
                 _ => inner += calls,
             }
+            writes += if name == "hset" { calls } else { 0.0 };
         }
         Self {
             scripts,
             inner,
+            writes,
             cpu_seconds: value("used_cpu_user") + value("used_cpu_sys"),
             bytes_in: value("total_net_input_bytes"),
             bytes_out: value("total_net_output_bytes"),
@@ -276,6 +282,9 @@ struct Figures {
     calls_per_second: f64,
     scripts_per_call: f64,
     inner_commands_per_call: f64,
+    writes_per_second: f64,
+    /// Members that went on alone at the end of the run, because Redis did not answer in time.
+    alone: usize,
     redis_core_percent: f64,
     /// Each second, to and from Redis.
     megabytes: (f64, f64),
@@ -292,10 +301,12 @@ async fn run(load: &Load, warm_up: Duration, measured: Duration) -> Option<Figur
     let callers = (load.demand * load.answer.as_secs_f64() / load.members as f64).ceil() as usize;
     let (stop, mut tasks, mut members) =
         (CancellationToken::new(), tokio::task::JoinSet::new(), tokio::task::JoinSet::new());
+    let mut pools = Vec::new();
     for member in 0..load.members {
         let (deployments, call_timeout) = (configs.clone(), Duration::from_secs(60));
         let config = PoolConfig { deployments, strategies: BTreeMap::new(), call_timeout };
         let pool = Pool::new(config).unwrap();
+        pools.push(pool.clone());
         let connection = FleetConnection::redis(&server.1).unwrap();
         let fleet = Fleet::join(pool.clone(), connection, member.to_string().into());
         members.spawn(fleet.run(stop.clone()));
@@ -318,6 +329,7 @@ async fn run(load: &Load, warm_up: Duration, measured: Duration) -> Option<Figur
     let (redis, seen) = (Usage::now(&mut client).await, tally());
     sleep(measured).await;
     let (redis_after, seen_after) = (Usage::now(&mut client).await, tally());
+    let alone = pools.iter().filter(|pool| !pool.snapshot()[0].shared).count();
     tasks.shutdown().await;
     stop.cancel();
     while members.join_next().await.is_some() {}
@@ -329,6 +341,8 @@ async fn run(load: &Load, warm_up: Duration, measured: Duration) -> Option<Figur
         rejected: seen_after.rejected,
         calls_per_second: calls / seconds,
         scripts_per_call: (redis_after.scripts - redis.scripts) / calls,
+        writes_per_second: (redis_after.writes - redis.writes) / seconds,
+        alone,
         inner_commands_per_call: (redis_after.inner - redis.inner) / calls,
         redis_core_percent: 100.0 * (redis_after.cpu_seconds - redis.cpu_seconds) / seconds,
         megabytes: (

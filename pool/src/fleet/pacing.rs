@@ -9,7 +9,7 @@ use super::state_store::MemberCounts;
 use std::time::Duration;
 
 /// One exchange for so many calls is enough: a compare-and-set costs two commands.
-const CALLS_PER_EXCHANGE: f64 = 4.0;
+const CALLS_PER_EXCHANGE: f64 = 3.0;
 /// Exchanges a second of all members together, at least: without gaps of a second, and bulk calls of
 /// a small fleet do not wait long.
 const EXCHANGES_PER_SECOND_MIN: f64 = 8.0;
