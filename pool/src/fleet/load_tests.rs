@@ -25,8 +25,11 @@ const OUTPUT_MAX: f64 = 500.0;
 const WINDOW_TOKENS: f64 = 1_500.0;
 const BUCKET_TOKENS: f64 = 1_300.0;
 /// The window's log is full, and what buckets had stored is used.
-const WARM_UP: Duration = Duration::from_secs(100);
+const WARM_UP: Duration = Duration::from_secs(90);
 const MEASURED: Duration = Duration::from_secs(60);
+
+/// How long after another one a member joins.
+const JOIN_EVERY: Duration = Duration::from_millis(100);
 
 /// A load on a fleet.
 struct Load {
@@ -302,6 +305,8 @@ async fn run(load: &Load, warm_up: Duration, measured: Duration) -> Option<Figur
     let (stop, mut tasks, mut members) =
         (CancellationToken::new(), tokio::task::JoinSet::new(), tokio::task::JoinSet::new());
     let mut pools = Vec::new();
+    // A member has a machine of its own: its exchanges do not wait for the calls of all others.
+    let exchanges = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     for member in 0..load.members {
         let (deployments, call_timeout) = (configs.clone(), Duration::from_secs(60));
         let config = PoolConfig { deployments, strategies: BTreeMap::new(), call_timeout };
@@ -309,7 +314,9 @@ async fn run(load: &Load, warm_up: Duration, measured: Duration) -> Option<Figur
         pools.push(pool.clone());
         let connection = FleetConnection::redis(&server.1).unwrap();
         let fleet = Fleet::join(pool.clone(), connection, member.to_string().into());
-        members.spawn(fleet.run(stop.clone()));
+        members.spawn_on(fleet.run(stop.clone()), exchanges.handle());
+        // Members do not start at the same moment.
+        sleep(JOIN_EVERY).await;
         for _ in 0..callers {
             let (model, services) = (Arc::clone(&model), Arc::clone(&services));
             tasks.spawn(caller(pool.clone(), model, services, load.answer));
@@ -333,6 +340,7 @@ async fn run(load: &Load, warm_up: Duration, measured: Duration) -> Option<Figur
     tasks.shutdown().await;
     stop.cancel();
     while members.join_next().await.is_some() {}
+    exchanges.shutdown_background();
     let seconds = (redis_after.at - redis.at).as_secs_f64();
     let calls = seen_after.calls - seen.calls;
     Some(Figures {

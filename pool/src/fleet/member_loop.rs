@@ -69,7 +69,7 @@ impl MemberLoop {
         }
         for model in &mut self.models {
             // If one state cannot be written, another one may be.
-            if let Err(error) = model.exchange(&self.store).await {
+            if let Err(error) = model.exchange(&mut self.store).await {
                 tracing::debug!(%error, "the shared state misses how the last calls ended");
             }
         }
@@ -90,7 +90,7 @@ impl MemberLoop {
     async fn round(&mut self) -> Result<(), FleetError> {
         let mut members = 0;
         for model in &mut self.models {
-            let counted = model.step(&self.store, Instant::now()).await?;
+            let counted = model.step(&mut self.store, Instant::now()).await?;
             members = counted.unwrap_or_default().max(members);
         }
         if members > 0 {

@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// How often an exchange is tried again because another member wrote in between.
-const TRIES_MAX: usize = 8;
+const TRIES_MAX: usize = 3;
 /// A new state gives no slots for so long, so that all other members first write what they have
 /// sent: the longest request without an answer, the longest pause after it, and a heartbeat.
 const OPENS_AFTER: Duration = REQUEST_TIME_MAX.saturating_add(RETRY_MAX).saturating_add(HEARTBEAT);
@@ -87,7 +87,7 @@ impl ModelLoop {
     /// Sends what is due, if anything is; how many members there are, if the answer says so.
     pub(super) async fn step(
         &mut self,
-        store: &StateStore,
+        store: &mut StateStore,
         now: Instant,
     ) -> Result<Option<u32>, FleetError> {
         if self.due.is_some_and(|due| due <= now) {
@@ -110,7 +110,10 @@ impl ModelLoop {
 
     /// Tells the state how calls ended, and takes the slots that it gives; how many members there
     /// are.
-    pub(super) async fn exchange(&mut self, store: &StateStore) -> Result<Option<u32>, FleetError> {
+    pub(super) async fn exchange(
+        &mut self,
+        store: &mut StateStore,
+    ) -> Result<Option<u32>, FleetError> {
         metrics::counter!("sluice_quota_exchanges_total").increment(1);
         let exchange = self.model.lock().begin_exchange(Instant::now());
         match self.compare_and_set(store, &exchange).await {
@@ -123,7 +126,7 @@ impl ModelLoop {
                 self.model.lock().abort_exchange(exchange);
                 let now = Instant::now();
                 self.heartbeat = now + HEARTBEAT;
-                self.due = Some(now + pacing::pause_urgent(self.counts).mul_f64(jitter()));
+                self.due = Some(now + pacing::pause_busy().mul_f64(jitter()));
                 Ok(Some(self.counts.members))
             }
             // It may have been written. Then some slots are lost, and nothing is paid for them; how
@@ -135,15 +138,19 @@ impl ModelLoop {
         }
     }
 
-    /// None if other members wrote in between each time.
+    /// None if another member has its turn, or others wrote in between each time.
     async fn compare_and_set(
         &mut self,
-        store: &StateStore,
+        store: &mut StateStore,
         exchange: &Exchange,
     ) -> Result<Option<Done>, FleetError> {
         let mut stored = store.read(&self.name, self.is_waiting).await?;
         let counts = stored.counts;
         self.counts = counts;
+        if stored.is_busy {
+            metrics::counter!("sluice_quota_conflicts_total").increment(1);
+            return Ok(None);
+        }
         for _ in 0..TRIES_MAX {
             let found = stored.state();
             let is_new = found.is_none();
@@ -157,6 +164,9 @@ impl ModelLoop {
                     metrics::counter!("sluice_quota_conflicts_total").increment(1);
                     continue;
                 }
+            }
+            if !stored.is_written {
+                store.release(&self.name).await?;
             }
             let grants_per_second = exchanged.grants_per_second();
             let again = self.model.lock().finish_exchange(exchanged, Instant::now());

@@ -23,6 +23,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 const URGENT_PER_MEMBER: Duration = Duration::from_millis(2);
 const URGENT_MIN: Duration = Duration::from_millis(10);
 const URGENT_MAX: Duration = Duration::from_millis(100);
+/// How long an exchange of another member may take.
+const BUSY: Duration = Duration::from_millis(15);
 /// Members that wait for the same slot ask for it within this time: less than slots are given ahead.
 const SPREAD_MAX: Duration = Duration::from_millis(800);
 
@@ -39,6 +41,11 @@ pub(super) fn pause(counts: MemberCounts, is_waiting: bool, calls_per_second: f6
 /// The pause before an exchange for a call whose answer is waited for.
 pub(super) fn pause_urgent(counts: MemberCounts) -> Duration {
     (URGENT_PER_MEMBER * counts.waiting).clamp(URGENT_MIN, URGENT_MAX)
+}
+
+/// The pause before a member asks again that found another one at its turn.
+pub(super) fn pause_busy() -> Duration {
+    BUSY
 }
 
 /// How much later than the next slot may be asked for, to be scaled by a random number.

@@ -4,7 +4,7 @@
 
 use super::connection::FleetError;
 use crate::state::ModelState;
-use deadpool_redis::{Pool, redis::Script};
+use deadpool_redis::{Connection, Pool, redis::Script};
 use sha2::{Digest, Sha256};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
@@ -19,6 +19,9 @@ const MEMBER_KEPT: Duration = Duration::from_secs(5);
 /// between two exchanges.
 const ACTIVITY_KEPT: Duration = Duration::from_secs(3);
 
+/// How long a member has its turn, if it does not write before.
+const TURN: Duration = Duration::from_millis(100);
+
 /// All keys have the same part in braces, so they are in one slot of a cluster. The number is that
 /// of the format: members that write another one would take each other's states for unreadable.
 const PREFIX: &str = "sluice:{quota}:2:";
@@ -26,6 +29,8 @@ const PREFIX: &str = "sluice:{quota}:2:";
 /// The states in Redis, for one member.
 pub(super) struct StateStore {
     redis: Pool,
+    /// Kept between requests: taking one out of the pool costs a round trip.
+    connection: Option<Connection>,
     script: Script,
     member: Arc<str>,
 }
@@ -45,6 +50,8 @@ pub(super) struct MemberCounts {
 pub(super) struct StoredState {
     /// Whether the state was written.
     pub(super) is_written: bool,
+    /// Whether it was not read because another member has its turn.
+    pub(super) is_busy: bool,
     /// The clock of Redis, in milliseconds, no later than `received`.
     pub(super) time_ms: f64,
     /// When the answer was received.
@@ -65,31 +72,37 @@ type Reply = (u8, u64, u64, u32, u32, u32, String, String, String);
 enum Operation<'a> {
     Heartbeat,
     Read { is_waiting: bool },
+    Release,
     Write { expected: &'a str, version: &'a str, epoch: String, state: String },
 }
 
 impl StateStore {
     pub(super) fn new(redis: Pool, member: Arc<str>) -> Self {
-        Self { redis, script: Script::new(include_str!("state.lua")), member }
+        Self { redis, connection: None, script: Script::new(include_str!("state.lua")), member }
     }
 
     /// Says that this member is present, and reads the epoch of the state.
-    pub(super) async fn heartbeat(&self, model: &str) -> Result<StoredState, FleetError> {
+    pub(super) async fn heartbeat(&mut self, model: &str) -> Result<StoredState, FleetError> {
         self.request(model, Operation::Heartbeat).await
     }
 
     /// Reads the state; `is_waiting` if the last exchange left calls of this member without a slot.
     pub(super) async fn read(
-        &self,
+        &mut self,
         model: &str,
         is_waiting: bool,
     ) -> Result<StoredState, FleetError> {
         self.request(model, Operation::Read { is_waiting }).await
     }
 
+    /// Gives back the turn that a read began, without a write.
+    pub(super) async fn release(&mut self, model: &str) -> Result<(), FleetError> {
+        self.request(model, Operation::Release).await.map(drop)
+    }
+
     /// Writes the state if the stored version is still `expected`; otherwise reads the newer one.
     pub(super) async fn write(
-        &self,
+        &mut self,
         model: &str,
         expected: &str,
         state: &ModelState,
@@ -103,36 +116,43 @@ impl StateStore {
     }
 
     async fn request(
-        &self,
+        &mut self,
         model: &str,
         operation: Operation<'_>,
     ) -> Result<StoredState, FleetError> {
         let request = async {
-            let mut connection = self.redis.get().await.map_err(FleetError::new)?;
+            let mut connection = match self.connection.take() {
+                Some(connection) => connection,
+                None => self.redis.get().await.map_err(FleetError::new)?,
+            };
             let mut script = self.script.prepare_invoke();
             let key = key(model);
             script.key(&key).key(format!("{key}:members"));
             script.key(format!("{key}:exchanging")).key(format!("{key}:waiting"));
+            script.key(format!("{key}:turn"));
             let (name, is_waiting) = match operation {
                 Operation::Heartbeat => ("heartbeat", false),
                 Operation::Read { is_waiting } => ("read", is_waiting),
+                Operation::Release => ("release", false),
                 Operation::Write { .. } => ("write", false),
             };
             script.arg(name).arg(&*self.member).arg(ms(MEMBER_KEPT)).arg(ms(ACTIVITY_KEPT));
-            script.arg(u8::from(is_waiting));
+            script.arg(u8::from(is_waiting)).arg(ms(TURN));
             if let Operation::Write { expected, version, epoch, state } = operation {
                 script.arg(expected).arg(version).arg(epoch).arg(state).arg(ms(STATE_KEPT));
             }
             let reply: Reply =
                 script.invoke_async(&mut connection).await.map_err(FleetError::new)?;
+            // Only one that works is kept.
+            self.connection = Some(connection);
             Ok(reply)
         };
         let late = |_| FleetError::new("no answer in time");
         let reply = timeout(REQUEST_TIME_MAX, request).await.map_err(late)??;
-        let (is_written, seconds, micros, members, exchanging, waiting, version, epoch, state) =
-            reply;
+        let (outcome, seconds, micros, members, exchanging, waiting, version, epoch, state) = reply;
         Ok(StoredState {
-            is_written: is_written == 1,
+            is_written: outcome == 1,
+            is_busy: outcome == 2,
             time_ms: seconds as f64 * 1_000.0 + micros as f64 / 1_000.0,
             received: Instant::now(),
             counts: MemberCounts { members, exchanging, waiting },
