@@ -76,10 +76,17 @@ impl Exchange {
             let sent = published.sent.max(self.log.count);
             state.publish(self.log.writer, Published { settlements, sent, at: now });
         }
-        let grants_per_second = state.grants_per_second(now);
+        let (grants_per_second, has_rivals) = (state.grants_per_second(now), state.has_rivals(now));
         let mut seen = state.clone();
         seen.shift(-offset);
-        Exchanged { state: seen, answer, published: self.log.count, grants_per_second, is_changed }
+        Exchanged {
+            state: seen,
+            answer,
+            published: self.log.count,
+            grants_per_second,
+            has_rivals,
+            is_changed,
+        }
     }
 }
 
@@ -91,6 +98,7 @@ pub(super) struct Exchanged {
     /// How much of the log was told.
     pub(super) published: u64,
     grants_per_second: f64,
+    has_rivals: bool,
     is_changed: bool,
 }
 
@@ -98,6 +106,11 @@ impl Exchanged {
     /// Whether the state contains anything new that must be written.
     pub(super) fn is_changed(&self) -> bool {
         self.is_changed
+    }
+
+    /// Whether several tenants wait, at any member.
+    pub(super) fn has_rivals(&self) -> bool {
+        self.has_rivals
     }
 
     /// How many slots the state gives all members a second.

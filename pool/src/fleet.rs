@@ -39,7 +39,8 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Joins as the member of this name, which no other member has. From now on, where quotas are
+    /// Joins as the member of this name, which no other member has; the member keeps one connection of
+    /// `connection`, which must not be shared with another member. From now on, where quotas are
     /// shared, the pool gives no slot before the handle runs.
     pub fn join(pool: Pool, connection: FleetConnection, member: Arc<str>) -> Self {
         if let FleetConnection::Redis(_) = connection {

@@ -168,6 +168,11 @@ impl ModelState {
         self.published.set(writer, published);
     }
 
+    /// Whether several tenants wait.
+    pub(crate) fn has_rivals(&self, now: f64) -> bool {
+        self.times.has_rivals(now)
+    }
+
     /// How many slots it gave a second lately.
     pub(crate) fn grants_per_second(&self, now: f64) -> f64 {
         self.grant_rate.per_second(now)

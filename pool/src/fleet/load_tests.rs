@@ -130,7 +130,8 @@ impl Usage {
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     calls: f64,
-    tokens: f64,
+    /// Of windows, and of buckets.
+    tokens: [f64; 2],
     rejected: f64,
 }
 
@@ -206,10 +207,10 @@ impl Service {
                 limiter.settle(self.started.elapsed(), charged, call.used(), Terms::FULL);
                 let mut tally = self.tally.lock().unwrap();
                 tally.calls += 1.0;
-                tally.tokens += match self.kind {
-                    Kind::Bucket => call.used().tokens as f64,
-                    _ => charged.tokens as f64,
-                };
+                match self.kind {
+                    Kind::Bucket => tally.tokens[1] += call.used().tokens as f64,
+                    _ => tally.tokens[0] += charged.tokens as f64,
+                }
                 (Ok((call.prompt, call.output)), self.hints(standing))
             }
         }
@@ -281,6 +282,8 @@ fn deployments(load: &Load, model: &str) -> (Vec<DeploymentConfig>, Vec<ServiceC
 #[expect(dead_code, reason = "the figures are shown")]
 struct Figures {
     quota_percent: f64,
+    /// The same of the windows, and of the buckets.
+    each_percent: [f64; 2],
     rejected: f64,
     calls_per_second: f64,
     scripts_per_call: f64,
@@ -298,7 +301,10 @@ async fn run(load: &Load, warm_up: Duration, measured: Duration) -> Option<Figur
     let mut client = server.client().await;
     let (model, started): (Arc<str>, _) = ("m".into(), Instant::now());
     let (configs, services) = deployments(load, &model);
-    let capacity: f64 = services.iter().map(|one| one.tokens_per_minute as f64 / 60.0).sum();
+    let capacity = [Kind::Window, Kind::Bucket].map(|kind| {
+        let those = services.iter().filter(|one| one.kind == kind);
+        those.map(|one| one.tokens_per_minute as f64 / 60.0).sum::<f64>()
+    });
     let services = services.iter().map(|one| Service::new(one, started)).collect();
     let services: Arc<Vec<Service>> = Arc::new(services);
     let callers = (load.demand * load.answer.as_secs_f64() / load.members as f64).ceil() as usize;
@@ -327,7 +333,7 @@ async fn run(load: &Load, warm_up: Duration, measured: Duration) -> Option<Figur
             let one = *one.tally.lock().unwrap();
             Tally {
                 calls: sum.calls + one.calls,
-                tokens: sum.tokens + one.tokens,
+                tokens: [0, 1].map(|kind| sum.tokens[kind] + one.tokens[kind]),
                 rejected: sum.rejected + one.rejected,
             }
         })
@@ -343,8 +349,10 @@ async fn run(load: &Load, warm_up: Duration, measured: Duration) -> Option<Figur
     exchanges.shutdown_background();
     let seconds = (redis_after.at - redis.at).as_secs_f64();
     let calls = seen_after.calls - seen.calls;
+    let used = [0, 1].map(|kind| seen_after.tokens[kind] - seen.tokens[kind]);
     Some(Figures {
-        quota_percent: 100.0 * (seen_after.tokens - seen.tokens) / (capacity * seconds),
+        quota_percent: 100.0 * (used[0] + used[1]) / ((capacity[0] + capacity[1]) * seconds),
+        each_percent: [0, 1].map(|kind| 100.0 * used[kind] / (capacity[kind] * seconds)),
         // From the first call on.
         rejected: seen_after.rejected,
         calls_per_second: calls / seconds,

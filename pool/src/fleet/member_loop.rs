@@ -69,7 +69,7 @@ impl MemberLoop {
         }
         for model in &mut self.models {
             // If one state cannot be written, another one may be.
-            if let Err(error) = model.exchange(&mut self.store).await {
+            if let Err(error) = model.exchange_last(&mut self.store).await {
                 tracing::debug!(%error, "the shared state misses how the last calls ended");
             }
         }

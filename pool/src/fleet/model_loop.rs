@@ -9,10 +9,12 @@ use crate::exchange::Exchange;
 use crate::reservation::ModelPool;
 use crate::state::ModelState;
 use std::{sync::Arc, time::Duration};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// How often an exchange is tried again because another member wrote in between.
 const TRIES_MAX: usize = 3;
+/// How often the last exchange is tried.
+const LAST_TRIES_MAX: usize = 20;
 /// A new state gives no slots for so long, so that all other members first write what they have
 /// sent: the longest request without an answer, the longest pause after it, and a heartbeat.
 const OPENS_AFTER: Duration = REQUEST_TIME_MAX.saturating_add(RETRY_MAX).saturating_add(HEARTBEAT);
@@ -44,6 +46,8 @@ struct Done {
     /// When the calls that still wait can be given a slot.
     again: Option<Instant>,
     grants_per_second: f64,
+    /// Whether several tenants wait.
+    has_rivals: bool,
 }
 
 impl ModelLoop {
@@ -138,6 +142,18 @@ impl ModelLoop {
         }
     }
 
+    /// Exchanges once more, for as long as another member may have its turn.
+    pub(super) async fn exchange_last(&mut self, store: &mut StateStore) -> Result<(), FleetError> {
+        for _ in 0..LAST_TRIES_MAX {
+            self.exchange(store).await?;
+            if !self.model.lock().has_news() {
+                break;
+            }
+            sleep(pacing::pause_busy()).await;
+        }
+        Ok(())
+    }
+
     /// None if another member has its turn, or others wrote in between each time.
     async fn compare_and_set(
         &mut self,
@@ -168,20 +184,22 @@ impl ModelLoop {
             if !stored.is_written {
                 store.release(&self.name).await?;
             }
-            let grants_per_second = exchanged.grants_per_second();
+            let (grants_per_second, has_rivals) =
+                (exchanged.grants_per_second(), exchanged.has_rivals());
             let again = self.model.lock().finish_exchange(exchanged, Instant::now());
-            return Ok(Some(Done { stored, counts, again, grants_per_second }));
+            return Ok(Some(Done { stored, counts, again, grants_per_second, has_rivals }));
         }
         Ok(None)
     }
 
     /// When the next exchange is due.
     fn plan_next(&mut self, done: Done) {
-        let Done { stored, counts, again, grants_per_second } = done;
+        let Done { stored, counts, again, grants_per_second, has_rivals } = done;
         let now = stored.received;
         let is_urgent = self.model.lock().is_urgent();
         self.is_waiting = again.is_some();
-        let pause = pacing::pause(counts, self.is_waiting, grants_per_second).mul_f64(jitter());
+        let pause = pacing::pause(counts, self.is_waiting, grants_per_second, has_rivals);
+        let pause = pause.mul_f64(jitter());
         self.heartbeat = now + HEARTBEAT;
         self.earliest = now + pause;
         self.earliest_urgent = now + pacing::pause_urgent(counts);

@@ -8,14 +8,21 @@
 use super::state_store::MemberCounts;
 use std::time::Duration;
 
-/// One exchange for so many calls is enough: a compare-and-set costs two commands.
-const CALLS_PER_EXCHANGE: f64 = 3.0;
-/// Exchanges a second of all members together, at least: without gaps of a second, and bulk calls of
-/// a small fleet do not wait long.
-const EXCHANGES_PER_SECOND_MIN: f64 = 8.0;
-/// Exchanges a second of all members together, at most: two at the same time are rare while one
-/// takes a few milliseconds.
-const EXCHANGES_PER_SECOND_MAX: f64 = 30.0;
+/// How often all members of a group exchange together.
+struct Rates {
+    /// Calls that get a slot for each exchange, which costs two commands.
+    calls_per_exchange: f64,
+    /// Exchanges a second, at least: there are no gaps of a second, and bulk calls of a small fleet do
+    /// not wait long.
+    min: f64,
+    /// Exchanges a second, at most: one takes some milliseconds, and no other can be made meanwhile.
+    max: f64,
+}
+
+const USUAL: Rates = Rates { calls_per_exchange: 3.0, min: 8.0, max: 30.0 };
+/// The same if several tenants wait. Slots are kept for a tenant that is behind for 0.4 s only: its
+/// member has to come back before.
+const RIVALS: Rates = Rates { calls_per_exchange: 1.0, min: 16.0, max: 60.0 };
 /// The bounds of a pause, for calls whose answer nobody waits for.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -31,10 +38,15 @@ const SPREAD_MAX: Duration = Duration::from_millis(800);
 /// The pause after an exchange. `is_waiting` if it left calls without a slot: those members take
 /// turns, and all others take turns apart from them, so that the only member with a backlog is not
 /// slowed down by many that have none.
-pub(super) fn pause(counts: MemberCounts, is_waiting: bool, calls_per_second: f64) -> Duration {
+pub(super) fn pause(
+    counts: MemberCounts,
+    is_waiting: bool,
+    calls_per_second: f64,
+    has_rivals: bool,
+) -> Duration {
+    let rates = if has_rivals && is_waiting { RIVALS } else { USUAL };
     let members = if is_waiting { counts.waiting } else { counts.exchanging };
-    let exchanges = (calls_per_second / CALLS_PER_EXCHANGE)
-        .clamp(EXCHANGES_PER_SECOND_MIN, EXCHANGES_PER_SECOND_MAX);
+    let exchanges = (calls_per_second / rates.calls_per_exchange).clamp(rates.min, rates.max);
     Duration::from_secs_f64(f64::from(members.max(1)) / exchanges).clamp(PAUSE_MIN, PAUSE_MAX)
 }
 
@@ -62,7 +74,7 @@ mod tests {
     }
 
     fn check(counts: MemberCounts, is_waiting: bool, calls_per_second: f64, expected_ms: u64) {
-        let pause = pause(counts, is_waiting, calls_per_second);
+        let pause = pause(counts, is_waiting, calls_per_second, false);
         assert_eq!(pause.as_millis() as u64, expected_ms, "{counts:?} {calls_per_second}");
     }
 
@@ -76,6 +88,8 @@ mod tests {
         check(counts(30, 15), true, 400.0, 500);
         check(counts(64, 64), true, 400.0, 2_000);
         check(counts(1_000, 1), true, 400.0, 33);
+        let rivals = pause(counts(4, 4), true, 40.0, true);
+        assert_eq!(rivals, Duration::from_millis(100));
     }
 
     #[test]

@@ -83,7 +83,6 @@ async fn run(
         eprintln!("SKIPPED: SLUICE_TEST_REDIS is not set: eval \"$(tests/services start redis)\"");
         return None;
     };
-    let quota = FleetConnection::redis(&url).unwrap();
     let model: Arc<str> = format!("{:032x}", fastrand::u128(..)).into();
     let stop = CancellationToken::new();
     let taken: Taken = Arc::default();
@@ -91,7 +90,9 @@ async fn run(
     let mut members = tokio::task::JoinSet::new();
     for number in 0..count {
         let pool = pool(&model, limiter, requests_per_minute);
-        let fleet = Fleet::join(pool.clone(), quota.clone(), number.to_string().into());
+        // A member keeps its connection.
+        let connection = FleetConnection::redis(&url).unwrap();
+        let fleet = Fleet::join(pool.clone(), connection, number.to_string().into());
         members.spawn(fleet.run(stop.clone()));
         let tenant = number % weights.len();
         let need = need(&model, &tenant.to_string(), weights[tenant]);
