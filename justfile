@@ -30,6 +30,10 @@ chaos:
 scenarios:
     cargo test --release -p pool --lib scenario -- --include-ignored --nocapture
 
+# A fleet of 64 that shares its quota through a Redis of its own, about six minutes: docs/pool.md.
+fleet:
+    cargo test --release -p pool --lib fleet::load_tests -- --ignored --nocapture --test-threads 1
+
 # What the pool costs a call, beside the network: docs/pool.md.
 overhead:
     cargo bench -p pool

@@ -21,7 +21,7 @@ mod deployment;
 mod scheduler;
 mod reservation;
 mod pool;
-pub mod fleet;
+mod fleet;
 pub mod probe;
 #[doc(hidden)]
 pub mod overhead;
@@ -32,13 +32,12 @@ mod tests;
 
 pub use config::{DeploymentConfig, PoolConfig, PoolError, Provider, Secret};
 pub use deployment::{DeploymentState, DeploymentStatus};
-pub use exchange::{Exchange, Exchanged};
+pub use fleet::{Fleet, FleetConnection, FleetError};
 pub use limiter::LimiterKind;
 pub use need::Need;
 pub use pool::{Forecast, Pool};
 pub use reservation::{ForwardOutcome, Forwarded, ForwardedBody, Reservation};
 pub use scheduler::ReserveError;
-pub use state::ModelState;
 pub use strategy::Strategy;
 pub use typed::mode::Mode;
 pub use typed::usage::Usage;

@@ -2,7 +2,6 @@
 
 use crate::config::{PoolConfig, PoolError};
 use crate::deployment::DeploymentStatus;
-use crate::exchange::{Exchange, Exchanged};
 use crate::hedge::Hedge;
 use crate::need::Need;
 use crate::provider::transport;
@@ -229,59 +228,20 @@ impl Pool {
         }
     }
 
-    /// Lets this process use only this part of every quota, from above 0 to 1: N workers that do
-    /// not talk to each other use 1/N each. Where the state was shared, it cannot be asked now: this
-    /// process goes on with that part of what it last had left.
-    pub fn set_share(&self, share: f64) {
-        for model_pool in self.models.values() {
-            model_pool.lock().set_share(share, fastrand::f64(), Instant::now());
-        }
-    }
-
-    /// From now on slots come from states that are shared with other workers: by [`Self::prepare`],
-    /// [`Exchange::run`] and [`Self::take`], model by model.
-    pub fn lease(&self) {
-        self.models.values().for_each(|model_pool| model_pool.lock().lease(fastrand::u64(..)));
-    }
-
-    /// What is to be said to the state of this model. Whatever becomes of it, it is for
-    /// [`Self::take`] or [`Self::keep`]; one at a time for each model.
-    pub fn prepare(&self, model: &str) -> Option<Exchange> {
-        Some(self.models.get(model)?.lock().prepare(Instant::now()))
-    }
-
-    /// Takes what the shared state gave. Gives the time at which to ask again, unless something
-    /// happens before; none where nobody waits, or only for calls that end.
-    pub fn take(&self, model: &str, exchanged: Exchanged) -> Option<Instant> {
-        self.models.get(model)?.lock().take(exchanged, Instant::now())
-    }
-
-    /// The state could not be asked: what was to be said is said next time.
-    pub fn keep(&self, model: &str, exchange: Exchange) {
-        if let Some(model_pool) = self.models.get(model) {
-            model_pool.lock().keep(exchange);
-        }
-    }
-
-    /// How many calls wait for this model.
-    pub fn waiting(&self, model: &str) -> usize {
-        self.models.get(model).map_or(0, |model_pool| model_pool.lock().waiting())
-    }
-
-    /// Whether somebody waits for the answer of a call that waits for this model, or a call was
-    /// rejected of which the state does not know yet.
-    pub fn is_urgent(&self, model: &str) -> bool {
-        self.models.get(model).is_some_and(|model_pool| model_pool.lock().is_urgent())
-    }
-
-    /// Whether the state of this model does not know yet how some calls ended.
-    pub fn has_news(&self, model: &str) -> bool {
-        self.models.get(model).is_some_and(|model_pool| model_pool.lock().has_news())
+    /// The scheduler of each model, for the fleet that shares their states.
+    pub(crate) fn model_pools(&self) -> &ModelPools {
+        &self.models
     }
 
     /// Ends when a call has asked for a slot, or has ended, since this last ended.
-    pub async fn news(&self) {
+    pub(crate) async fn news(&self) {
         self.news.notified().await;
+    }
+
+    /// For tests that make calls themselves: a call has ended.
+    #[cfg(test)]
+    pub(crate) fn tell_news(&self) {
+        self.news.notify_one();
     }
 
     /// How each deployment fares now, by model and in the order of the configuration. Also brings

@@ -142,6 +142,12 @@ impl Reservation {
         Self { model_pool, index, deployment, schema, booking, at, started: None }
     }
 
+    /// For tests that make the call themselves: the deployment's place, and what was booked there.
+    #[cfg(test)]
+    pub(super) fn into_booking(mut self) -> Option<(usize, Booking)> {
+        Some((self.index, self.booking.take()?))
+    }
+
     /// The deployment that the call goes to.
     pub fn deployment(&self) -> &str {
         &self.deployment

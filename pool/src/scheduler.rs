@@ -243,14 +243,15 @@ impl Scheduler {
         self.dispatch(now);
     }
 
-    /// The state is shared from now on: slots come by [`Self::take`]. `writer` is a number that no
-    /// other worker has.
-    pub(super) fn lease(&mut self, writer: u64) {
+    /// The state is shared from now on: slots come by [`Self::finish_exchange`]. `writer` is a number
+    /// that no other member has.
+    pub(super) fn share_state(&mut self, writer: u64) {
         self.log.get_or_insert_with(|| SendLog::new(writer));
     }
 
-    /// What is to be said to the state, and what is wanted of it.
-    pub(super) fn prepare(&mut self, now: Instant) -> Exchange {
+    /// What the shared state is to be told and asked. It is for [`Self::finish_exchange`] or
+    /// [`Self::abort_exchange`]; one at a time.
+    pub(super) fn begin_exchange(&mut self, now: Instant) -> Exchange {
         Exchange {
             settlements: std::mem::take(&mut self.settlements),
             waiters: self.waiters(),
@@ -262,31 +263,35 @@ impl Scheduler {
         }
     }
 
-    /// The state did not hear what was to be said.
-    pub(super) fn keep(&mut self, exchange: Exchange) {
+    /// The shared state could not be written: it is told next time.
+    pub(super) fn abort_exchange(&mut self, exchange: Exchange) {
         self.settlements.splice(0..0, exchange.settlements);
     }
 
-    /// The state as it is now, and what it gave, on the clock of this scheduler; says when to ask again.
-    pub(super) fn take(&mut self, exchanged: Exchanged, now: Instant) -> Option<Instant> {
-        self.log.get_or_insert_default().hints(exchanged.state.epoch(), exchanged.told);
+    /// Takes what the shared state gave. Gives the time at which calls that still wait may get a slot,
+    /// unless something happens before.
+    pub(super) fn finish_exchange(
+        &mut self,
+        exchanged: Exchanged,
+        now: Instant,
+    ) -> Option<Instant> {
+        self.log.get_or_insert_default().confirm(exchanged.state.epoch(), exchanged.published);
         self.state = exchanged.state;
         self.apply(exchanged.answer, now);
         self.alarm
     }
 
-    /// Whether the state has not hints yet how some calls ended, or that some were sent.
+    /// Whether the shared state does not know yet how some calls ended, or that some were sent.
     pub(super) fn has_news(&self) -> bool {
         !self.settlements.is_empty() || self.log.as_ref().is_some_and(SendLog::has_news)
     }
 
-    /// How many wait.
+    /// How many calls wait.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Whether somebody waits for the answer of one that waits, or others should hear of a
-    /// rejection.
+    /// Whether an interactive call waits, or the shared state does not know yet of a rejection.
     pub(super) fn is_urgent(&self) -> bool {
         let rejected = |(_, settlement): &(u64, Settlement)| {
             matches!(settlement.outcome, Outcome::Throttled { .. })

@@ -277,10 +277,10 @@ fn what_questions_have_is_learned_for_each_schema() {
 
 /// One of two workers that share a state.
 fn exchange(scene: &mut Scene, state: &mut ModelState) {
-    let exchange = scene.scheduler.prepare(scene.now);
+    let exchange = scene.scheduler.begin_exchange(scene.now);
     // The clock of the state is far ahead.
     let exchanged = exchange.run(state, 1e9 + scene.scheduler.at(scene.now), scene.now);
-    scene.scheduler.take(exchanged, scene.now);
+    scene.scheduler.finish_exchange(exchanged, scene.now);
 }
 
 #[test]
@@ -288,8 +288,8 @@ fn workers_that_share_a_book_use_a_quota_once() {
     let mut state = ModelState::new(1, 0.0);
     let mut one = Scene::new(vec![config("d", 1000, 0, 9)]);
     let mut two = Scene::new(vec![config("d", 1000, 0, 9)]);
-    one.scheduler.lease(1);
-    two.scheduler.lease(2);
+    one.scheduler.share_state(1);
+    two.scheduler.share_state(2);
     let (first, second) = (one.enter(600, false), two.enter(600, false));
     assert_eq!([one.see(first), two.see(second)], ["-", "-"]);
     exchange(&mut one, &mut state);
@@ -319,14 +319,14 @@ fn workers_that_share_a_book_use_a_quota_once() {
 fn what_is_sent_alone_while_the_book_is_asked_is_told_next_time() {
     let mut state = ModelState::new(1, 0.0);
     let mut scene = Scene::new(vec![config("d", 1000, 0, 9)]);
-    scene.scheduler.lease(1);
+    scene.scheduler.share_state(1);
     exchange(&mut scene, &mut state);
     scene.scheduler.set_share(0.85, 0.0, scene.now);
-    let asked = scene.scheduler.prepare(scene.now);
+    let asked = scene.scheduler.begin_exchange(scene.now);
     let id = scene.enter(300, false);
     assert_eq!(scene.see(id), "d", "it has a slot of its own");
     let exchanged = asked.run(&mut state, 1e9 + scene.scheduler.at(scene.now), scene.now);
-    scene.scheduler.take(exchanged, scene.now);
+    scene.scheduler.finish_exchange(exchanged, scene.now);
     let used = |state: &ModelState| state.limiter("http://d/v1 m").unwrap().utilisation(1e9);
     assert_eq!(used(&state), 0.0, "the question was older");
     assert!(scene.scheduler.has_news());
@@ -341,12 +341,12 @@ fn what_is_sent_alone_while_the_book_is_asked_is_told_next_time() {
 fn a_slot_for_one_that_has_left_comes_back() {
     let mut state = ModelState::new(1, 0.0);
     let mut scene = Scene::new(vec![config("d", 1000, 0, 9)]);
-    scene.scheduler.lease(1);
+    scene.scheduler.share_state(1);
     let id = scene.enter(900, false);
-    let asked = scene.scheduler.prepare(scene.now);
+    let asked = scene.scheduler.begin_exchange(scene.now);
     scene.scheduler.leave(id, scene.now);
     let exchanged = asked.run(&mut state, 1e9 + scene.scheduler.at(scene.now), scene.now);
-    scene.scheduler.take(exchanged, scene.now);
+    scene.scheduler.finish_exchange(exchanged, scene.now);
     assert_eq!((scene.status(0).in_flight, scene.scheduler.settlements.len()), (0, 1));
     exchange(&mut scene, &mut state);
     assert_eq!(state.limiter("http://d/v1 m").unwrap().utilisation(1e9), 0.0);
@@ -357,11 +357,11 @@ fn what_a_book_did_not_hear_is_said_again() {
     let mut scene = Scene::new(vec![config("d", 1000, 0, 9)]);
     let id = scene.enter(900, false);
     let grant = scene.grant(id);
-    scene.scheduler.lease(1);
+    scene.scheduler.share_state(1);
     scene.end(&grant, Ok((1, 1)));
-    let asked = scene.scheduler.prepare(scene.now);
+    let asked = scene.scheduler.begin_exchange(scene.now);
     assert_eq!((asked.settlements.len(), scene.scheduler.settlements.len()), (1, 0));
-    scene.scheduler.keep(asked);
+    scene.scheduler.abort_exchange(asked);
     assert_eq!(scene.scheduler.settlements.len(), 1);
 }
 
@@ -369,23 +369,23 @@ fn what_a_book_did_not_hear_is_said_again() {
 fn what_may_have_been_heard_counts_once_when_it_is_said_again() {
     let mut state = ModelState::new(1, 0.0);
     let mut scene = Scene::new(vec![config("d", 1000, 0, 9)]);
-    scene.scheduler.lease(1);
+    scene.scheduler.share_state(1);
     let (kept, other) = (scene.enter(300, false), scene.enter(300, false));
     exchange(&mut scene, &mut state);
     let (_, other) = (scene.grant(kept), scene.grant(other));
     let used = |state: &ModelState| state.limiter("http://d/v1 m").unwrap().utilisation(1e9);
     assert!((used(&state) - 0.6).abs() < 1e-6, "{}", used(&state));
     scene.scheduler.cancel(other.index, &other.booking, scene.now);
-    let asked = scene.scheduler.prepare(scene.now);
+    let asked = scene.scheduler.begin_exchange(scene.now);
     // It is written, and the answer is lost.
     let exchanged = asked.run(&mut state, 1e9 + scene.scheduler.at(scene.now), scene.now);
     assert!(exchanged.is_changed());
-    scene.scheduler.keep(asked);
+    scene.scheduler.abort_exchange(asked);
     for _ in 0..2 {
-        let asked = scene.scheduler.prepare(scene.now);
+        let asked = scene.scheduler.begin_exchange(scene.now);
         let exchanged = asked.run(&mut state, 1e9 + scene.scheduler.at(scene.now), scene.now);
         assert!(!exchanged.is_changed(), "the state knows all of it");
-        scene.scheduler.take(exchanged, scene.now);
+        scene.scheduler.finish_exchange(exchanged, scene.now);
         assert!((used(&state) - 0.3).abs() < 1e-6, "{}", used(&state));
     }
 }
@@ -395,27 +395,30 @@ fn who_gets_nothing_changes_nothing() {
     let mut state = ModelState::new(1, 0.0);
     let mut scenes = [1, 2].map(|writer| {
         let mut scene = Scene::new(vec![config("d", 1000, 0, 9)]);
-        scene.scheduler.lease(writer);
+        scene.scheduler.share_state(writer);
         scene.enter(600, false);
         scene
     });
     let changed = scenes.each_mut().map(|scene| {
-        let asked = scene.scheduler.prepare(scene.now);
+        let asked = scene.scheduler.begin_exchange(scene.now);
         asked.run(&mut state, 1e9 + scene.scheduler.at(scene.now), scene.now).is_changed()
     });
     assert_eq!(changed, [true, true], "one has a slot, and the other has told that it waits");
-    let asked = scenes[1].scheduler.prepare(scenes[1].now);
+    let asked = scenes[1].scheduler.begin_exchange(scenes[1].now);
     let exchanged =
         asked.run(&mut state, 1e9 + scenes[1].scheduler.at(scenes[1].now), scenes[1].now);
     assert!(!exchanged.is_changed());
-    assert!(scenes[1].scheduler.take(exchanged, scenes[1].now).is_some(), "it waiters again");
+    assert!(
+        scenes[1].scheduler.finish_exchange(exchanged, scenes[1].now).is_some(),
+        "it waiters again"
+    );
 }
 
 #[test]
 fn a_rejection_voids_slots_before_the_book_hears_of_it() {
     let mut state = ModelState::new(1, 0.0);
     let mut scene = Scene::new(vec![config("d", 1000, 0, 9)]);
-    scene.scheduler.lease(1);
+    scene.scheduler.share_state(1);
     let (first, second) = (scene.enter(300, false), scene.enter(300, false));
     exchange(&mut scene, &mut state);
     let first = scene.grant(first);

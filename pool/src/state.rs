@@ -8,6 +8,7 @@
 
 mod virtual_clocks;
 mod published;
+mod grant_rate;
 mod selection;
 mod wait_queue;
 
@@ -16,6 +17,7 @@ pub(crate) use selection::DeploymentView;
 
 use crate::limiter::{Booking, Earliest, Knowledge, Limiter, Outcome, Size};
 use crate::strategy::{Candidate, Strategy};
+use grant_rate::GrantRate;
 use published::PublishedCounts;
 use selection::{Offer, Selection};
 use serde::{Deserialize, Serialize};
@@ -39,7 +41,7 @@ const AGAIN_MS_MIN: f64 = 2.0;
 
 /// Somebody who waits for a slot.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Waiter {
+pub(crate) struct Waiter {
     /// Unique among the asks of a worker.
     pub id: u64,
     /// How large the call is.
@@ -71,7 +73,7 @@ impl Waiter {
 
 /// How a booking ended.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Settlement {
+pub(crate) struct Settlement {
     /// The deployment.
     pub address: Arc<str>,
     /// What was booked there.
@@ -86,7 +88,7 @@ pub struct Settlement {
 
 /// A slot: who may send, when and where.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Grant {
+pub(crate) struct Grant {
     /// Who asked.
     pub ask: u64,
     /// The view, by its place among those that were named.
@@ -97,7 +99,7 @@ pub struct Grant {
 
 /// Why there will be no slot.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum NoSlot {
+pub(crate) enum NoSlot {
     /// It is larger than a whole minute's quota of every deployment.
     TooLarge,
     /// Every deployment that could take it is shut.
@@ -113,7 +115,7 @@ pub enum NoSlot {
 
 /// What an exchange comes to.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Allocation {
+pub(crate) struct Allocation {
     /// The slots, in the order of service.
     pub grants: Vec<Grant>,
     /// Who will get none, and why.
@@ -126,7 +128,7 @@ pub struct Allocation {
 
 /// The limiters of one model's deployments, and whose turn it is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ModelState {
+pub(crate) struct ModelState {
     /// Differs from state to state: whoever finds another one than before knows that what was
     /// written into that one is lost.
     epoch: u64,
@@ -140,28 +142,40 @@ pub struct ModelState {
     times: VirtualClocks,
     #[serde(default)]
     published: PublishedCounts,
+    #[serde(default)]
+    grant_rate: GrantRate,
 }
 
 impl ModelState {
     /// An empty state that gives no slots before a time: where an earlier one was lost, all who
     /// wrote into it have to say again what they sent.
-    pub fn new(epoch: u64, opens: f64) -> Self {
+    pub(crate) fn new(epoch: u64, opens: f64) -> Self {
         Self { epoch, opens, ..Self::default() }
     }
 
     /// What tells it from a state that was lost.
-    pub fn epoch(&self) -> u64 {
+    pub(crate) fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// How much this worker has told.
-    pub(crate) fn told(&self, writer: u64) -> Published {
+    /// How much this member has written.
+    pub(crate) fn published(&self, writer: u64) -> Published {
         self.published.of(writer)
     }
 
-    /// This worker has told so much.
-    pub(crate) fn tell(&mut self, writer: u64, told: Published) {
-        self.published.tell(writer, told);
+    /// This member has written so much.
+    pub(crate) fn publish(&mut self, writer: u64, published: Published) {
+        self.published.set(writer, published);
+    }
+
+    /// Whether several tenants wait.
+    pub(crate) fn has_rivals(&self, now: f64) -> bool {
+        self.times.has_rivals(now)
+    }
+
+    /// How many slots it gave a second lately.
+    pub(crate) fn grants_per_second(&self, now: f64) -> f64 {
+        self.grant_rate.per_second(now)
     }
 
     /// Whether it has a limiter for each of these, with the same terms.
@@ -171,14 +185,14 @@ impl ModelState {
     }
 
     /// The limiter of a deployment, once something was asked of it.
-    pub fn limiter(&self, address: &str) -> Option<&Limiter> {
+    pub(crate) fn limiter(&self, address: &str) -> Option<&Limiter> {
         self.limiters.get(address)
     }
 
     /// Writes down how calls ended, then gives slots to those who ask, in the order of service: who
     /// was rejected first, then those for whose answer somebody waits, then the tenants by turns,
     /// each in the order of its asks.
-    pub fn exchange(
+    pub(crate) fn exchange(
         &mut self,
         settlements: &[Settlement],
         waiters: &[Waiter],
@@ -222,6 +236,9 @@ impl ModelState {
         self.refuse_the_rest(&mut line, views.all, now, &mut answer);
         self.rest_who_waits_no_more(waiters, &answer.grants);
         self.times.keep(now);
+        if !answer.grants.is_empty() {
+            self.grant_rate.add(answer.grants.len(), now);
+        }
         answer.turns = views.turns;
         answer
     }
@@ -258,7 +275,7 @@ impl ModelState {
     ///
     /// # Errors
     /// When it never could.
-    pub fn forecast(
+    pub(crate) fn forecast(
         &self,
         ask: &Waiter,
         ahead: &[Waiter],
@@ -304,7 +321,7 @@ impl ModelState {
 
     /// Writes down what was sent, and what was learned, while the state could not be asked, or was
     /// written into one that is lost.
-    pub fn merge(
+    pub(crate) fn merge(
         &mut self,
         view: &DeploymentView,
         known: Option<&Knowledge>,
@@ -320,7 +337,7 @@ impl ModelState {
 
     /// Goes on alone with this part of every quota; `phase` from 0 to 1 by chance, so that those
     /// who go on alone do not begin together.
-    pub fn isolate(&mut self, share: f64, phase: f64, now: f64) {
+    pub(crate) fn isolate(&mut self, share: f64, phase: f64, now: f64) {
         (self.share, self.opens) = (Some(share), now);
         for limiter in self.limiters.values_mut() {
             limiter.isolate(share, phase * HORIZON_MS, now);
@@ -335,7 +352,7 @@ impl ModelState {
     }
 
     /// Uses only this part of every quota.
-    pub fn set_share(&mut self, share: f64) {
+    pub(crate) fn set_share(&mut self, share: f64) {
         self.share = Some(share);
         for limiter in self.limiters.values_mut() {
             limiter.set_share(share);
@@ -343,9 +360,10 @@ impl ModelState {
     }
 
     /// Moves all times: to another clock.
-    pub fn shift(&mut self, by_ms: f64) {
+    pub(crate) fn shift(&mut self, by_ms: f64) {
         self.opens += by_ms;
         self.published.shift(by_ms);
+        self.grant_rate.shift(by_ms);
         self.times.shift(by_ms);
         for limiter in self.limiters.values_mut() {
             limiter.shift(by_ms);

@@ -12,7 +12,7 @@ use crate::{
         sqlite::{SqliteFile, SqliteStore},
     },
 };
-use pool::fleet::connection::FleetConnection;
+use pool::FleetConnection;
 use std::error::Error;
 
 /// Storage, database, queue, the relay between the last two, and the quota. Cheap to clone.

@@ -5,6 +5,7 @@ mod telemetry;
 mod client;
 mod schema;
 mod start;
+mod membership;
 mod roles;
 mod upload;
 mod documents;

@@ -1,14 +1,15 @@
 //! Runs uploader and worker, together or alone, until told to stop: softly first, then hard.
 
-use crate::{end::End, start, telemetry};
+use crate::{end::End, membership, start, telemetry};
 use shared::{config::Config, services::Services};
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
+use worker::{report::report, worker::Worker};
 
 /// What a worker may take beyond its longest call to end what it has begun.
 const GRACE: Duration = Duration::from_secs(10);
@@ -85,8 +86,9 @@ pub(crate) async fn start(config: Config, roles: Roles) -> Result<Running, End> 
         let worker = worker::build(&config, services.clone(), soft.clone()).map_err(End::usage)?;
         let sweep = worker::sweep::run(worker.clone(), background.clone());
         running.helpers.push(tokio::spawn(sweep));
-        let quota = worker.quota.clone().run(background.clone());
-        running.helpers.push(tokio::spawn(quota));
+        let fleet = worker.fleet.clone().run(background.clone());
+        running.helpers.push(tokio::spawn(fleet));
+        running.helpers.push(tokio::spawn(register(&worker, background.clone())));
         running.roles.push(tokio::spawn(worker::consume::run(worker, hard)));
     }
     let listen = match roles.uploader {
@@ -116,6 +118,14 @@ pub(crate) async fn start(config: Config, roles: Roles) -> Result<Running, End> 
     let relay = async move { services.relay.run(background).await };
     running.helpers.push(tokio::spawn(relay));
     Ok(running)
+}
+
+/// Counts the worker as a member of the pool, until `stop`.
+fn register(worker: &Worker, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
+    let (store, member) = (worker.services.store.clone(), Arc::clone(&worker.id));
+    let (fleet, worker) = (worker.fleet.clone(), worker.clone());
+    let report = move || report(&worker.pool, &worker.waits, &worker.settings.model);
+    membership::run(store, member, fleet, report, stop)
 }
 
 impl Running {

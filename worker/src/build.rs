@@ -9,8 +9,7 @@ use crate::{
     worker::{CompiledSchemas, Learned, Settings, Worker},
 };
 use anyhow::Context;
-use pool::fleet::Fleet;
-use pool::{Pool, PoolConfig};
+use pool::{Fleet, Pool, PoolConfig};
 use shared::{
     config::{self, Config},
     schema::MODEL_DEFAULT,
@@ -41,12 +40,12 @@ pub fn build(
     let children = config.worker.text_children as usize;
     let text = TextReader::new(binary, vec!["text-child".into()], engine, limits(config), children);
     let id: Arc<str> = Uuid::new_v4().simple().to_string().into();
-    let quota = Fleet::new(services.quota.clone(), pool.clone(), id.clone());
+    let fleet = Fleet::join(pool.clone(), services.quota.clone(), id.clone());
     Ok(Worker {
         id,
         services,
         pool,
-        quota,
+        fleet,
         waits: Waits::default(),
         text: Arc::new(text),
         schemas: CompiledSchemas::default(),

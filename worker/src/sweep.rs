@@ -1,8 +1,7 @@
 //! What every worker does on a timer: queue documents again that were left behind or whose message is
-//! a dead letter, remove deleted bytes, report the deployments, and set how many workers share the
-//! quota. Doing it twice does no harm.
+//! a dead letter, and remove deleted bytes. Doing it twice does no harm.
 
-use crate::{report::report, worker::Worker};
+use crate::worker::Worker;
 use futures::{FutureExt, future::BoxFuture};
 use shared::{
     blob::{BlobKey, STALE},
@@ -19,7 +18,7 @@ const IDLE_MAX: Duration = Duration::from_secs(600);
 /// How often to look for unfinished uploads in parts.
 const TIDY: Duration = Duration::from_secs(3600);
 
-/// Sweeps until `stop`, then leaves the fleet.
+/// Sweeps until `stop`.
 pub fn run(worker: Worker, stop: CancellationToken) -> BoxFuture<'static, ()> {
     // Boxed, as in `consume::run`.
     sweep_until(worker, stop).boxed()
@@ -65,17 +64,10 @@ async fn sweep_until(worker: Worker, stop: CancellationToken) {
             () = tokio::time::sleep(worker.settings.sweep) => {}
         }
     }
-    if let Err(error) = worker.services.store.fleet().leave(&worker.id).await {
-        tracing::debug!(%error, "this worker is counted until its heartbeat expires");
-    }
 }
 
 async fn sweep(worker: &Worker) -> anyhow::Result<()> {
     let services = &worker.services;
-    let report = report(&worker.pool, &worker.waits, &worker.settings.model);
-    let within = worker.settings.sweep * 4;
-    let alive = services.store.fleet().report(&worker.id, &report, within).await?;
-    worker.quota.set_counted(alive);
     let added = services.store.outbox().sweep(IDLE_MAX).await?;
     if added > 0 {
         tracing::info!(added, "documents that were left behind are queued again");

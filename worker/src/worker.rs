@@ -5,7 +5,7 @@ use crate::{
     report::Waits,
     text::reader::TextReader,
 };
-use pool::{Pool, fleet::Fleet};
+use pool::{Fleet, Pool};
 use shared::{
     blob::BlobError,
     document::{WaitReason, Waiting},
@@ -60,8 +60,8 @@ pub struct Worker {
     pub services: Services,
     /// The model deployments.
     pub pool: Pool,
-    /// Its side of the agreement on the deployments' quotas.
-    pub quota: Fleet,
+    /// Its part in the fleet that shares the deployments' quotas.
+    pub fleet: Fleet,
     /// Its calls that wait for room.
     pub waits: Waits,
     /// The child processes that read files.

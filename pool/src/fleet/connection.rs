@@ -1,7 +1,6 @@
-//! Where workers agree on the quota: in Redis, or nowhere.
+//! The connection over which members share quotas: to Redis, or none.
 //!
-//! It must know nothing of deployments and shares, and its errors never contain the address: that
-//! may hold a password.
+//! Its errors never contain the address, which may hold a password.
 
 use deadpool_redis::{
     Connection, Manager, Pool, Runtime,
@@ -9,11 +8,11 @@ use deadpool_redis::{
 };
 use std::time::Duration;
 
-/// How long a connection may take to come about.
+/// How long connecting may take.
 const CONNECT_MAX: Duration = Duration::from_secs(1);
 /// How long Redis may take to answer.
 const ANSWER_MAX: Duration = Duration::from_millis(250);
-/// Connections at most: one for the worker, one to ask whether Redis is there.
+/// Connections at most: one for the exchanges, one to ask whether Redis is there.
 const CONNECTIONS_MAX: usize = 2;
 
 /// Redis did not do what it was asked.
@@ -28,12 +27,12 @@ impl FleetError {
     }
 }
 
-/// Where workers agree on the quota. Cheap to clone.
+/// The connection over which members share quotas. Cheap to clone.
 #[derive(Clone)]
 pub enum FleetConnection {
-    /// Nowhere: each assumes that all who are alive have an equal share.
+    /// None: each member uses an equal part of every quota.
     Local,
-    /// In Redis.
+    /// To Redis.
     Redis(Pool),
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// A deployment as a worker knows it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct DeploymentView {
+pub(crate) struct DeploymentView {
     /// The same for all who use the same deployment, whatever they call it.
     pub address: Arc<str>,
     /// What is configured of its quota.

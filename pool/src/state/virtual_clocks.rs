@@ -59,6 +59,11 @@ impl VirtualClocks {
         self.clocks.values().any(|other| other.served < served && other.waited + WAITS_MS > at)
     }
 
+    /// Whether more than one tenant waits, at any member.
+    pub(super) fn has_rivals(&self, at: f64) -> bool {
+        self.clocks.values().filter(|clock| clock.waited + WAITS_MS > at).nth(1).is_some()
+    }
+
     /// Whether it was told lately that the tenant waits.
     pub(super) fn is_told(&self, tenant: &str, at: f64) -> bool {
         self.clocks.get(tenant).is_some_and(|clock| clock.waited + TOLD_MS > at)

@@ -64,13 +64,7 @@ impl Server {
             store.schemas().seed(&name.parse().unwrap(), body).await.unwrap();
         }
         let relay = Relay::new(store.clone(), queue.clone());
-        let services = Services {
-            blobs,
-            store,
-            queue,
-            relay,
-            quota: pool::fleet::connection::FleetConnection::Local,
-        };
+        let services = Services { blobs, store, queue, relay, quota: pool::FleetConnection::Local };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = uploader::router(services.clone(), limits, Some(recorder()));
