@@ -143,7 +143,7 @@ async fn a_reader_that_leaves_leaves_the_call_charged() {
     let server = Server::start([pieces(EVENTS, &[&one], false)]).await;
     let pool = super::pool(vec![deployment("d", &server.url)]);
     drop(forward(&pool).await.unwrap());
-    assert_eq!((counts(&pool), pool.snapshot()[0].tokens_available), ([1, 0, 0, 0, 0], 99_094));
+    assert_eq!((counts(&pool), pool.snapshot()[0].tokens_available), ([1, 0, 0, 0, 0], 99_495));
 }
 
 #[tokio::test]
