@@ -7,6 +7,7 @@
 //! The pool never repeats a call, and knows nothing of documents or databases.
 //! A module uses only modules listed above it.
 
+pub mod trust;
 pub mod typed;
 mod strategy;
 pub mod limiter;

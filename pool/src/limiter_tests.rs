@@ -86,7 +86,7 @@ fn a_part_of_a_bucket_is_kept_for_those_who_wait() {
     let bookings = fill(&mut limiter, &one, 0.0, 600_000.0);
     // Ten minutes, and what it held, less what is kept.
     let calls = 11.0 * 60_000.0 / 1_500.0;
-    assert!((bookings.len() as f64 - calls).abs() < 12.0, "{} {calls}", bookings.len());
+    assert!((bookings.len() as f64 - calls).abs() < 25.0, "{} {calls}", bookings.len());
     let last = bookings.last().unwrap().at;
     assert_eq!(limiter.earliest(&one, true, last), Earliest::At(last), "it is kept for this one");
     assert!(at(&mut limiter, &one, last) > last);

@@ -442,13 +442,8 @@ impl Scheduler {
     }
 
     pub(super) fn instant(&self, at: f64) -> Instant {
-        self.born + milliseconds_of_life(at)
+        self.born + status::milliseconds_of_life(at)
     }
-}
-
-/// Like [`milliseconds`], but for times, which may be long after the start.
-fn milliseconds_of_life(at: f64) -> Duration {
-    Duration::from_secs_f64((at / 1_000.0).clamp(0.0, 1e10))
 }
 
 #[cfg(test)]

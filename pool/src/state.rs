@@ -6,6 +6,7 @@
 //! state lies: in the worker, or where all workers find it. It must know nothing of the clock, the
 //! network or chance.
 
+mod waiter;
 mod virtual_clocks;
 mod published;
 mod grant_rate;
@@ -14,8 +15,9 @@ mod wait_queue;
 
 pub(crate) use published::Published;
 pub(crate) use selection::DeploymentView;
+pub(crate) use waiter::Waiter;
 
-use crate::limiter::{Booking, Earliest, Knowledge, Limiter, Outcome, Size};
+use crate::limiter::{Booking, Earliest, Knowledge, Limiter, Outcome};
 use crate::strategy::{Candidate, Strategy};
 use grant_rate::GrantRate;
 use published::PublishedCounts;
@@ -38,38 +40,6 @@ const GRACE_MS: f64 = 1_000.0;
 const GRACE_URGENT_MS: f64 = 20.0;
 /// It makes no sense to ask again sooner.
 const AGAIN_MS_MIN: f64 = 2.0;
-
-/// Somebody who waits for a slot.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Waiter {
-    /// Unique among the asks of a worker.
-    pub id: u64,
-    /// How large the call is.
-    pub size: Size,
-    /// Whether somebody waits for its answer.
-    pub urgent: bool,
-    /// Whether it was served before, and rejected: it goes first.
-    pub returned: bool,
-    /// For whom.
-    pub tenant: Arc<str>,
-    /// How much the tenant should get, beside the weights of the others.
-    pub weight: f64,
-    /// When an answer is of no use any more.
-    pub deadline: Option<f64>,
-    /// The only view that it may go through.
-    pub only: Option<usize>,
-}
-
-impl Waiter {
-    /// Whether it is the tenants' turns that decide.
-    fn goes_by_turn(&self) -> bool {
-        !self.urgent && !self.returned
-    }
-
-    fn may_use(&self, view: usize) -> bool {
-        self.only.is_none_or(|only| only == view)
-    }
-}
 
 /// How a booking ended.
 #[derive(Clone, Debug, PartialEq)]

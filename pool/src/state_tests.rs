@@ -1,7 +1,7 @@
 //! Who gets which slot, on made-up time.
 
 use super::*;
-use crate::limiter::{LimiterHints, LimiterKind, Terms};
+use crate::limiter::{LimiterHints, LimiterKind, Size, Terms};
 
 fn view(address: &str, kind: LimiterKind, tokens_per_minute: f64) -> DeploymentView {
     DeploymentView {

@@ -11,7 +11,7 @@ pub mod config;
 pub mod clock;
 pub mod fault;
 pub mod error_chain;
-pub mod trust;
+pub use pool::trust;
 pub mod blob;
 pub mod store;
 pub mod queue;

@@ -137,7 +137,9 @@ fn the_tests_of_one_crate_use_the_libraries_of_the_whole_workspace() {
     let all = features(&["--workspace"]);
     for krate in crates() {
         let own = features(&["--package", &krate.name]);
-        let other: Vec<_> = own.difference(&all).collect();
+        // A procedural macro has a copy of its own, which is the same for all.
+        let is_macros = |line: &&String| line.starts_with("regex-automata ");
+        let other: Vec<_> = own.difference(&all).filter(|line| !is_macros(line)).collect();
         assert!(
             other.is_empty(),
             "`cargo test -p {}` builds these again, with other features: name in [dependencies] of \

@@ -246,8 +246,13 @@ async fn caller(pool: Pool, model: Arc<str>, services: Arc<Vec<Service>>, answer
         let (scheduler, started) = (&pool.model_pools()[&*model], Instant::now());
         scheduler.lock().sent(index);
         let (result, hints) = services[index].call(&call, answer).await;
-        let end =
-            End { result: result.as_ref().map(|tokens| *tokens), hints, started, jitter: 0.5, model: None };
+        let end = End {
+            result: result.as_ref().map(|tokens| *tokens),
+            hints,
+            started,
+            jitter: 0.5,
+            model: None,
+        };
         let mut scheduler = scheduler.lock();
         if let Ok((prompt, _)) = result {
             scheduler.learn(&need.schema, &booking, prompt);

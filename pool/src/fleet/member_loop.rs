@@ -4,24 +4,16 @@
 use super::connection::FleetError;
 use super::membership::Membership;
 use super::model_loop::ModelLoop;
+use super::pacing::{HEARTBEAT, RETRY_MAX};
 use super::set_share;
 use super::state_store::StateStore;
 use crate::pool::Pool;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
 };
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-
-/// How long a member goes without a request to Redis: after that it sends a heartbeat, which also
-/// finds out whether the state is still the same.
-pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
-/// The longest pause between attempts while Redis does not answer.
-pub(super) const RETRY_MAX: Duration = Duration::from_secs(1);
 
 /// The loop and what it knows.
 pub(super) struct MemberLoop {

@@ -2,8 +2,8 @@
 //! exchange is.
 
 use super::connection::FleetError;
-use super::member_loop::{HEARTBEAT, RETRY_MAX};
 use super::pacing;
+use super::pacing::{HEARTBEAT, RETRY_MAX};
 use super::state_store::{MemberCounts, REQUEST_TIME_MAX, StateStore, StoredState};
 use crate::exchange::Exchange;
 use crate::reservation::ModelPool;

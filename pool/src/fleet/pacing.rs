@@ -8,6 +8,12 @@
 use super::state_store::MemberCounts;
 use std::time::Duration;
 
+/// How long a member goes without a request to Redis: after that it sends a heartbeat, which also
+/// finds out whether the state is still the same.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
+/// The longest pause between attempts while Redis does not answer.
+pub(super) const RETRY_MAX: Duration = Duration::from_secs(1);
+
 /// How often all members of a group exchange together.
 struct Rates {
     /// Calls that get a slot for each exchange, which costs two commands.

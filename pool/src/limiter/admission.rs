@@ -15,7 +15,7 @@ const WINDOW_MARGIN: f64 = 0.004;
 /// What may be sent at once, in time at the rate, and what more when the provider was idle: in time,
 /// and at least so many calls.
 const BURST_MS: f64 = 2_000.0;
-const BURST_IDLE_MS: f64 = 8_000.0;
+const BURST_IDLE_MS: f64 = 24_000.0;
 const BURST_IDLE_CALLS: f64 = 3.0;
 /// A rejection within this time makes bursts smaller.
 const CALM_MS: f64 = 60_000.0;
@@ -278,7 +278,10 @@ impl Limiter {
         // all of it rejected when the limit has fallen.
         let (least, room) = match self.kind() {
             LimiterKind::Ptu => (BURST_MS, 0.0),
-            LimiterKind::Bucket => (BURST_MS, 0.0),
+            LimiterKind::Bucket => {
+                let level = self.observations.level(&self.tokens, self.limit_tokens(), at);
+                (BURST_MS, (level / self.limit_tokens() - KEPT_LEVEL).clamp(0.0, 1.0))
+            }
             // It may be provisioned throughput, which takes less at once.
             LimiterKind::Auto if !self.says_left && self.has_answered => (BURST_MS / 20.0, 0.0),
             LimiterKind::Auto | LimiterKind::Window | LimiterKind::FixedWindow => {

@@ -49,3 +49,8 @@ impl Scheduler {
         DeploymentStatus { shared: self.is_leased(), ..status }
     }
 }
+
+/// Like [`milliseconds`], but for times, which may be long after the start.
+pub(super) fn milliseconds_of_life(at: f64) -> Duration {
+    Duration::from_secs_f64((at / 1_000.0).clamp(0.0, 1e10))
+}

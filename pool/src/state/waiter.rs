@@ -1,0 +1,36 @@
+//! A call that waits for a slot, as its member knows it.
+
+use crate::limiter::Size;
+use std::sync::Arc;
+
+/// Somebody who waits for a slot.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Waiter {
+    /// Unique among the asks of a worker.
+    pub id: u64,
+    /// How large the call is.
+    pub size: Size,
+    /// Whether somebody waits for its answer.
+    pub urgent: bool,
+    /// Whether it was served before, and rejected: it goes first.
+    pub returned: bool,
+    /// For whom.
+    pub tenant: Arc<str>,
+    /// How much the tenant should get, beside the weights of the others.
+    pub weight: f64,
+    /// When an answer is of no use any more.
+    pub deadline: Option<f64>,
+    /// The only view that it may go through.
+    pub only: Option<usize>,
+}
+
+impl Waiter {
+    /// Whether it is the tenants' turns that decide.
+    pub(super) fn goes_by_turn(&self) -> bool {
+        !self.urgent && !self.returned
+    }
+
+    pub(super) fn may_use(&self, view: usize) -> bool {
+        self.only.is_none_or(|only| only == view)
+    }
+}
