@@ -128,6 +128,40 @@ fn what_a_counter_holds_at_its_end_is_not_lost_and_it_is_never_met_full() {
     assert!(late >= 29 * 13 / 2, "{late}");
 }
 
+/// Asks again at each time that it was told, for two minutes and a half: when it is granted.
+fn granted_at(limiter: &mut Limiter, size: &Size, from: f64) -> f64 {
+    let mut now = from;
+    while now < from + 150_000.0 {
+        match at(limiter, size, now) {
+            at if at <= now => return now,
+            at => now = at,
+        }
+    }
+    panic!("it waits for ever")
+}
+
+#[test]
+fn a_call_that_is_larger_than_what_was_ever_left_is_sent_all_the_same() {
+    let large = size(500.0, 20_000.0);
+    for kind in
+        [LimiterKind::Window, LimiterKind::FixedWindow, LimiterKind::Bucket, LimiterKind::Auto]
+    {
+        let mut limiter = Limiter::new(terms(kind), 0.0);
+        // Others use nearly all of it, and a counter starts anew at 30 s and so on.
+        let mut now = 0.0;
+        for _ in 0..40 {
+            now = at(&mut limiter, &size(10.0, 90.0), now + 4_000.0);
+            let booking = limiter.reserve(&size(10.0, 90.0), now);
+            let since = (now - 30_000.0).rem_euclid(60_000.0);
+            let left = Some(5_000.0 - since / 60.0);
+            let hints = LimiterHints { tokens_left: left, ..LimiterHints::default() };
+            limiter.settle(&booking, now, &answered(10.0, 50.0, hints), now + 10.0);
+        }
+        let granted = granted_at(&mut limiter, &large, now);
+        assert!(granted <= now + 125_000.0, "{kind:?}: {}", granted - now);
+    }
+}
+
 #[test]
 fn provisioned_throughput_learns_how_much_it_takes_at_once() {
     let mut limiter = Limiter::new(terms(LimiterKind::Ptu), 0.0);
@@ -154,7 +188,7 @@ fn limits_are_followed_down_and_up_again_as_far_as_is_configured() {
 #[test]
 fn a_limit_of_requests_in_ten_seconds_is_none_of_a_minute() {
     let mut limiter = Limiter::new(terms(LimiterKind::Auto), 0.0);
-    for (named, expected) in [(10.0, 60.0), (30.0, 30.0)] {
+    for (named, expected) in [(10.0, 60.0), (30.0, 30.0), (7.0, 7.0)] {
         let booking = limiter.reserve(&size(1.0, 1.0), 0.0);
         let hints = LimiterHints { requests_limit: Some(named), ..LimiterHints::default() };
         limiter.settle(&booking, 0.0, &answered(1.0, 1.0, hints), 0.0);

@@ -40,6 +40,8 @@ struct Scenario {
     apart: bool,
     /// Three deployments of this kind, instead of one of each that is known.
     double: Option<ServiceKind>,
+    /// The part of the quota that is configured.
+    configured: f64,
 }
 
 const CENTRAL: Scenario = Scenario {
@@ -56,6 +58,7 @@ const CENTRAL: Scenario = Scenario {
     auto: false,
     apart: false,
     double: None,
+    configured: 1.0,
 };
 
 /// How often a worker of a fleet asks the state that all share, unless somebody waits for an answer.
@@ -221,8 +224,8 @@ impl World {
             services.push(Limiter::new(&config));
             let terms = Terms {
                 kind: if scenario.auto { LimiterKind::Auto } else { kind },
-                tokens_per_minute: tokens,
-                requests_per_minute: requests,
+                tokens_per_minute: tokens * scenario.configured,
+                requests_per_minute: requests * scenario.configured,
                 output_weight: OUTPUT_WEIGHT,
                 charge: Default::default(),
             };
@@ -783,6 +786,18 @@ fn limiters_that_nobody_described_are_identified_and_met() {
         }
     }
     assert!(rejected <= 0.0005 * attempts, "{rejected} of {attempts}");
+}
+
+#[test]
+fn no_more_is_used_than_is_configured() {
+    use ServiceKind::{FixedWindow, TokenBucket, Window};
+    for service in [FixedWindow, TokenBucket, Window] {
+        let (double, configured) = (Some(service), 0.5);
+        let scenario = Scenario { double, configured, workers: 1, auto: true, ..CENTRAL };
+        let report = check(&format!("half of {service:?}"), scenario);
+        assert!((90.0..103.0).contains(&report.use_percent), "{report:?}");
+        assert!(report.payg_429 == 0.0, "{report:?}");
+    }
 }
 
 #[test]

@@ -64,6 +64,10 @@ impl Limiter {
                 Refill::Continuous => self.continuous_at(cost, urgent, at),
             });
         }
+        if self.is_configured_lower() {
+            // The provider's limiter would let more in: what counts is our own log, as we count.
+            at = self.tokens.falls_to(self.limit_tokens() - cost, at, MINUTE_MS);
+        }
         if self.may_be_ptu() {
             let full = ptu::full(size, self.terms.output_weight);
             let is_whole = self.share >= 1.0;
@@ -176,8 +180,8 @@ impl Limiter {
             match () {
                 () if room >= 0.0 && (urgent || is_late || room >= kept) => return at,
                 () if room >= 0.0 => at = end - RELEASE_MS,
-                // Nothing is larger than a whole window, but it may be larger than what is ours.
-                () if is_certain && at > from + 2.0 * MINUTE_MS => return at,
+                // It may be larger than what is ours, and then only sending it tells more.
+                () if is_certain && sent <= 0.0 => return at,
                 () if is_certain => at = to + MINUTE_MS + ARRIVAL_MS,
                 () => at = to + ARRIVAL_MS,
             }
@@ -188,15 +192,21 @@ impl Limiter {
     fn continuous_at(&self, cost: f64, urgent: bool, at: f64) -> f64 {
         let limit = self.limit_tokens();
         let charge = self.observations.fit(Refill::Continuous).ratio() * cost;
-        let capacity = self.observations.capacity(limit / self.share) * self.share;
+        let capacity = self.observations.capacity(limit, charge);
         let kept = if urgent {
             KEPT_URGENT * capacity
         } else {
             f64::max(KEPT_LEVEL * limit, KEPT_CALLS * charge).min(KEPT_MOST * capacity)
         };
         let needed = charge + kept.min(capacity - charge).max(0.0);
-        let level = self.observations.level(&self.tokens, limit, at);
+        let level = self.observations.level_within(&self.tokens, limit, capacity, at);
         at + (needed - level).max(0.0) / (limit * self.trim / MINUTE_MS)
+    }
+
+    /// Whether less is configured than the provider allows: the rest is for others.
+    fn is_configured_lower(&self) -> bool {
+        self.kind() != LimiterKind::Ptu
+            && self.named_tokens.is_some_and(|named| named > self.terms.tokens_per_minute)
     }
 
     /// When there is room for one more request.

@@ -139,14 +139,20 @@ impl Observations {
         self.last
     }
 
-    /// What a bucket that refills all the time may hold.
-    pub(super) fn capacity(&self, limit: f64) -> f64 {
-        self.most_left.map_or(limit, |most| most.min(limit))
+    /// What a bucket that refills all the time may hold: what was seen, unless a call needs more. It
+    /// may just never have been full, and only a call can tell.
+    pub(super) fn capacity(&self, limit: f64, needed: f64) -> f64 {
+        self.most_left.filter(|most| *most >= needed).map_or(limit, |most| most.min(limit))
     }
 
     /// What a bucket that refills all the time holds at this time, calls to come taken out.
     pub(super) fn level(&self, log: &SlidingLog, limit: f64, at: f64) -> f64 {
-        let (capacity, ratio) = (self.capacity(limit), self.continuous.ratio());
+        self.level_within(log, limit, self.capacity(limit, 0.0), at)
+    }
+
+    /// The same of one that holds so much.
+    pub(super) fn level_within(&self, log: &SlidingLog, limit: f64, capacity: f64, at: f64) -> f64 {
+        let ratio = self.continuous.ratio();
         let Observation { at: mut time, left: mut level } = self.last;
         let mut refill = |level: f64, to: f64| {
             let refilled = limit / MINUTE_MS * (to.min(at) - time).max(0.0);
@@ -163,7 +169,7 @@ impl Observations {
     pub(super) fn go_on(&mut self, log: &SlidingLog, limit: f64, to: f64) {
         if to > self.last.at {
             let to_come = self.continuous.ratio() * log.between(to, f64::INFINITY);
-            let left = (self.level(log, limit, to) + to_come).min(self.capacity(limit));
+            let left = (self.level(log, limit, to) + to_come).min(self.capacity(limit, 0.0));
             self.last = Observation { at: to, left };
         }
     }
@@ -232,7 +238,7 @@ impl Observations {
         }
 
         let ratio = self.continuous.ratio();
-        let capacity = self.capacity(limit);
+        let capacity = self.capacity(limit, 0.0);
         let predicted = from.left + refilled - ratio * sent;
         // One that was full may have been so until just before the call.
         let full = capacity - ratio * cost;

@@ -80,7 +80,7 @@ fn a_bucket_is_told_by_refilling_all_the_time() {
 fn a_bucket_that_holds_less_is_taken_to_hold_what_was_seen() {
     let (seen, _) = run(1.0, 3_000.0, |_, _| 25.0);
     let expected = LIMIT - 24.0 * COST;
-    assert!((seen.capacity(LIMIT) / expected - 1.0).abs() < 0.02, "{}", seen.capacity(LIMIT));
+    assert!((seen.capacity(LIMIT, COST) / expected - 1.0).abs() < 0.02, "{}", seen.capacity(LIMIT, COST));
 }
 
 #[test]

@@ -97,9 +97,9 @@ impl Limiter {
 
     /// Takes in the limits that a response names, and what else tells the kind at once.
     fn hear(&mut self, hints: &LimiterHints) {
-        // Some name what they take in ten seconds.
+        // Some name what they take in ten seconds, which is a sixth.
         let slice = (self.terms.requests_per_minute / 6.0).ceil();
-        let named = hints.requests_limit.filter(|limit| *limit > slice);
+        let named = hints.requests_limit.filter(|limit| *limit > 0.0 && *limit != slice);
         self.named_requests = named.or(self.named_requests);
         self.named_tokens = hints.tokens_limit.filter(|limit| *limit > 0.0).or(self.named_tokens);
         let is_limited = hints.tokens_limit.or(hints.requests_limit).is_some();
@@ -123,11 +123,18 @@ impl Limiter {
     fn see(&mut self, booking: &Booking, sent: f64, hints: &LimiterHints, now: f64) {
         let Some(left) = hints.tokens_left else { return };
         // Alone, what others of the fleet use would look like external load.
-        if self.share < 1.0 || now - sent > SEEN_MS || left < 0.0 {
+        if self.share < 1.0 || now - sent > SEEN_MS {
             return;
         }
         let limit = self.limit_tokens();
-        let now = Observation { at: sent, left: left.min(limit) };
+        // More is left than is configured: the provider allows more without naming it.
+        if hints.tokens_limit.is_none() && left > limit {
+            let allowed = left + booking.cost;
+            self.named_tokens = Some(self.named_tokens.map_or(allowed, |named| named.max(allowed)));
+        }
+        // Then all of what is used counts against what is configured.
+        let used = self.named_tokens.unwrap_or(limit).max(limit) - left;
+        let now = Observation { at: sent, left: (limit - used).clamp(0.0, limit) };
         let seen = LimitSample { now, cost: booking.cost, log: &self.tokens, limit };
         self.observations.observe(&seen);
     }
