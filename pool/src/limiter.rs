@@ -12,6 +12,7 @@ mod breaker;
 mod ptu;
 mod fit;
 mod observation;
+mod readings;
 mod feedback;
 mod admission;
 mod settle;
@@ -22,8 +23,8 @@ pub use terms::{Charge, LimiterKind, Size, Terms};
 
 use breaker::Breaker;
 use fit::Refill;
-use observation::Observations;
 use ptu::Ptu;
+use readings::Readings;
 use serde::{Deserialize, Serialize};
 use sliding_log::SlidingLog;
 
@@ -91,7 +92,7 @@ pub struct Limiter {
     /// What was sent: question and room for the answer, and requests.
     tokens: SlidingLog,
     requests: SlidingLog,
-    observations: Observations,
+    readings: Readings,
     ptu: Ptu,
     breaker: Breaker,
     /// The mean length of an answer.
@@ -118,7 +119,7 @@ impl Limiter {
             urgent_at: long_ago,
             tokens: SlidingLog::new(LOG_STEP_MS),
             requests: SlidingLog::new(REQUEST_STEP_MS),
-            observations: Observations::new(now, terms.tokens_per_minute),
+            readings: Readings::new(now, terms.tokens_per_minute),
             ptu: Ptu::new(now),
             breaker: Breaker::new(now, long_ago),
             output: None,
@@ -138,7 +139,7 @@ impl Limiter {
 
     /// How the quota is enforced, as far as is known.
     pub fn kind(&self) -> LimiterKind {
-        match (self.terms.kind, self.observations.identified()) {
+        match (self.terms.kind, self.readings.best().identified()) {
             (LimiterKind::Auto, _) if self.is_ptu => LimiterKind::Ptu,
             (LimiterKind::Auto, Some(Refill::Sliding)) => LimiterKind::Window,
             (LimiterKind::Auto, Some(Refill::Fixed)) => LimiterKind::FixedWindow,
@@ -150,7 +151,7 @@ impl Limiter {
     /// Whether its tokens may come back in this way; several may while the kind is not known.
     fn may_refill(&self, refill: Refill) -> bool {
         match self.terms.kind {
-            LimiterKind::Auto => !self.is_ptu && self.observations.is_likely(refill),
+            LimiterKind::Auto => !self.is_ptu && self.readings.best().is_likely(refill),
             LimiterKind::Window => refill == Refill::Sliding,
             LimiterKind::FixedWindow => refill == Refill::Fixed,
             LimiterKind::Bucket => refill == Refill::Continuous,
@@ -166,7 +167,7 @@ impl Limiter {
 
     /// What the provider counts for what we count.
     fn ratio(&self) -> f64 {
-        self.observations.fit(self.refill()).ratio()
+        self.readings.best().fit(self.refill()).ratio()
     }
 
     /// Uses only this part of the quota, from above 0 to 1.
@@ -196,7 +197,8 @@ impl Limiter {
         self.pass(now);
         self.tokens.scale(self.share);
         self.requests.scale(self.share);
-        self.observations.scale(self.share);
+        let share = self.share;
+        self.readings.both(|observations| observations.scale(share));
         self.ptu.scale(self.share);
         (self.next_tokens, self.next_requests) = (now + wait_ms, now);
     }
@@ -213,7 +215,7 @@ impl Limiter {
         times.into_iter().for_each(|time| *time += by_ms);
         self.tokens.shift(by_ms);
         self.requests.shift(by_ms);
-        self.observations.shift(by_ms);
+        self.readings.both(|observations| observations.shift(by_ms));
         self.ptu.shift(by_ms);
         self.breaker.shift(by_ms);
     }
@@ -233,7 +235,8 @@ impl Limiter {
     /// Time goes on.
     fn pass(&mut self, now: f64) {
         let limit = self.limit_tokens();
-        self.observations.go_on(&self.tokens, limit, now - LOG_MS / 2.0);
+        let (log, to) = (&self.tokens, now - LOG_MS / 2.0);
+        self.readings.both(|observations| observations.go_on(log, limit, to));
         self.tokens.forget(now - LOG_MS);
         self.requests.forget(now - 2.0 * TEN_SECONDS_MS);
         self.ptu.pass(now, limit);

@@ -5,16 +5,19 @@ use super::fit::Refill;
 use super::{ARRIVAL_MS, Booking, Earliest, Limiter, LimiterKind, MINUTE_MS, Size};
 use super::{TEN_SECONDS_MS, ptu};
 
-/// How much faster than its rate a window is filled at most, and for the part of it that is free.
+/// What is free of a sliding window is used over this time (simulated: at 10 s interactive calls met
+/// gaps of 18 s, at 30 s of up to 5 s, at 60 s use fell below 97 %).
+const SPREAD_MS: f64 = 45_000.0;
+/// How much faster than their rate requests follow each other, and tokens where nothing else is known.
 const PACE: f64 = 0.3;
-const PACE_FREE: f64 = 0.8;
-/// How fast a full one is, for its rate: entries are held a little longer than at the provider.
-const PACE_FULL: f64 = 1.03;
 /// What a window never uses: our steps are coarser than the provider's.
 const WINDOW_MARGIN: f64 = 0.004;
 /// What may be sent at once, in time at the rate, and what more when the provider was idle: in time,
 /// and at least so many calls.
 const BURST_MS: f64 = 2_000.0;
+/// The same of a window: what comes back at once is not to be sent at once, but what a fleet asks for
+/// a little late is not lost.
+const WINDOW_BURST_MS: f64 = 250.0;
 const BURST_IDLE_MS: f64 = 24_000.0;
 const BURST_IDLE_CALLS: f64 = 3.0;
 /// A rejection within this time makes bursts smaller.
@@ -36,6 +39,8 @@ const KEPT_MOST: f64 = 0.4;
 const KEPT_URGENT: f64 = 0.01;
 /// So long before a counter starts anew, what was kept is used: it would be lost.
 const RELEASE_MS: f64 = 2_500.0;
+/// A boundary that is known to this is not looked for any more.
+const CERTAIN_MS: f64 = 2_000.0;
 /// How much faster a bucket is emptied that is fuller than what is kept.
 const LEVEL_GAIN: f64 = 0.5;
 /// The requests of a bucket that calls may take ahead for which somebody waits.
@@ -146,7 +151,7 @@ impl Limiter {
 
     /// What a sliding window may hold, in our tokens.
     pub(super) fn sliding_most(&self) -> f64 {
-        let fit = self.observations.fit(Refill::Sliding);
+        let fit = self.readings.best().fit(Refill::Sliding);
         self.own(Refill::Sliding) * self.trim * (1.0 - WINDOW_MARGIN) / fit.ratio()
     }
 
@@ -155,18 +160,18 @@ impl Limiter {
         let limit = self.limit_tokens();
         match refill {
             Refill::Continuous => limit,
-            _ => self.observations.fit(refill).own(limit / self.share) * self.share,
+            _ => self.readings.best().fit(refill).own(limit / self.share) * self.share,
         }
     }
 
     /// When a counter has room that starts anew: somewhere between two times, so before the second
     /// of them what was used before the first counts, too.
     fn fixed_at(&self, cost: f64, urgent: bool, from: f64) -> f64 {
-        let Some(boundary) = self.observations.boundary() else {
+        let Some(boundary) = self.readings.best().boundary() else {
             return self.sliding_at(cost, urgent, from);
         };
         let own = self.own(Refill::Fixed) * self.trim * (1.0 - WINDOW_MARGIN);
-        let ratio = self.observations.fit(Refill::Fixed).ratio();
+        let ratio = self.readings.best().fit(Refill::Fixed).ratio();
         let mut at = from;
         loop {
             let (begin, to) = boundary.before(at);
@@ -177,7 +182,11 @@ impl Limiter {
             let room = own - ratio * (sent + (1.0 + OFF_BY_CALL) * cost);
             let kept = (KEPT_CALLS * ratio * cost).min(0.25 * own);
             let is_late = end - at <= RELEASE_MS + 1.0;
+            // The last call that fits finds out in which half of a long uncertain time it starts anew.
+            let middle = end + (to - begin) / 2.0;
+            let finds_out = to - begin > CERTAIN_MS && room < ratio * cost && at < middle;
             match () {
+                () if room >= 0.0 && !urgent && finds_out => at = middle,
                 () if room >= 0.0 && (urgent || is_late || room >= kept) => return at,
                 () if room >= 0.0 => at = end - RELEASE_MS,
                 // It may be larger than what is ours, and then only sending it tells more.
@@ -191,15 +200,15 @@ impl Limiter {
     /// When a bucket has room that refills all the time.
     fn continuous_at(&self, cost: f64, urgent: bool, at: f64) -> f64 {
         let limit = self.limit_tokens();
-        let charge = self.observations.fit(Refill::Continuous).ratio() * cost;
-        let capacity = self.observations.capacity(limit, charge);
+        let charge = self.readings.best().fit(Refill::Continuous).ratio() * cost;
+        let capacity = self.readings.best().capacity(limit, charge);
         let kept = if urgent {
             KEPT_URGENT * capacity
         } else {
             f64::max(KEPT_LEVEL * limit, KEPT_CALLS * charge).min(KEPT_MOST * capacity)
         };
         let needed = charge + kept.min(capacity - charge).max(0.0);
-        let level = self.observations.level_within(&self.tokens, limit, capacity, at);
+        let level = self.readings.best().level_within(&self.tokens, limit, capacity, at);
         at + (needed - level).max(0.0) / (limit * self.trim / MINUTE_MS)
     }
 
@@ -238,16 +247,18 @@ impl Limiter {
         let rate = |refill| {
             match refill {
                 Refill::Sliding => {
-                    // The fuller it is the more evenly, so that room comes back evenly.
-                    let most = self.sliding_most();
-                    let free = (1.0 - self.tokens.held(at, MINUTE_MS) / most).max(0.0);
-                    most / MINUTE_MS * (PACE_FULL + (PACE_FREE * free).min(PACE))
+                    // As much as comes back soon, and a part of what is free: so what was sent
+                    // together does not come back and is not sent together again.
+                    let free = self.sliding_most() - self.tokens.held(at, MINUTE_MS);
+                    let soon = at - MINUTE_MS + SPREAD_MS;
+                    let back = self.tokens.between(at - MINUTE_MS, soon);
+                    (free.max(0.0) + back) / SPREAD_MS
                 }
                 Refill::Fixed => self.fixed_rate(cost, at),
                 Refill::Continuous => {
                     let whole = self.limit_tokens();
-                    let level = self.observations.level(&self.tokens, whole, at) / whole;
-                    let ratio = self.observations.fit(refill).ratio();
+                    let level = self.readings.best().level(&self.tokens, whole, at) / whole;
+                    let ratio = self.readings.best().fit(refill).ratio();
                     limit / ratio * (1.0 + LEVEL_GAIN * (level - KEPT_LEVEL).max(0.0))
                 }
             }
@@ -257,9 +268,9 @@ impl Limiter {
 
     /// A counter is filled evenly over what is left of its minute, and never slower than its rate.
     fn fixed_rate(&self, cost: f64, at: f64) -> f64 {
-        let ratio = self.observations.fit(Refill::Fixed).ratio();
+        let ratio = self.readings.best().fit(Refill::Fixed).ratio();
         let own = self.own(Refill::Fixed) * self.trim / ratio;
-        let Some(boundary) = self.observations.boundary() else {
+        let Some(boundary) = self.readings.best().boundary() else {
             return own * (1.0 + PACE) / MINUTE_MS;
         };
         let (begin, _) = boundary.before(at);
@@ -284,19 +295,17 @@ impl Limiter {
     /// How far calls may run ahead of the pace, in time.
     fn burst(&self, at: f64, spacing_ms: f64) -> f64 {
         let calm = self.last - self.breaker.troubled_at() > CALM_MS;
-        // What leaves a window at once is not sent at once again, or it would be so for ever, and
-        // all of it rejected when the limit has fallen.
         let (least, room) = match self.kind() {
             LimiterKind::Ptu => (BURST_MS, 0.0),
             LimiterKind::Bucket => {
-                let level = self.observations.level(&self.tokens, self.limit_tokens(), at);
+                let level = self.readings.best().level(&self.tokens, self.limit_tokens(), at);
                 (BURST_MS, (level / self.limit_tokens() - KEPT_LEVEL).clamp(0.0, 1.0))
             }
             // It may be provisioned throughput, which takes less at once.
-            LimiterKind::Auto if !self.says_left && self.has_answered => (BURST_MS / 20.0, 0.0),
+            LimiterKind::Auto if !self.says_left && self.has_answered => (WINDOW_BURST_MS, 0.0),
             LimiterKind::Auto | LimiterKind::Window | LimiterKind::FixedWindow => {
                 let held = self.tokens.held(at, MINUTE_MS) / self.sliding_most();
-                (BURST_MS / 20.0, (1.0 - held).clamp(0.0, 1.0).powi(2))
+                (WINDOW_BURST_MS, (1.0 - held).clamp(0.0, 1.0).powi(2))
             }
         };
         if calm {

@@ -1,7 +1,7 @@
 //! What a limiter is told: what responses say of it, and how calls ended.
 
-use super::observation::Observations;
 use super::ptu::Ptu;
+use super::readings::Readings;
 
 /// What a response says of its deployment's limiter; none where it says nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -81,7 +81,7 @@ pub struct Knowledge {
     pub(super) is_ptu: bool,
     pub(super) named_tokens: Option<f64>,
     pub(super) named_requests: Option<f64>,
-    pub(super) observations: Observations,
+    pub(super) readings: Readings,
     pub(super) ptu: Ptu,
     pub(super) trim: f64,
     pub(super) output: Option<f64>,

@@ -17,7 +17,7 @@ const FIT_START: f64 = 0.08 * 0.08;
 const FIT_MAX: f64 = 0.5 * 0.5;
 /// The most that one observation counts against a model, and what is forgotten with each.
 const ERROR_MAX: f64 = 25.0;
-const ERROR_KEPT: f64 = 0.97;
+pub(super) const ERROR_KEPT: f64 = 0.97;
 /// What a rejection or response that would bring the limit down is believed at once, and how fast it
 /// is believed to have risen.
 const OWN_DOWN: f64 = 0.5;

@@ -7,7 +7,7 @@
 //! the provider counts for what we count, since a wrong model explains the same numbers by a wrong
 //! ratio.
 
-use super::fit::{Fit, Refill};
+use super::fit::{ERROR_KEPT, Fit, Refill};
 use super::sliding_log::SlidingLog;
 use super::{ARRIVAL_MS, LOG_STEP_MS, MINUTE_MS};
 use serde::{Deserialize, Serialize};
@@ -25,10 +25,13 @@ const OFF_BY_LIMIT: f64 = 0.003;
 const ERROR_OUT: f64 = 25.0;
 /// A response that is off by more than this part of what was sent says nothing of the ratio.
 const OUTLIER: f64 = 0.9;
+/// What a sighting of a boundary may be off by, and how much a boundary moves in a minute.
+const SIGHTING_MS: f64 = LOG_STEP_MS + ARRIVAL_MS;
+const DRIFT_MS: f64 = 5.0;
 /// A wait may be rounded up by so much.
 const WAIT_MS: f64 = 1_000.0;
 
-/// A response: when its call was sent, and the tokens that were left then.
+/// The tokens that were left at a time, as a response says.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Observation {
     pub(super) at: f64,
@@ -53,8 +56,9 @@ impl Boundary {
     fn narrowed(self, seen: Self) -> Self {
         let minutes = ((seen.from - self.from) / MINUTE_MS).round() * MINUTE_MS;
         let (from, to) = (self.from + minutes, self.to + minutes);
-        // Clocks drift, and calls take a few milliseconds to arrive.
-        let both = Self { from: (from - 5.0).max(seen.from), to: (to + 5.0).min(seen.to) };
+        // Clocks drift by a little, and a sighting is as coarse as the steps of the log.
+        let (earliest, latest) = (seen.from - SIGHTING_MS, seen.to + SIGHTING_MS);
+        let both = Self { from: (from - DRIFT_MS).max(earliest), to: (to + DRIFT_MS).min(latest) };
         if both.from < both.to { both } else { seen }
     }
 }
@@ -75,13 +79,17 @@ pub(super) struct Observations {
     most_left: Option<f64>,
     /// When the last call was sent that was rejected: older responses knew nothing of that.
     rejected_at: f64,
+    /// How many predictions the errors rest on; older ones count less.
+    weight: f64,
 }
 
-/// A response as it is taken in.
+/// What a response says, as it is taken in.
 pub(super) struct LimitSample<'a> {
     pub(super) now: Observation,
     /// What we count for its call.
     pub(super) cost: f64,
+    /// The same where that call stands in the log at this time, else 0.
+    pub(super) own: f64,
     /// What we sent, that call included.
     pub(super) log: &'a SlidingLog,
     /// Tokens a minute.
@@ -101,6 +109,7 @@ impl Observations {
             last,
             most_left: None,
             rejected_at: now - MINUTE_MS,
+            weight: 0.0,
         }
     }
 
@@ -118,6 +127,17 @@ impl Observations {
             Refill::Fixed => &mut self.fixed,
             Refill::Continuous => &mut self.continuous,
         }
+    }
+
+    /// How many predictions the errors rest on.
+    pub(super) fn weight(&self) -> f64 {
+        self.weight
+    }
+
+    /// The mean squared error of the best model, in standard deviations.
+    pub(super) fn mean_error(&self) -> f64 {
+        let errors = Refill::ALL.map(|refill| self.fit(refill).error());
+        errors.into_iter().fold(f64::INFINITY, f64::min) / self.weight.max(1.0)
     }
 
     /// Whether this model is still likely.
@@ -199,14 +219,14 @@ impl Observations {
         if seen.now.at > self.last.at {
             self.last = seen.now;
         }
-        let before = seen.now.left + self.continuous.ratio() * seen.cost;
+        let before = seen.now.left + self.continuous.ratio() * seen.own;
         self.most_left =
             Some(self.most_left.map_or(before, |most| most.max(before)).min(seen.limit));
         if seen.now.at <= self.rejected_at {
             return;
         }
         // Of calls that are sent together nobody knows which came first.
-        let together = (seen.log.near(seen.now.at) - seen.cost).max(0.0);
+        let together = (seen.log.near(seen.now.at) - seen.own).max(0.0);
         if together > f64::max(TOGETHER * seen.limit, 0.5 * seen.cost) {
             return;
         }
@@ -220,7 +240,8 @@ impl Observations {
 
     /// Holds each model to what it predicts from an earlier response.
     fn predict(&mut self, from: Observation, seen: &LimitSample<'_>) {
-        let LimitSample { now, cost, log, limit } = *seen;
+        let LimitSample { now, cost, own, log, limit } = *seen;
+        self.weight = self.weight * ERROR_KEPT + 1.0;
         let sent = log.between(from.at, now.at);
         let come_back = log.between(from.at - MINUTE_MS, now.at - MINUTE_MS);
         let refilled = limit / MINUTE_MS * (now.at - from.at);
@@ -241,7 +262,7 @@ impl Observations {
         let capacity = self.capacity(limit, 0.0);
         let predicted = from.left + refilled - ratio * sent;
         // One that was full may have been so until just before the call.
-        let full = capacity - ratio * cost;
+        let full = capacity - ratio * own;
         self.continuous.judge(predicted.min(full) - now.left, may_be_off(ratio));
         if predicted < full - cost && !is_outlier(predicted - now.left) {
             self.continuous.learn(sent / limit, (drop + refilled) / limit);
@@ -251,7 +272,7 @@ impl Observations {
     }
 
     fn predict_fixed(&mut self, from: Observation, seen: &LimitSample<'_>, may_be_off: f64) {
-        let LimitSample { now, cost, log, limit } = *seen;
+        let LimitSample { now, cost, log, limit, .. } = *seen;
         let (ratio, sent) = (self.fixed.ratio(), log.between(from.at, now.at));
         let straight = from.left - ratio * sent - now.left;
         let boundary = self.boundary.map(|boundary| boundary.before(now.at));
@@ -285,23 +306,23 @@ impl Observations {
     /// What is ours of the limit: what is left, and what we use of it. Calls that were sent at about
     /// the same time may not be counted yet.
     fn see_own(&mut self, seen: &LimitSample<'_>, together: f64) {
-        let LimitSample { now, cost, log, limit } = *seen;
+        let LimitSample { now, cost, own, log, limit } = *seen;
         // What is about to leave the window may have left it.
         let used = log.between(now.at - MINUTE_MS + LOG_STEP_MS, now.at) - together;
         let ratio = self.sliding.ratio();
-        self.sliding.observe_own(now.left + ratio * used.max(cost), cost, limit);
+        self.sliding.observe_own(now.left + ratio * used.max(own), cost, limit);
         if let Some((begin, to)) = self.boundary.map(|boundary| boundary.before(now.at))
             && to <= now.at
         {
             let used = log.between(begin, now.at) - together;
-            let own = now.left + self.fixed.ratio() * used.max(cost);
-            self.fixed.observe_own(own, cost, limit);
+            let ours = now.left + self.fixed.ratio() * used.max(own);
+            self.fixed.observe_own(ours, cost, limit);
         }
     }
 
     /// A call was rejected for its tokens, and told to wait; the log does not hold it any more.
     pub(super) fn rejected(&mut self, seen: &LimitSample<'_>, wait_ms: f64) {
-        let LimitSample { now: Observation { at, .. }, cost, log, limit } = *seen;
+        let LimitSample { now: Observation { at, .. }, cost, log, limit, .. } = *seen;
         // When it has room, it is what we sent that has left: others use the rest.
         let ratio = self.sliding.ratio();
         let then = log.between(at + wait_ms - MINUTE_MS, at);
@@ -353,7 +374,7 @@ impl Observations {
 /// When a counter began anew between two responses: the newest calls that make up what is used now
 /// came after, the one before them came before.
 fn begun_anew(from: Observation, seen: &LimitSample<'_>, ratio: f64) -> Option<Boundary> {
-    let LimitSample { now, cost, log, limit } = *seen;
+    let LimitSample { now, cost, log, limit, .. } = *seen;
     let used = (limit - now.left) / ratio;
     let (mut counted, mut first) = (0.0, now.at);
     for (at, amount) in log.backwards(now.at) {

@@ -18,7 +18,7 @@ fn run(ratio: f64, every_ms: f64, left: impl Fn(&[f64], f64) -> f64) -> (Observa
         sent.push(at);
         let left = left(&sent, at) * COST * ratio;
         let now = Observation { at, left: LIMIT - left };
-        observations.observe(&LimitSample { now, cost: COST, log: &log, limit: LIMIT });
+        observations.observe(&LimitSample { now, cost: COST, own: COST, log: &log, limit: LIMIT });
         // Not quite evenly, as calls are.
         number += 1;
         at += every_ms * if number % 5 == 0 { 2.0 } else { 0.8 };
@@ -80,7 +80,11 @@ fn a_bucket_is_told_by_refilling_all_the_time() {
 fn a_bucket_that_holds_less_is_taken_to_hold_what_was_seen() {
     let (seen, _) = run(1.0, 3_000.0, |_, _| 25.0);
     let expected = LIMIT - 24.0 * COST;
-    assert!((seen.capacity(LIMIT, COST) / expected - 1.0).abs() < 0.02, "{}", seen.capacity(LIMIT, COST));
+    assert!(
+        (seen.capacity(LIMIT, COST) / expected - 1.0).abs() < 0.02,
+        "{}",
+        seen.capacity(LIMIT, COST)
+    );
 }
 
 #[test]
@@ -91,7 +95,7 @@ fn calls_that_are_sent_together_tell_nothing() {
         log.add(at, COST);
         log.add(at + 10.0, COST);
         let now = Observation { at, left: 100.0 };
-        seen.observe(&LimitSample { now, cost: COST, log: &log, limit: LIMIT });
+        seen.observe(&LimitSample { now, cost: COST, own: COST, log: &log, limit: LIMIT });
     }
     assert_eq!((seen.from, seen.sliding.own(LIMIT)), (None, LIMIT));
     assert_eq!(seen.last().left, 100.0, "but that so much is left, they tell");
@@ -106,12 +110,12 @@ fn a_rejection_tells_what_others_use() {
     }
     // Ten calls are in the window, of which five have left when it has room for the rejected one.
     let now = Observation { at: 20_000.0, left: 0.0 };
-    seen.rejected(&LimitSample { now, cost: COST, log: &log, limit: LIMIT }, 44_900.0);
+    seen.rejected(&LimitSample { now, cost: COST, own: COST, log: &log, limit: LIMIT }, 44_900.0);
     let own = seen.sliding.own(LIMIT);
     assert!((own - RATIO_START * 6.0 * COST).abs() < 1.0, "{own}");
     // An older response knows nothing of that.
     let now = Observation { at: 15_000.0, left: LIMIT };
-    seen.observe(&LimitSample { now, cost: COST, log: &log, limit: LIMIT });
+    seen.observe(&LimitSample { now, cost: COST, own: COST, log: &log, limit: LIMIT });
     assert_eq!(seen.sliding.own(LIMIT), own);
 }
 

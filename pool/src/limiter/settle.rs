@@ -1,8 +1,7 @@
 //! What a limiter learns from how calls end.
 
 use super::feedback::{LimiterHints, Outcome};
-use super::fit::Refill;
-use super::observation::{LimitSample, Observation};
+use super::readings::CallTimes;
 use super::{Booking, Knowledge, Limiter, LimiterKind, MINUTE_MS, ptu};
 
 /// The longest that a rejection is believed to mean where a minute is not its measure: some providers
@@ -108,14 +107,7 @@ impl Limiter {
         }
         if !self.says_left && hints.tokens_left.is_some() {
             self.says_left = true;
-            match hints.requests_left {
-                _ if hints.renews => self.observations.prefer(Refill::Continuous),
-                // The older limiter of Azure names no limits, and what is left in ten seconds.
-                Some(left) if !is_limited && left <= slice => {
-                    self.observations.prefer(Refill::Sliding);
-                }
-                _ => {}
-            }
+            self.readings.hear(hints, slice, is_limited);
         }
     }
 
@@ -134,9 +126,8 @@ impl Limiter {
         }
         // Then all of what is used counts against what is configured.
         let used = self.named_tokens.unwrap_or(limit).max(limit) - left;
-        let now = Observation { at: sent, left: (limit - used).clamp(0.0, limit) };
-        let seen = LimitSample { now, cost: booking.cost, log: &self.tokens, limit };
-        self.observations.observe(&seen);
+        let (left, times) = ((limit - used).clamp(0.0, limit), CallTimes { sent, answered: now });
+        self.readings.observe(times, left, booking.cost, &self.tokens, limit);
     }
 
     /// Puts what was really used in the place of what was expected.
@@ -164,7 +155,8 @@ impl Limiter {
         let is_settled =
             self.terms.charge.settled != Some(false) && self.terms.charge.output != Some(true);
         if self.kind() == LimiterKind::Bucket && !self.says_left && is_settled {
-            self.observations.used(booking.cost, input + output);
+            let (counted, used) = (booking.cost, input + output);
+            self.readings.both(|observations| observations.used(counted, used));
         }
     }
 
@@ -191,10 +183,8 @@ impl Limiter {
         self.refund(booking, booking.at, false);
         let has_requests = self.requests.held(sent, 10_000.0) < 0.9 * self.at_once();
         if !no_capacity && !is_ptu && has_requests && self.share >= 1.0 {
-            let now = Observation { at: sent.max(booking.at), left: 0.0 };
-            let limit = self.limit_tokens();
-            let seen = LimitSample { now, cost: booking.cost, log: &self.tokens, limit };
-            self.observations.rejected(&seen, wait_ms);
+            let (at, limit) = (sent.max(booking.at), self.limit_tokens());
+            self.readings.rejected(at, booking.cost, &self.tokens, limit, wait_ms);
         }
         self.breaker.rejected(wait_ms, !is_ptu, now);
     }
@@ -218,7 +208,7 @@ impl Limiter {
             is_ptu: self.is_ptu,
             named_tokens: self.named_tokens,
             named_requests: self.named_requests,
-            observations: self.observations.clone(),
+            readings: self.readings.clone(),
             ptu: self.ptu.clone(),
             trim: self.trim,
             output: self.output,
@@ -231,10 +221,10 @@ impl Limiter {
         if !self.has_answered {
             (self.named_tokens, self.named_requests) = (known.named_tokens, known.named_requests);
             (self.output, self.has_answered) = (known.output, true);
-            self.observations = known.observations.clone();
+            self.readings = known.readings.clone();
         }
         self.is_ptu |= known.is_ptu;
-        self.observations.lower_to(&known.observations, self.limit_tokens() / self.share);
+        self.readings.lower_to(&known.readings, self.limit_tokens() / self.share);
         self.trim = self.trim.min(known.trim);
         self.ptu.lower_to(&known.ptu);
     }

@@ -60,10 +60,10 @@ impl Limiter {
     fn level(&self, now: f64) -> f64 {
         let limit = self.limit_tokens();
         let refill = self.refill();
-        let ratio = self.observations.fit(refill).ratio();
-        let since = match (refill, self.observations.boundary()) {
+        let ratio = self.readings.best().fit(refill).ratio();
+        let since = match (refill, self.readings.best().boundary()) {
             (Refill::Continuous, _) => {
-                let level = self.observations.level(&self.tokens, limit, now);
+                let level = self.readings.best().level(&self.tokens, limit, now);
                 return (level / limit).clamp(0.0, 1.0);
             }
             (Refill::Fixed, Some(boundary)) => boundary.before(now).0,
