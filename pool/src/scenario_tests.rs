@@ -336,7 +336,7 @@ impl World {
     }
 
     /// Whether the shared state can be asked may have changed.
-    fn find_book(&mut self) {
+    fn look_for_state(&mut self) {
         let seconds = self.now / 1_000.0;
         let is_lost = self.scenario.lost.is_some_and(|(from, to)| (from..to).contains(&seconds));
         if is_lost && self.alone.is_empty() {
@@ -364,7 +364,7 @@ impl World {
 
     fn exchange(&mut self, worker: usize) {
         self.exchanges += 1;
-        self.find_book();
+        self.look_for_state();
         let output_max = self.output_max();
         let one = &mut self.workers[worker];
         (one.next, one.last) = (None, self.now);
@@ -728,7 +728,7 @@ fn an_outage_costs_little() {
 }
 
 #[test]
-fn a_limit_that_falls_and_strangers_are_found_out() {
+fn a_limit_that_falls_and_external_load_are_found_out() {
     let limit = Some((240.0, 480.0, 0.7));
     promised("limit cut by 30 %", Scenario { limit, ..CENTRAL });
     let external_load = Some((240.0, 480.0, 0.75));
@@ -736,7 +736,7 @@ fn a_limit_that_falls_and_strangers_are_found_out() {
 }
 
 #[test]
-fn workers_go_on_without_the_shared_book() {
+fn workers_go_on_without_the_shared_state() {
     let lost = Some((300.0, 360.0));
     let report = check("state lost for 60 s", Scenario { scale: 4.0, lost, ..CENTRAL });
     assert!(report.use_percent >= 96.0 && report.attempts <= 1.05);

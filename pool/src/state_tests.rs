@@ -214,7 +214,7 @@ fn the_forecast_counts_who_goes_first() {
 }
 
 #[test]
-fn a_lost_book_is_written_again() {
+fn a_lost_state_is_written_again() {
     let views = [view("d", LimiterKind::Window, 60_000.0)];
     let waiters: Vec<_> = (0..20).map(|id| ask(id, 1_000.0)).collect();
     let mut state = ModelState::new(1, 0.0);

@@ -159,16 +159,6 @@ pub(crate) fn rejected(
     let standing = &rejection.standing;
     let is_tokens = rejection.limit != Limit::Requests;
     match (surface, kind) {
-        (
-            _,
-            Kind::TokenBucket
-            | Kind::BurstBucket
-            | Kind::FixedWindow
-            | Kind::SlidingCounter
-            | Kind::AnswerCounter,
-        ) => {
-            put_limits(headers, standing);
-        }
         (Surface::OpenAi, Kind::Window | Kind::Bucket) => put_openai(headers, standing),
         (_, Kind::Bucket) => {
             put(headers, "x-ratelimit-type", if is_tokens { "Tokens" } else { "Requests" });
@@ -184,6 +174,7 @@ pub(crate) fn rejected(
             }
         }
         (_, Kind::Ptu) => {}
+        _ => put_limits(headers, standing),
     }
     if retry_after == RetryAfter::Missing {
         return response;
@@ -245,22 +236,13 @@ pub(crate) fn put_standing(
 ) {
     match (surface, kind) {
         (_, Kind::Ptu) => {}
-        (
-            _,
-            Kind::TokenBucket
-            | Kind::BurstBucket
-            | Kind::FixedWindow
-            | Kind::SlidingCounter
-            | Kind::AnswerCounter,
-        ) => {
-            put_limits(headers, standing);
-        }
-        (Surface::OpenAi, _) => put_openai(headers, standing),
+        (Surface::OpenAi, Kind::Window | Kind::Bucket) => put_openai(headers, standing),
         (_, Kind::Bucket) => put_bucket(headers, deployment, standing),
         (_, Kind::Window) => {
             put(headers, "x-ratelimit-remaining-requests", standing.requests_left);
             put(headers, "x-ratelimit-remaining-tokens", standing.tokens_left);
         }
+        _ => put_limits(headers, standing),
     }
 }
 

@@ -30,13 +30,13 @@ struct Run {
     /// The limit of the bucket is 30 % lower, and nothing says so.
     cut: Option<(f64, f64)>,
     /// Strangers take 25 % of the window.
-    strangers: Option<(f64, f64)>,
+    external_load: Option<(f64, f64)>,
     /// Redis is killed, and comes back empty.
     away: Option<(f64, f64)>,
 }
 
 const CALM: Run =
-    Run { workers: 1, to: 390.0, outage: None, cut: None, strangers: None, away: None };
+    Run { workers: 1, to: 390.0, outage: None, cut: None, external_load: None, away: None };
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: just pool"]
@@ -64,7 +64,7 @@ async fn four_workers_use_the_quota_through_all_that_happens() {
         to: 640.0,
         outage: Some((160.0, 190.0)),
         cut: Some((220.0, 340.0)),
-        strangers: Some((360.0, 480.0)),
+        external_load: Some((360.0, 480.0)),
         away: Some((510.0, 570.0)),
     })
     .await;
@@ -83,7 +83,7 @@ impl Run {
             outage.remove("percent");
         }
         let window: Vec<Value> =
-            outage.into_iter().chain(fault("external_load", 25.0, self.strangers)).collect();
+            outage.into_iter().chain(fault("external_load", 25.0, self.external_load)).collect();
         let bucket: Vec<Value> = fault("limit_lowered", 30.0, self.cut).into_iter().collect();
         let one = |kind: &str, tokens: u64, requests: u64, faults: Vec<Value>| {
             deployment(json!({
@@ -106,7 +106,7 @@ impl Run {
         // Without Redis each goes on with 85 % of its part.
         let all = 1.0 - lost(self.away, 0.15);
         match name {
-            "window" => all - lost(self.outage, 1.0) - lost(self.strangers, 0.25),
+            "window" => all - lost(self.outage, 1.0) - lost(self.external_load, 0.25),
             "bucket" => all - lost(self.cut, 0.3),
             _ => all,
         }
@@ -253,7 +253,7 @@ async fn run(run: Run) {
     );
     drop((workers, redis));
     assert!(use_ >= 0.98, "{use_}");
-    let is_calm = run.outage.or(run.cut).or(run.strangers).or(run.away).is_none();
+    let is_calm = run.outage.or(run.cut).or(run.external_load).or(run.away).is_none();
     let [payg, ptu] = of_kind.map(|(calls, rejected)| rejected / calls);
     assert!(payg < if is_calm { 0.001 } else { 0.02 }, "{of_kind:?}");
     assert!(ptu < if is_calm { 0.005 } else { 0.02 }, "{of_kind:?}");

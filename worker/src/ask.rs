@@ -94,23 +94,9 @@ pub(crate) async fn ask(
         let slot = acquire(worker, claim, &need, outage_max).await?;
         let intended = Instant::now();
         waited += intended - since;
-        let store = &worker.services.store;
-        let calls_max = worker.settings.calls_max;
-        let intent =
-            store.ledger().intent(claim, &key, &question.label, slot.deployment(), calls_max);
-        let intent = intent.await.map_err(outage)?;
-        // The document that asked before may have saved the reply after we looked, and its worker
-        // may have died before it said so: then the question is neither paid again nor given up.
-        if let Intent::Call(_) | Intent::Capped(_) = intent {
-            let found = saved(worker, &key).await;
-            if !matches!(found, Ok(None)) {
-                if let Intent::Call(call) = intent {
-                    unsent(worker, &key, call).await?;
-                }
-                found?;
-                continue;
-            }
-        }
+        let Some(intent) = intend(worker, claim, question, &key, slot.deployment()).await? else {
+            continue;
+        };
         match intent {
             Intent::Call(call) if !may_send(worker, &slot, intended).await => {
                 drop(slot);
@@ -146,6 +132,33 @@ pub(crate) async fn ask(
             Intent::Lost => return Err(Verdict::Done.into()),
         }
     }
+}
+
+/// Writes a call into the ledger before it is sent. None where the reply has turned up since we looked:
+/// the document that asked before may have saved it, and its worker may have died before it said so.
+/// Then the question is neither paid again nor given up.
+async fn intend(
+    worker: &Worker,
+    claim: &Claim,
+    question: &Question,
+    key: &str,
+    deployment: &str,
+) -> Result<Option<Intent>, Verdict> {
+    let ledger = worker.services.store.ledger();
+    let calls_max = worker.settings.calls_max;
+    let intent = ledger.intent(claim, key, &question.label, deployment, calls_max).await;
+    let intent = intent.map_err(outage)?;
+    if let Intent::Call(_) | Intent::Capped(_) = intent {
+        let found = saved(worker, key).await;
+        if !matches!(found, Ok(None)) {
+            if let Intent::Call(call) = intent {
+                unsent(worker, key, call).await?;
+            }
+            found?;
+            return Ok(None);
+        }
+    }
+    Ok(Some(intent))
 }
 
 /// Waits for the time of a call that is in the ledger. False when it must be given back unsent: the

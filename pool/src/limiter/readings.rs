@@ -2,8 +2,6 @@
 //! left when its answer is complete. Read in the wrong way a counter seems to start anew some seconds
 //! too early, so both are tried, and the one whose predictions hold is believed.
 
-use super::feedback::LimiterHints;
-use super::fit::Refill;
 use super::observation::{LimitSample, Observation, Observations};
 use super::sliding_log::SlidingLog;
 use serde::{Deserialize, Serialize};
@@ -68,17 +66,6 @@ impl Readings {
         let now = Observation { at: sent, left: 0.0 };
         let sample = LimitSample { now, cost, own: 0.0, log, limit };
         self.both(|observations| observations.rejected(&sample, wait_ms));
-    }
-
-    /// What else a response says is typical of one way of refilling.
-    pub(super) fn hear(&mut self, hints: &LimiterHints, slice: f64, is_limited: bool) {
-        let preferred = match hints.requests_left {
-            _ if hints.renews => Refill::Continuous,
-            // The older limiter of Azure names no limits, and what is left in ten seconds.
-            Some(left) if !is_limited && left <= slice => Refill::Sliding,
-            _ => return,
-        };
-        self.both(|observations| observations.prefer(preferred));
     }
 
     /// The same for both.

@@ -1,6 +1,7 @@
 //! What a limiter learns from how calls end.
 
 use super::feedback::{LimiterHints, Outcome};
+use super::fit::Refill;
 use super::readings::CallTimes;
 use super::{Booking, Knowledge, Limiter, LimiterKind, MINUTE_MS, ptu};
 
@@ -107,7 +108,9 @@ impl Limiter {
         }
         if !self.says_left && hints.tokens_left.is_some() {
             self.says_left = true;
-            self.readings.hear(hints, slice, is_limited);
+            if let Some(refill) = typical_refill(hints, slice, is_limited) {
+                self.readings.both(|observations| observations.prefer(refill));
+            }
         }
     }
 
@@ -227,5 +230,15 @@ impl Limiter {
         self.readings.lower_to(&known.readings, self.limit_tokens() / self.share);
         self.trim = self.trim.min(known.trim);
         self.ptu.lower_to(&known.ptu);
+    }
+}
+
+/// The way of refilling that what a first response says is typical of.
+fn typical_refill(hints: &LimiterHints, slice: f64, is_limited: bool) -> Option<Refill> {
+    match hints.requests_left {
+        _ if hints.renews => Some(Refill::Continuous),
+        // The older limiter of Azure names no limits, and what is left in ten seconds.
+        Some(left) if !is_limited && left <= slice => Some(Refill::Sliding),
+        _ => None,
     }
 }

@@ -35,7 +35,7 @@ impl Level {
         self.per_minute * terms.limit
     }
 
-    /// What comes back in a second; strangers drink from it as it comes.
+    /// What comes back in a second; external load takes from it as it comes.
     fn rate(&self, terms: Terms) -> f64 {
         self.limit(terms) * terms.share / 60.0
     }

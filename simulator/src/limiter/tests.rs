@@ -94,7 +94,7 @@ fn provisioned_throughput_lets_the_last_call_over_the_top() {
 }
 
 #[test]
-fn lowered_limits_and_strangers_count() {
+fn lowered_limits_and_external_load_count() {
     let half = Terms { limit: 0.5, share: 1.0 };
     let mut bucket = limiter(Kind::Bucket, 600, 60);
     let first = standing(bucket.admit(at(0), cost(100), half));
