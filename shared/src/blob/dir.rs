@@ -18,6 +18,9 @@ use uuid::Uuid;
 /// The folder of files that are being written.
 const INCOMING: &str = "incoming";
 
+/// A streamed file of at most this many bytes is written in one go, when it is complete.
+const HELD_BYTES_MAX: usize = 256 * 1024;
+
 /// Files in a folder.
 #[derive(Clone, Debug)]
 pub struct DirBlobs {
@@ -45,24 +48,13 @@ impl DirBlobs {
         bytes: Bytes,
     ) -> Result<Put, BlobError> {
         let (temp, path) = (self.temp_path(), self.path(key));
-        let write = move || {
-            let mut file = std::fs::File::create_new(&temp)?;
-            let put = file
-                .write_all(&bytes)
-                .and_then(|()| file.sync_all())
-                .and_then(|()| link_new(&temp, &path));
-            // Nothing depends on the name temp; a crash leaves at most one stale file.
-            let _ = std::fs::remove_file(&temp);
-            put
-        };
+        let write = move || write_new(&temp, &path, &bytes);
         blocking(write).await.map_err(failed("store", key))
     }
 
     pub(super) async fn writer(&self, key: &BlobKey) -> Result<DirWriter, BlobError> {
-        let temp = self.temp_path();
-        let file = tokio::fs::File::create_new(&temp).await.map_err(failed("store", key))?;
-        let temp = TempFile(temp);
-        Ok(DirWriter { file, temp, path: self.path(key), key: key.clone() })
+        let (temp, path, key) = (TempFile(self.temp_path()), self.path(key), key.clone());
+        Ok(DirWriter { held: Vec::new(), file: None, temp, path, key })
     }
 
     pub(super) async fn get(&self, key: &BlobKey) -> Result<Option<Bytes>, BlobError> {
@@ -131,7 +123,9 @@ impl Drop for TempFile {
 /// A streamed upload into a folder.
 #[derive(Debug)]
 pub struct DirWriter {
-    file: tokio::fs::File,
+    /// The bytes so far, while they are few.
+    held: Vec<u8>,
+    file: Option<tokio::fs::File>,
     temp: TempFile,
     path: PathBuf,
     key: BlobKey,
@@ -139,29 +133,58 @@ pub struct DirWriter {
 
 impl DirWriter {
     pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
-        self.file.write_all(&bytes).await.map_err(failed("store", &self.key))
+        self.append(&bytes).await.map_err(failed("store", &self.key))
     }
 
-    pub(super) async fn finish(mut self) -> Result<Put, BlobError> {
-        let error = failed("store", &self.key);
-        let flushed = match self.file.flush().await {
-            Ok(()) => self.file.sync_all().await,
-            Err(error) => Err(error),
-        };
-        if let Err(source) = flushed {
-            return Err(error(source));
+    async fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.file.is_none() && self.held.len() + bytes.len() <= HELD_BYTES_MAX {
+            self.held.extend_from_slice(bytes);
+            return Ok(());
         }
-        let (temp, path) = (self.temp, self.path);
-        blocking(move || link_new(&temp.0, &path)).await.map_err(error)
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(tokio::fs::File::create_new(&self.temp.0).await?),
+        };
+        file.write_all(&std::mem::take(&mut self.held)).await?;
+        file.write_all(bytes).await
     }
+
+    pub(super) async fn finish(self) -> Result<Put, BlobError> {
+        let Self { held, file, temp, path, key } = self;
+        let put = match file {
+            None => blocking(move || write_new(&temp.0, &path, &held)).await,
+            Some(file) => link_synced(file, temp, path).await,
+        };
+        put.map_err(failed("store", &key))
+    }
+}
+
+async fn link_synced(mut file: tokio::fs::File, temp: TempFile, path: PathBuf) -> io::Result<Put> {
+    file.flush().await?;
+    file.sync_all().await?;
+    blocking(move || link_new(&temp.0, &path)).await
+}
+
+/// Writes and syncs `temp`, links it to `path` unless that name is taken, and removes it.
+fn write_new(temp: &Path, path: &Path, bytes: &[u8]) -> io::Result<Put> {
+    let mut file = std::fs::File::create_new(temp)?;
+    let put =
+        file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| link_new(temp, path));
+    // Nothing depends on the name temp; a crash leaves at most one stale file.
+    let _ = std::fs::remove_file(temp);
+    put
 }
 
 /// Links `temp` to `path` unless that name is taken, and syncs the folder so that the name
 /// survives a power cut.
 fn link_new(temp: &Path, path: &Path) -> io::Result<Put> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    match std::fs::hard_link(temp, path) {
+    let mut linked = std::fs::hard_link(temp, path);
+    if linked.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        std::fs::create_dir_all(folder)?;
+        linked = std::fs::hard_link(temp, path);
+    }
+    match linked {
         Ok(()) => {
             std::fs::File::open(folder)?.sync_all()?;
             // The folder itself may be new.
@@ -229,6 +252,22 @@ mod tests {
         };
         let puts = futures::future::join_all((0..32).map(put)).await;
         assert_eq!(puts.iter().filter(|put| **put == Put::Stored).count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_streamed_file_is_whole_whether_it_was_held_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = DirBlobs::open(folder.path()).unwrap();
+        for (name, pieces) in [("none", 0), ("few", 3), ("many", 40)] {
+            let mut writer = blobs.writer(&key(name)).await.unwrap();
+            for n in 0..pieces {
+                writer.write(Bytes::from(vec![n; 10_000])).await.unwrap();
+            }
+            assert_eq!(writer.finish().await.unwrap(), Put::Stored);
+            let whole: Vec<u8> = (0..pieces).flat_map(|n| vec![n; 10_000]).collect();
+            assert_eq!(blobs.get(&key(name)).await.unwrap(), Some(Bytes::from(whole)));
+        }
+        assert_eq!(std::fs::read_dir(folder.path().join("incoming")).unwrap().count(), 0);
     }
 
     #[tokio::test]

@@ -3,12 +3,15 @@
 //!
 //! The embedded queue keeps its messages in the same file and uses [`SqliteFile`].
 
+mod writer;
+
 use super::{
     DbError, StoreError,
     sql::{Change, Dialect, Sql, entry_of_one, event_of_one},
     value::{Row, SqlValue},
 };
-use deadpool_sqlite::{Config, Hook, HookError, Pool, Runtime};
+use deadpool::managed::{Manager, Metrics, Pool, RecycleError, RecycleResult};
+use deadpool_sqlite::{Config, Runtime};
 use rusqlite::{
     Connection, ErrorCode, Statement, ToSql, params_from_iter,
     types::{ToSqlOutput, ValueRef},
@@ -17,6 +20,7 @@ use std::{
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
 };
+use writer::Writer;
 
 /// What brings a database from version n to n + 1.
 const MIGRATIONS: [&str; 5] = [
@@ -30,16 +34,40 @@ const MIGRATIONS: [&str; 5] = [
 /// How long a statement waits for another process's transaction.
 const BUSY_MS: u32 = 15_000;
 
-/// Connections of one process.
+/// Connections of one process that read.
 const CONNECTIONS_MAX: usize = 6;
 
 /// Statements that a connection keeps prepared.
 const PREPARED_MAX: usize = 128;
 
+/// Opens connections. Those that were used before are not probed: a file does not hang up.
+#[derive(Debug)]
+struct FileManager(deadpool_sqlite::Manager);
+
+impl Manager for FileManager {
+    type Type = <deadpool_sqlite::Manager as Manager>::Type;
+    type Error = DbError;
+
+    async fn create(&self) -> Result<Self::Type, DbError> {
+        let connection = self.0.create().await?;
+        let prepared = connection.interact(prepare).await;
+        prepared.map_err(|error| DbError::SqliteFile(error.to_string()))??;
+        Ok(connection)
+    }
+
+    async fn recycle(&self, connection: &mut Self::Type, _: &Metrics) -> RecycleResult<DbError> {
+        match connection.is_mutex_poisoned() {
+            true => Err(RecycleError::message("a statement on it panicked")),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Connections to one SQLite file. Cheap to clone.
 #[derive(Clone)]
 pub struct SqliteFile {
-    pool: Pool,
+    readers: Pool<FileManager>,
+    writer: Writer,
 }
 
 impl std::fmt::Debug for SqliteFile {
@@ -59,17 +87,10 @@ impl SqliteFile {
                 StoreError::lasting(format!("cannot make {}: {error}", folder.display()))
             })?;
         }
-        let prepare = Hook::async_fn(|connection, _| {
-            Box::pin(async move {
-                let prepared = connection.interact(prepare).await;
-                let prepared = prepared.map_err(|error| HookError::message(error.to_string()))?;
-                prepared.map_err(|error| HookError::message(error.to_string()))
-            })
-        });
-        let builder = Config::new(path).builder(Runtime::Tokio1);
-        let builder = builder.map_err(|error| StoreError::lasting(error.to_string()))?;
-        let pool = builder.max_size(CONNECTIONS_MAX).post_create(prepare).build();
-        Ok(Self { pool: pool.map_err(|error| StoreError::lasting(error.to_string()))? })
+        let manager = deadpool_sqlite::Manager::from_config(&Config::new(path), Runtime::Tokio1);
+        let readers = Pool::builder(FileManager(manager)).max_size(CONNECTIONS_MAX).build();
+        let readers = readers.map_err(|error| StoreError::lasting(error.to_string()))?;
+        Ok(Self { readers, writer: Writer::start(path)? })
     }
 
     /// Runs statements that only read, on a thread for blocking work.
@@ -77,31 +98,20 @@ impl SqliteFile {
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, DbError> {
-        let connection = self.pool.get().await;
+        let connection = self.readers.get().await;
         let connection = connection.map_err(|error| DbError::SqliteFile(error.to_string()))?;
         let done = connection.interact(|connection| work(connection).map_err(Into::into)).await;
         done.map_err(|error| DbError::SqliteFile(error.to_string()))?
     }
 
     /// Runs statements in one transaction that holds the write lock from its start: what it reads
-    /// is still true when it writes.
+    /// is still true when it writes. Other writes of this process may share it; where one fails, it
+    /// is undone alone.
     pub(crate) async fn write<T: Send + 'static, E: Into<DbError>>(
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, DbError> {
-        self.read(move |connection| {
-            connection.execute_batch("BEGIN IMMEDIATE")?;
-            let done = work(connection).map_err(Into::into).and_then(|done| {
-                connection.execute_batch("COMMIT")?;
-                Ok(done)
-            });
-            if done.is_err() && !connection.is_autocommit() {
-                // The first error says more than one of the rollback.
-                let _ = connection.execute_batch("ROLLBACK");
-            }
-            done
-        })
-        .await
+        self.writer.write(work).await
     }
 }
 
