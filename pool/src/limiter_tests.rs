@@ -130,6 +130,29 @@ fn what_a_counter_holds_at_its_end_is_not_lost_and_it_is_never_met_full() {
     }
 }
 
+#[test]
+fn a_window_is_filled_again_when_calls_come_to_count_less_than_we_think() {
+    let mut limiter = Limiter::new(terms(LimiterKind::Window), 0.0);
+    let one = size(500.0, 1_500.0);
+    let mut sent: Vec<(f64, f64)> = Vec::new();
+    let mut now = 0.0;
+    while now < 900_000.0 {
+        now = at(&mut limiter, &one, now);
+        let booking = limiter.reserve(&one, now);
+        // As when the room for answers shrinks, which is counted exactly, and the text is not.
+        let charge = if now < 200_000.0 { 2_000.0 } else { 1_840.0 };
+        sent.retain(|(at, _)| *at > now - 60_000.0);
+        let used = sent.iter().map(|(_, charge)| charge).sum::<f64>() + charge;
+        assert!(used <= 60_000.0, "it is full at {now}");
+        if now > 600_000.0 {
+            assert!(used >= 0.97 * 60_000.0, "{used} at {now}");
+        }
+        sent.push((now, charge));
+        let hints = LimiterHints { tokens_left: Some(60_000.0 - used), ..LimiterHints::default() };
+        limiter.settle(&booking, now, &answered(500.0, 900.0, hints), now + 10.0);
+    }
+}
+
 /// Asks again at each time that it was told, for two minutes and a half: when it is granted.
 fn granted_at(limiter: &mut Limiter, size: &Size, from: f64) -> f64 {
     let mut now = from;

@@ -11,6 +11,9 @@ pub(super) const RATIO_START: f64 = 1.0;
 /// for the answer, and hardly anything counts twice of what we count.
 const RATIO_MIN: f64 = 0.25;
 const RATIO_MAX: f64 = 3.0;
+/// A ratio is held against what is used of a limit where we counted at least this part of it: of less,
+/// one call more or fewer says too much.
+const COUNTED_MIN: f64 = 0.5;
 /// The weight of the start in the fit, and the most weight that the past has: squares of parts of the
 /// limit.
 const FIT_START: f64 = 0.08 * 0.08;
@@ -100,6 +103,14 @@ impl Fit {
         if self.xx > FIT_MAX {
             self.xy *= FIT_MAX / self.xx;
             self.xx = FIT_MAX;
+        }
+    }
+
+    /// At most so much of the limit is used by what we counted as this: others can only have added
+    /// to it. Differences tell little where as much comes back as is sent, and calls change.
+    pub(super) fn limit_ratio(&mut self, counted: f64, used: f64, limit: f64) {
+        if counted >= COUNTED_MIN * limit && used < limit && used < self.ratio() * counted {
+            self.follow(used / counted);
         }
     }
 

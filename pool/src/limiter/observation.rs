@@ -28,6 +28,8 @@ const OUTLIER: f64 = 0.9;
 /// What a sighting of a boundary may be off by, and how much a boundary moves in a minute.
 const SIGHTING_MS: f64 = LOG_STEP_MS + ARRIVAL_MS;
 const DRIFT_MS: f64 = 5.0;
+/// A model with a smaller mean error predicts closely (assumed; counters that count late do not).
+const CLOSE: f64 = 0.6;
 /// A wait may be rounded up by so much.
 const WAIT_MS: f64 = 1_000.0;
 
@@ -138,6 +140,11 @@ impl Observations {
     pub(super) fn mean_error(&self) -> f64 {
         let errors = Refill::ALL.map(|refill| self.fit(refill).error());
         errors.into_iter().fold(f64::INFINITY, f64::min) / self.weight.max(1.0)
+    }
+
+    /// Whether this model predicts closely.
+    fn is_close(&self, refill: Refill) -> bool {
+        self.is_likely(refill) && self.fit(refill).error() < CLOSE * self.weight
     }
 
     /// Whether this model is still likely.
@@ -311,12 +318,19 @@ impl Observations {
         let used = log.between(now.at - MINUTE_MS + LOG_STEP_MS, now.at) - together;
         let ratio = self.sliding.ratio();
         self.sliding.observe_own(now.left + ratio * used.max(own), cost, limit);
+        if self.is_close(Refill::Sliding) {
+            self.sliding.limit_ratio(used, limit - now.left, limit);
+        }
         if let Some((begin, to)) = self.boundary.map(|boundary| boundary.before(now.at))
             && to <= now.at
         {
             let used = log.between(begin, now.at) - together;
             let ours = now.left + self.fixed.ratio() * used.max(own);
             self.fixed.observe_own(ours, cost, limit);
+            if self.is_close(Refill::Fixed) {
+                let used = log.between(to + SIGHTING_MS, now.at) - together;
+                self.fixed.limit_ratio(used, limit - now.left, limit);
+            }
         }
     }
 
