@@ -124,7 +124,7 @@ fn rejected(fault: &ReplyFault) -> Verdict {
         ReplyFault::Truncated { .. } => FailureCode::OutputTruncated,
         ReplyFault::ContentFiltered => FailureCode::ContentFiltered,
         ReplyFault::Refused(_) => FailureCode::ModelRefused,
-        ReplyFault::Malformed(_) => FailureCode::InvalidReply,
+        ReplyFault::Glitch(_) => FailureCode::InvalidReply,
     };
     Verdict::Reject(Failure::new(code, Stage::Model, fault.to_string()))
 }

@@ -104,9 +104,10 @@ pub enum ReplyFault {
     /// The model declined, in its own words.
     #[error("the model refused: {0}")]
     Refused(String),
-    /// The body is no chat completion.
-    #[error("the reply is not a chat completion: {0}")]
-    Malformed(String),
+    /// A fault of the server: no choices, no content, or no chat completion at all. The same
+    /// question may well be answered when it is asked again.
+    #[error("the reply has no answer in it: {0}")]
+    Glitch(String),
 }
 
 impl Reply {
@@ -134,11 +135,11 @@ impl Reply {
             _ => {}
         }
         // Who was made to call a tool may say something beside it: the call counts.
-        let content =
-            self.called().or_else(|| text("/choices/0/message/content").map(str::to_owned));
+        let said = || text("/choices/0/message/content").map(str::to_owned);
+        let content = self.called().or_else(said).filter(|content| !content.trim().is_empty());
         let Some(content) = content else {
             let start = self.body.to_string().chars().take(200).collect();
-            return Err(ReplyFault::Malformed(start));
+            return Err(ReplyFault::Glitch(start));
         };
         let model = text("/model").unwrap_or_default().to_owned();
         Ok(Answer { content, model, tokens_input, tokens_output })
@@ -289,6 +290,17 @@ mod tests {
         for message in [json!({ "content": text }), json!({ "tool_calls": calls })] {
             check(json!({ "message": message, "finish_reason": "length" }), Err(cut.clone()));
         }
+        let glitch = |body: Value| {
+            let reply = Reply { deployment: "d".into(), body, duration_ms: 1 };
+            assert!(matches!(reply.answer(), Err(ReplyFault::Glitch(_))), "{}", reply.body);
+        };
+        for choices in [json!([]), json!([{ "message": {} }]), json!(null)] {
+            glitch(json!({ "choices": choices }));
+        }
+        for content in [json!(null), json!(""), json!(" \n")] {
+            glitch(json!({ "choices": [{ "message": { "content": content } }] }));
+        }
+        glitch(json!({ "object": "list" }));
         let refused = ReplyFault::Refused("no".into());
         check(json!({ "message": { "content": text, "refusal": "no" } }), Err(refused));
     }

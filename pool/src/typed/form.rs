@@ -79,7 +79,7 @@ fn messages(mode: Mode, request: &Request) -> Value {
 pub(crate) fn ending(mode: Mode, request: &Request, reply: &Reply) -> Ending {
     let content = match reply.answer() {
         Ok(answer) => answer.content,
-        Err(ReplyFault::Malformed(_)) if mode == Mode::Tool => return Ending::Ignored,
+        Err(ReplyFault::Glitch(_)) if mode == Mode::Tool => return Ending::Ignored,
         Err(_) => return Ending::Unrelated,
     };
     let kept = match mode {
