@@ -20,6 +20,7 @@ use crate::limiter::{Booking, Knowledge, Outcome, Size};
 use crate::need::Need;
 use crate::state::{DeploymentView, Grant, ModelState, NoSlot, Settlement, Waiter};
 use crate::strategy::Strategy;
+use crate::typed::dialect::{Dialect, SharedDialect};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,11 +99,18 @@ impl Scheduler {
         }
     }
 
-    /// Adds a deployment.
-    pub(super) fn add(&mut self, config: DeploymentConfig, now: Instant) {
-        let deployment = Deployment::new(config);
-        self.state.merge(&deployment.view(now), None, &[], self.at(now));
+    /// Adds a deployment, and gives what is to be learned of its dialect.
+    pub(super) fn add(&mut self, config: DeploymentConfig, now: Instant) -> SharedDialect {
+        let (deployment, at) = (Deployment::new(config), self.at(now));
+        let dialect = deployment.dialect.clone();
+        self.state.merge(&deployment.view(now, at), None, &[], at);
         self.deployments.push(deployment);
+        dialect
+    }
+
+    /// Whether calls have failed at this deployment since its last answer.
+    pub(super) fn is_failing(&self, index: usize) -> bool {
+        self.deployments.get(index).is_some_and(Deployment::is_failing)
     }
 
     /// Queues up, for one deployment or for all, and serves whoever can be served.
@@ -257,6 +265,7 @@ impl Scheduler {
             waiters: self.waiters(),
             views: self.views(now),
             known: self.known(),
+            dialects: self.dialects(),
             strategy: self.strategy,
             log: self.log.clone().unwrap_or_default(),
             born: self.born,
@@ -277,6 +286,11 @@ impl Scheduler {
     ) -> Option<Instant> {
         self.log.get_or_insert_default().confirm(exchanged.state.epoch(), exchanged.published);
         self.state = exchanged.state;
+        for deployment in &self.deployments {
+            if let Some(known) = self.state.dialect(&deployment.dialect_key) {
+                deployment.dialect.adopt(known);
+            }
+        }
         self.apply(exchanged.answer, now);
         self.alarm
     }
@@ -408,8 +422,14 @@ impl Scheduler {
         self.deployments.iter().filter_map(known).collect()
     }
 
+    fn dialects(&self) -> Vec<(String, Dialect)> {
+        let dialect = |one: &Deployment| (one.dialect_key.clone(), one.dialect.get());
+        self.deployments.iter().map(dialect).collect()
+    }
+
     fn views(&self, now: Instant) -> Vec<DeploymentView> {
-        self.deployments.iter().map(|deployment| deployment.view(now)).collect()
+        let at = self.at(now);
+        self.deployments.iter().map(|deployment| deployment.view(now, at)).collect()
     }
 
     fn is_first(&self, id: TicketId) -> bool {

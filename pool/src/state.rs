@@ -19,6 +19,7 @@ pub(crate) use waiter::Waiter;
 
 use crate::limiter::{Booking, Earliest, Knowledge, Limiter, Outcome};
 use crate::strategy::{Candidate, Strategy};
+use crate::typed::dialect::Dialect;
 use grant_rate::GrantRate;
 use published::PublishedCounts;
 use selection::{Offer, Selection};
@@ -40,6 +41,9 @@ const GRACE_MS: f64 = 1_000.0;
 const GRACE_URGENT_MS: f64 = 20.0;
 /// It makes no sense to ask again sooner.
 const AGAIN_MS_MIN: f64 = 2.0;
+
+/// The most dialects that are remembered.
+const DIALECTS_MAX: usize = 256;
 
 /// How a booking ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,8 +76,6 @@ pub(crate) struct Grant {
 pub(crate) enum NoSlot {
     /// It is larger than a whole minute's quota of every deployment.
     TooLarge,
-    /// Every deployment that could take it is shut.
-    Shut,
     /// There would be no answer before its deadline: it could be sent here, at this time.
     TooLate {
         /// The view.
@@ -114,6 +116,9 @@ pub(crate) struct ModelState {
     published: PublishedCounts,
     #[serde(default)]
     grant_rate: GrantRate,
+    /// What each deployment does not take of requests, by address and configuration.
+    #[serde(default)]
+    dialects: BTreeMap<String, Dialect>,
 }
 
 impl ModelState {
@@ -146,6 +151,23 @@ impl ModelState {
     /// How many slots it gave a second lately.
     pub(crate) fn grants_per_second(&self, now: f64) -> f64 {
         self.grant_rate.per_second(now)
+    }
+
+    /// Adds what a member has learned of a deployment's dialect. False where all of it was known.
+    pub(crate) fn adopt_dialect(&mut self, key: &str, dialect: &Dialect) -> bool {
+        if *dialect == Dialect::default() {
+            return false;
+        }
+        if self.dialects.len() >= DIALECTS_MAX && !self.dialects.contains_key(key) {
+            // Most are of earlier configurations; what counts is learned again.
+            self.dialects.clear();
+        }
+        self.dialects.entry(key.to_owned()).or_default().adopt(dialect)
+    }
+
+    /// What all members know of a deployment's dialect.
+    pub(crate) fn dialect(&self, key: &str) -> Option<&Dialect> {
+        self.dialects.get(key)
     }
 
     /// Whether it has a limiter for each of these, with the same terms.
@@ -257,16 +279,18 @@ impl ModelState {
         for view in views {
             state.open(view, now);
         }
-        if let Some(why @ (NoSlot::TooLarge | NoSlot::Shut)) = state.hopeless(ask, views, now) {
+        if let Some(why) = state.hopeless(ask, views, now) {
             return Err(why);
         }
         // Whoever is full now will not be by then.
         let mut roomy = Selection::new(views, strategy);
         roomy.rooms = vec![1; views.len()];
-        let best = state.best(ask, &roomy, now).ok_or(NoSlot::Shut)?;
+        let best = state.best(ask, &roomy, now).ok_or(NoSlot::TooLarge)?;
         let first = ahead.iter().filter(|other| !ask.urgent || other.urgent);
         let mut supply = 0.0;
-        for view in views.iter().filter(|view| !view.shut) {
+        // When all are closed, all open again.
+        let are_closed = views.iter().all(|view| view.closed_until.is_some());
+        for view in views.iter().filter(|view| are_closed || view.closed_until.is_none()) {
             if let Some(limiter) = state.limiters.get(&*view.address) {
                 supply += limiter.supply(limiter.cost(&ask.size));
             }
@@ -283,7 +307,8 @@ impl ModelState {
         let free = |index: usize, view: &DeploymentView| {
             let mut limiter = self.limiters.get(&*view.address)?.clone();
             let earliest = limiter.earliest(&ask.size, ask.urgent, now);
-            let is_free = !view.shut && all.is_open(index) && earliest == Earliest::At(now);
+            let is_free =
+                view.closed_until.is_none() && all.is_open(index) && earliest == Earliest::At(now);
             is_free.then(|| all.candidate(index, limiter.utilisation(now), None))?
         };
         views.iter().enumerate().filter_map(|(index, view)| free(index, view)).collect()
@@ -377,11 +402,12 @@ impl ModelState {
     fn best(&mut self, ask: &Waiter, views: &Selection<'_>, now: f64) -> Option<Offer> {
         let mut offers = Vec::new();
         for (index, view) in views.all.iter().enumerate() {
-            if view.shut || !ask.may_use(index) || !views.is_open(index) {
+            if !ask.may_use(index) || !views.is_open(index) {
                 continue;
             }
             let Some(limiter) = self.limiters.get_mut(&*view.address) else { continue };
             let Earliest::At(at) = limiter.earliest(&ask.size, ask.urgent, now) else { continue };
+            let at = at.max(view.closed_until.unwrap_or(at));
             if ask.deadline.is_none_or(|deadline| at + view.answer_ms <= deadline) {
                 offers.push(Offer { view: index, at, load: limiter.utilisation(now) });
             }
@@ -399,12 +425,7 @@ impl ModelState {
         for (index, view) in views.iter().enumerate().filter(|(index, _)| ask.may_use(*index)) {
             let Some(limiter) = self.limiters.get_mut(&*view.address) else { continue };
             let Earliest::At(at) = limiter.earliest(&ask.size, ask.urgent, now) else { continue };
-            if view.shut {
-                if why == NoSlot::TooLarge {
-                    why = NoSlot::Shut;
-                }
-                continue;
-            }
+            let at = at.max(view.closed_until.unwrap_or(at));
             if ask.deadline.is_none_or(|deadline| at + view.answer_ms <= deadline) {
                 return None;
             }
@@ -423,9 +444,8 @@ impl ModelState {
         now: f64,
         answer: &mut Allocation,
     ) {
-        let all_shut = views.iter().all(|view| view.shut);
         for ask in line.rest() {
-            if (all_shut || ask.deadline.is_some())
+            if ask.deadline.is_some()
                 && let Some(why) = self.hopeless(ask, views, now)
             {
                 answer.refused.push((ask.id, why));

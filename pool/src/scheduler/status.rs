@@ -21,6 +21,17 @@ impl Scheduler {
         Some(now.saturating_duration_since(last))
     }
 
+    /// The most tokens of an answer, thinking included; none where some deployment has not named them.
+    pub(crate) fn tokens_output_max(&self) -> Option<u32> {
+        let most = |deployment: &Deployment| deployment.dialect.get().tokens_output_max;
+        self.deployments.iter().map(most).collect::<Option<Vec<_>>>()?.into_iter().max()
+    }
+
+    /// What was last said by a deployment that refuses or fails, where one does.
+    pub(crate) fn trouble(&self) -> Option<&str> {
+        self.deployments.iter().find_map(Deployment::trouble)
+    }
+
     /// The largest context, where one is configured.
     pub(crate) fn context_tokens_max(&self) -> Option<u32> {
         self.deployments.iter().filter_map(|deployment| deployment.config.context_tokens_max).max()
@@ -44,7 +55,7 @@ impl Scheduler {
         let status = match self.state.limiter(&deployment.address) {
             Some(limiter) => deployment.status(limiter, now, at),
             // Nobody has asked anything of it yet.
-            None => deployment.status(&Limiter::new(deployment.view(now).terms, at), now, at),
+            None => deployment.status(&Limiter::new(deployment.view(now, at).terms, at), now, at),
         };
         DeploymentStatus { shared: self.is_leased(), ..status }
     }
