@@ -42,7 +42,7 @@ impl Exchange {
         let published = state.published(self.log.writer);
         let mut is_changed = !state.knows(&self.views);
         for (key, dialect) in &self.dialects {
-            is_changed |= state.adopt_dialect(key, dialect);
+            is_changed |= state.dialects.adopt(key, dialect);
         }
         let view = |view: &DeploymentView| DeploymentView {
             closed_until: view.closed_until.map(|at| at + offset),

@@ -16,11 +16,11 @@ use crate::config::DeploymentConfig;
 use crate::deployment::{Deployment, DeploymentStatus, End, milliseconds};
 use crate::exchange::{Exchange, Exchanged, SendLog};
 use crate::hedge::Allowance;
-use crate::limiter::{Booking, Knowledge, Outcome, Size};
+use crate::limiter::{Booking, Outcome, Size};
 use crate::need::Need;
-use crate::state::{DeploymentView, Grant, ModelState, NoSlot, Settlement, Waiter};
+use crate::state::{Grant, ModelState, NoSlot, Settlement, Waiter};
 use crate::strategy::Strategy;
-use crate::typed::dialect::{Dialect, SharedDialect};
+use crate::typed::dialect::SharedDialect;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,11 +106,6 @@ impl Scheduler {
         self.state.merge(&deployment.view(now, at), None, &[], at);
         self.deployments.push(deployment);
         dialect
-    }
-
-    /// Whether calls have failed at this deployment since its last answer.
-    pub(super) fn is_failing(&self, index: usize) -> bool {
-        self.deployments.get(index).is_some_and(Deployment::is_failing)
     }
 
     /// Queues up, for one deployment or for all, and serves whoever can be served.
@@ -287,7 +282,7 @@ impl Scheduler {
         self.log.get_or_insert_default().confirm(exchanged.state.epoch(), exchanged.published);
         self.state = exchanged.state;
         for deployment in &self.deployments {
-            if let Some(known) = self.state.dialect(&deployment.dialect_key) {
+            if let Some(known) = self.state.dialects.get(&deployment.dialect_key) {
                 deployment.dialect.adopt(known);
             }
         }
@@ -412,24 +407,6 @@ impl Scheduler {
 
     fn waiters(&self) -> Vec<Waiter> {
         self.waiting.values().map(|ticket| ticket.ask.clone()).collect()
-    }
-
-    fn known(&self) -> BTreeMap<Arc<str>, Knowledge> {
-        let known = |deployment: &Deployment| {
-            let limiter = self.state.limiter(&deployment.address)?;
-            Some((Arc::clone(&deployment.address), limiter.knowledge()?))
-        };
-        self.deployments.iter().filter_map(known).collect()
-    }
-
-    fn dialects(&self) -> Vec<(String, Dialect)> {
-        let dialect = |one: &Deployment| (one.dialect_key.clone(), one.dialect.get());
-        self.deployments.iter().map(dialect).collect()
-    }
-
-    fn views(&self, now: Instant) -> Vec<DeploymentView> {
-        let at = self.at(now);
-        self.deployments.iter().map(|deployment| deployment.view(now, at)).collect()
     }
 
     fn is_first(&self, id: TicketId) -> bool {

@@ -12,6 +12,7 @@ mod published;
 mod grant_rate;
 mod selection;
 mod wait_queue;
+mod dialects;
 
 pub(crate) use published::Published;
 pub(crate) use selection::DeploymentView;
@@ -19,7 +20,7 @@ pub(crate) use waiter::Waiter;
 
 use crate::limiter::{Booking, Earliest, Knowledge, Limiter, Outcome};
 use crate::strategy::{Candidate, Strategy};
-use crate::typed::dialect::Dialect;
+use dialects::Dialects;
 use grant_rate::GrantRate;
 use published::PublishedCounts;
 use selection::{Offer, Selection};
@@ -41,9 +42,6 @@ const GRACE_MS: f64 = 1_000.0;
 const GRACE_URGENT_MS: f64 = 20.0;
 /// It makes no sense to ask again sooner.
 const AGAIN_MS_MIN: f64 = 2.0;
-
-/// The most dialects that are remembered.
-const DIALECTS_MAX: usize = 256;
 
 /// How a booking ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,7 +116,7 @@ pub(crate) struct ModelState {
     grant_rate: GrantRate,
     /// What each deployment does not take of requests, by address and configuration.
     #[serde(default)]
-    dialects: BTreeMap<String, Dialect>,
+    pub(crate) dialects: Dialects,
 }
 
 impl ModelState {
@@ -151,23 +149,6 @@ impl ModelState {
     /// How many slots it gave a second lately.
     pub(crate) fn grants_per_second(&self, now: f64) -> f64 {
         self.grant_rate.per_second(now)
-    }
-
-    /// Adds what a member has learned of a deployment's dialect. False where all of it was known.
-    pub(crate) fn adopt_dialect(&mut self, key: &str, dialect: &Dialect) -> bool {
-        if *dialect == Dialect::default() {
-            return false;
-        }
-        if self.dialects.len() >= DIALECTS_MAX && !self.dialects.contains_key(key) {
-            // Most are of earlier configurations; what counts is learned again.
-            self.dialects.clear();
-        }
-        self.dialects.entry(key.to_owned()).or_default().adopt(dialect)
-    }
-
-    /// What all members know of a deployment's dialect.
-    pub(crate) fn dialect(&self, key: &str) -> Option<&Dialect> {
-        self.dialects.get(key)
     }
 
     /// Whether it has a limiter for each of these, with the same terms.

@@ -10,7 +10,7 @@ use crate::limiter::LimiterKind;
 use crate::provider::headers::RateLimits;
 use crate::provider::transport::{self, NoResponse};
 use crate::provider::typed_client::{Answered, TypedClient};
-use crate::typed::chat::{Message, Reply, Request, Role};
+use crate::typed::chat::{Message, Reply, ReplyFault, Request, Role};
 use crate::typed::dialect::Dialect;
 use crate::typed::form;
 use crate::typed::json::Repair;
@@ -22,6 +22,8 @@ use tokio::time::timeout;
 
 /// The room for the tiny answer: models that think first need some for that.
 const OUTPUT_MAX: u32 = 256;
+/// The room for a model that needs more than some for that.
+const THINKING_MAX: u32 = 16_384;
 
 /// What the check of one deployment found.
 #[derive(Clone, Debug, Serialize)]
@@ -80,8 +82,9 @@ pub async fn check(deployment: &DeploymentConfig, key: &str, patience: Duration)
             return checked;
         }
     };
-    let request = request(client.transport.model());
-    for _ in Mode::ALL {
+    let mut request = request(client.transport.model());
+    // Once in each mode, and once more with room to think.
+    for _ in 0..=Mode::ALL.len() {
         let mode = client.mode();
         let answered = timeout(patience, client.call(&request)).await;
         let answered = answered.unwrap_or_else(|_| {
@@ -89,6 +92,10 @@ pub async fn check(deployment: &DeploymentConfig, key: &str, patience: Duration)
         });
         checked.observe(&answered, deployment);
         checked.learn(&client.dialect.get());
+        if request.tokens_output_max < THINKING_MAX && is_cut_off(&answered) {
+            request.tokens_output_max = THINKING_MAX;
+            continue;
+        }
         if checked.conclude(answered, &client, &request, deployment, key) || client.mode() == mode {
             break;
         }
@@ -209,6 +216,12 @@ fn request(model: &str) -> Request {
         tokens_output_max: OUTPUT_MAX,
         reasoning_effort: None,
     }
+}
+
+fn is_cut_off(answered: &Answered) -> bool {
+    let Ok(body) = &answered.result else { return false };
+    let reply = Reply { deployment: String::new(), body: body.clone(), duration_ms: 0 };
+    matches!(reply.answer(), Err(ReplyFault::Truncated { .. }))
 }
 
 /// What had to be done to read an answer that keeps to its mode as the pool demands.
