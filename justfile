@@ -26,6 +26,10 @@ chaos:
     ./tests/run 'fleet::' --nocapture
     ./tests/run 'broker_dies::' --nocapture
 
+# 40 documents through 150 s of 502, 529, 504 and 401 each, with their figures, about three minutes.
+outages:
+    SLUICE_TEST_OUTAGE_SECONDS=150 ./tests/run -p tests outages:: --nocapture
+
 # The pool against models of the providers' limiters at ten times the scale: docs/pool.md.
 scenarios:
     cargo test --release -p pool --lib scenario -- --include-ignored --nocapture

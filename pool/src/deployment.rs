@@ -13,6 +13,8 @@ use crate::limiter::{Charge, Feedback, Limiter, LimiterHints, LimiterKind, Outco
 use crate::provider::family;
 use crate::state::DeploymentView;
 use crate::typed::chat::{CallError, Shortage};
+use crate::typed::dialect::SharedDialect;
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -45,6 +47,10 @@ pub(super) struct Deployment {
     /// Identifies it in the shared state: endpoint and the provider's name of it. Two fleets may
     /// configure it under different names.
     pub(super) address: Arc<str>,
+    /// What it does not take of requests, and its name in the shared state: the address, and what is
+    /// configured, for another configuration may be another deployment.
+    pub(super) dialect: SharedDialect,
+    pub(super) dialect_key: String,
     /// Its virtual time among the deployments of its model, for strategies that take turns.
     pub(super) turn: f64,
     /// The model as the provider named it last.
@@ -57,14 +63,34 @@ pub(super) struct Deployment {
 impl Deployment {
     pub(super) fn new(config: DeploymentConfig) -> Self {
         let endpoint = config.endpoint.trim().trim_end_matches('/').to_ascii_lowercase();
-        let address = format!("{endpoint} {}", config.provider_model()).into();
-        let (health, counts) = (Health::default(), Counts::default());
-        Self { config, address, turn: 0.0, provider_model: None, health, in_flight: 0, counts }
+        let address = format!("{endpoint} {}", config.provider_model());
+        // Secrets are not in it.
+        let configured = serde_json::to_vec(&config).unwrap_or_default();
+        let fingerprint = Sha256::digest(&configured);
+        let start = fingerprint.iter().take(8).map(|byte| format!("{byte:02x}"));
+        Self {
+            dialect_key: format!("{address} {}", start.collect::<String>()),
+            dialect: SharedDialect::default(),
+            config,
+            address: address.into(),
+            turn: 0.0,
+            provider_model: None,
+            health: Health::default(),
+            in_flight: 0,
+            counts: Counts::default(),
+        }
     }
 
-    /// What the state needs to know of it.
-    pub(super) fn view(&self, now: Instant) -> DeploymentView {
+    /// What the state needs to know of it; `at` is the same time as `now` on the state's clock.
+    pub(super) fn view(&self, now: Instant, at: f64) -> DeploymentView {
         let config = &self.config;
+        let room = match self.health.is_denied() {
+            // One call at a time tries it.
+            true => 1_u32.saturating_sub(self.in_flight),
+            false => config.concurrency_max.saturating_sub(self.in_flight),
+        };
+        let closed = self.health.denied_until(now);
+        let closed = closed.map(|until| at + (until - now).as_secs_f64() * 1_000.0);
         let terms = Terms {
             kind: config.limiter,
             tokens_per_minute: config.tokens_per_minute as f64,
@@ -83,10 +109,10 @@ impl Deployment {
         DeploymentView {
             address: Arc::clone(&self.address),
             terms,
-            room: config.concurrency_max.saturating_sub(self.in_flight),
+            room,
             in_flight: self.in_flight,
             // Failures are in the limiter, where all members see them.
-            shut: self.health.denied_until(now).is_some(),
+            closed_until: closed,
             tier: config.tier,
             provisioned: config.limiter == LimiterKind::Ptu,
             prices,
@@ -138,6 +164,10 @@ impl Deployment {
         let error = match end.result {
             Ok((tokens_input, tokens_output)) => {
                 self.counts.answered += 1;
+                if self.health.is_denied() {
+                    let deployment = &self.config.name;
+                    tracing::info!(deployment, "the deployment takes calls again");
+                }
                 self.health.succeeded(took, now);
                 let (tokens_input, tokens_output) = (tokens_input as f64, tokens_output as f64);
                 return Outcome::Answered { tokens_input, tokens_output, hints };
@@ -146,26 +176,38 @@ impl Deployment {
         };
         if let CallError::Throttled { retry_after, why, .. } = error {
             self.counts.throttled += 1;
+            self.health.admitted();
             let no_capacity = *why == Shortage::Capacity;
             let wait_ms = retry_after.as_secs_f64() * 1_000.0;
             return Outcome::Throttled { wait_ms, no_capacity, hints };
         }
         self.counts.failed += 1;
         let took_ms = took.as_secs_f64() * 1_000.0;
-        let failed = |charged| Outcome::Failed { charged, took_ms, jitter: end.jitter };
+        let (jitter, wait_ms) = (end.jitter, hints.wait_ms);
+        let failed = |charged| Outcome::Failed { charged, took_ms, jitter, wait_ms };
         match error {
             CallError::Denied { .. } => {
-                self.health.denied(now, error.to_string());
+                let wait = wait_ms.map(milliseconds);
+                if self.health.denied(end.started, now, wait, error.to_string()) {
+                    tracing::error!(
+                        deployment = self.config.name,
+                        error = %error,
+                        "the deployment refuses calls: documents wait; correct its key or address"
+                    );
+                }
                 Outcome::Returned
             }
             // The fault is in the question.
-            CallError::Refused { .. } => Outcome::Refused { hints },
+            CallError::Refused { .. } => {
+                self.health.admitted();
+                Outcome::Refused { hints }
+            }
             CallError::Unreachable { .. } | CallError::Unavailable { .. } => {
-                self.health.failed(now);
+                self.health.failed(now, error.to_string());
                 failed(false)
             }
             CallError::Unknown { .. } | CallError::Throttled { .. } => {
-                self.health.failed(now);
+                self.health.failed(now, error.to_string());
                 failed(true)
             }
         }
@@ -176,19 +218,24 @@ impl Deployment {
         self.health.denied_since(now)
     }
 
-    /// What it said when it refused.
-    pub(super) fn denial(&self) -> Option<&str> {
-        self.health.denial()
+    /// What it said when it last refused or failed.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.health.trouble()
+    }
+
+    /// Whether calls have failed here since the last answer.
+    pub(super) fn is_failing(&self) -> bool {
+        self.health.is_failing()
     }
 
     /// Its status now; `at` is the same time on the clock of its limiter.
     pub(super) fn status(&self, limiter: &Limiter, now: Instant, at: f64) -> DeploymentStatus {
         let blocked = limiter.blocked(at).map(|until| milliseconds(until - at));
-        let state = match (self.health.denial(), blocked) {
-            (Some(_), _) => DeploymentState::Denied,
-            (None, Some(_)) if limiter.is_open() => DeploymentState::Cooling,
-            (None, Some(_)) => DeploymentState::Throttled,
-            (None, None) => DeploymentState::Ok,
+        let state = match (self.health.is_denied(), blocked) {
+            (true, _) => DeploymentState::Denied,
+            (false, Some(_)) if limiter.is_failing() => DeploymentState::Cooling,
+            (false, Some(_)) => DeploymentState::Throttled,
+            (false, None) => DeploymentState::Ok,
         };
         let denied = self.health.denied_until(now).map(|until| until - now);
         let (tokens_available, requests_available) = limiter.available(at);
@@ -204,7 +251,8 @@ impl Deployment {
             mode: self.config.mode,
             state,
             resumes_in: denied.or(blocked),
-            message: self.health.denial().map(str::to_owned),
+            message: self.health.trouble().map(str::to_owned),
+            dialect: self.dialect.get(),
             in_flight: self.in_flight,
             concurrency_max: self.config.concurrency_max,
             tokens_available: tokens_available as u64,

@@ -7,6 +7,7 @@
 use crate::limiter::{Booking, Knowledge};
 use crate::state::{Allocation, DeploymentView, ModelState, NoSlot, Published, Settlement, Waiter};
 use crate::strategy::Strategy;
+use crate::typed::dialect::Dialect;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -23,6 +24,8 @@ pub(super) struct Exchange {
     pub(super) views: Vec<DeploymentView>,
     /// What this member has learned of the limiter at each address.
     pub(super) known: BTreeMap<Arc<str>, Knowledge>,
+    /// What this member has learned of each deployment's dialect.
+    pub(super) dialects: Vec<(String, Dialect)>,
     pub(super) strategy: Strategy,
     pub(super) log: SendLog,
     /// The origin of this member's clock.
@@ -38,7 +41,15 @@ impl Exchange {
         let offset = now - here;
         let published = state.published(self.log.writer);
         let mut is_changed = !state.knows(&self.views);
-        for view in &self.views {
+        for (key, dialect) in &self.dialects {
+            is_changed |= state.dialects.adopt(key, dialect);
+        }
+        let view = |view: &DeploymentView| DeploymentView {
+            closed_until: view.closed_until.map(|at| at + offset),
+            ..view.clone()
+        };
+        let views: Vec<_> = self.views.iter().map(view).collect();
+        for view in &views {
             let mut missing = self.log.missing_in(state.epoch(), published.sent, &view.address);
             missing.iter_mut().for_each(|booking| booking.at += offset);
             let known =
@@ -61,7 +72,7 @@ impl Exchange {
         let settlements: Vec<_> = news.map(settlement).collect();
         let waiters: Vec<_> = self.waiters.iter().map(waiter).collect();
         is_changed |= !state.knows_waiting(&waiters, now);
-        let mut answer = state.exchange(&settlements, &waiters, &self.views, self.strategy, now);
+        let mut answer = state.exchange(&settlements, &waiters, &views, self.strategy, now);
         answer.grants.iter_mut().for_each(|grant| grant.booking.at -= offset);
         answer.again.iter_mut().for_each(|again| *again -= offset);
         for (_, why) in &mut answer.refused {

@@ -8,8 +8,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a deployment is left alone that refused for its configuration.
-const DENIED_PAUSE: Duration = Duration::from_secs(30);
+/// How long a deployment is left alone that refused for its configuration: at first, and at most.
+/// Each further refusal doubles it.
+const DENIED_PAUSE: Duration = Duration::from_secs(1);
+const DENIED_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// The weight of the newest latency in the mean.
 const LATENCY_WEIGHT: f64 = 0.2;
 /// A failure counts as an answer that took this long, so that fast failures do not look like speed.
@@ -26,6 +28,8 @@ const ANSWERS_MIN: usize = 20;
 pub(super) struct Health {
     /// In a row.
     failures: u32,
+    /// What the last failure said.
+    failure: String,
     denied: Option<Denial>,
     speed: Speed,
 }
@@ -34,8 +38,12 @@ pub(super) struct Health {
 #[derive(Clone, Debug)]
 struct Denial {
     since: Instant,
+    /// When it last refused.
+    at: Instant,
     /// Then one call tries it again.
     until: Instant,
+    /// How long it is left alone after the last refusal.
+    pause: Duration,
     message: String,
 }
 
@@ -59,31 +67,65 @@ impl Health {
     /// next one waits.
     pub(super) fn started(&mut self, now: Instant) {
         if let Some(denied) = &mut self.denied {
-            denied.until = now + DENIED_PAUSE;
+            denied.until = now + denied.pause;
         }
     }
 
     /// An answer came: failures and refusals are over.
     pub(super) fn succeeded(&mut self, latency: Duration, now: Instant) {
         (self.failures, self.denied) = (0, None);
+        self.failure.clear();
         self.speed.answered(latency.as_secs_f64(), now);
     }
 
+    /// The call was let in, though it brought no answer: refusals are over.
+    pub(super) fn admitted(&mut self) {
+        self.denied = None;
+    }
+
+    /// Whether calls have failed since the last answer.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failures > 0
+    }
+
     /// A call failed.
-    pub(super) fn failed(&mut self, now: Instant) {
+    pub(super) fn failed(&mut self, now: Instant, message: String) {
         self.failures = self.failures.saturating_add(1);
+        self.failure = message;
         self.speed.failed(now);
     }
 
-    /// The deployment refused for its configuration.
-    pub(super) fn denied(&mut self, now: Instant, message: String) {
-        let since = self.denied.as_ref().map_or(now, |denied| denied.since);
-        self.denied = Some(Denial { since, until: now + DENIED_PAUSE, message });
+    /// The deployment refused a call for its configuration that was sent at `sent`; `wait` is what it
+    /// asked for. False where it had refused before.
+    pub(super) fn denied(
+        &mut self,
+        sent: Instant,
+        now: Instant,
+        wait: Option<Duration>,
+        message: String,
+    ) -> bool {
+        let (since, pause) = match &self.denied {
+            // Calls that were under way when it refused say nothing new.
+            Some(known) if sent < known.at => return false,
+            Some(known) => (known.since, (known.pause * 2).min(DENIED_PAUSE_MAX)),
+            None => (now, DENIED_PAUSE),
+        };
+        let is_new = self.denied.is_none();
+        let wait = wait.unwrap_or_default().min(DENIED_PAUSE_MAX);
+        let until = now + pause.max(wait);
+        self.denied = Some(Denial { since, at: now, until, pause, message });
+        is_new
     }
 
-    /// What it said when it refused.
-    pub(super) fn denial(&self) -> Option<&str> {
-        self.denied.as_ref().map(|denied| denied.message.as_str())
+    /// Whether it refused when it was last called.
+    pub(super) fn is_denied(&self) -> bool {
+        self.denied.is_some()
+    }
+
+    /// What it said when it last refused or failed; none after an answer.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        let failure = Some(self.failure.as_str()).filter(|failure| !failure.is_empty());
+        self.denied.as_ref().map(|denied| denied.message.as_str()).or(failure)
     }
 
     /// The mean time of an answer.

@@ -11,18 +11,31 @@ fn a_refusal_lasts_until_a_probe_succeeds() {
     let start = Instant::now();
     let at = |seconds| start + Duration::from_secs(seconds);
     let mut health = Health::default();
-    health.denied(start, "401".into());
-    assert_eq!(health.denied_until(at(29)), Some(at(30)));
+    let denied = |health: &mut Health, sent, now| health.denied(sent, now, None, "401".into());
+    assert!(denied(&mut health, start, at(1)));
+    assert_eq!(health.denied_until(at(1)), Some(at(2)));
     assert_eq!(health.score(), 0.0);
-    assert_eq!((health.denied_until(at(30)), health.denied_since(at(30))), (None, None));
-    health.started(at(30));
-    assert_eq!(health.denied_until(at(30)), Some(at(60)), "one at a time");
-    health.denied(at(31), "401".into());
-    assert_eq!(health.denied_since(at(31)), Some(start));
-    assert_eq!(health.denial(), Some("401"));
-    health.succeeded(seconds(2.0), at(31));
-    assert_eq!((health.denied_until(at(31)), health.denial()), (None, None));
-    health.succeeded(seconds(4.0), at(32));
+    // Calls that were under way say nothing new.
+    assert!(!denied(&mut health, start, at(2)));
+    assert_eq!((health.denied_until(at(2)), health.denied_since(at(1))), (None, Some(at(1))));
+    let mut now = at(2);
+    for pause in [2, 4, 8, 16, 32, 60, 60] {
+        health.started(now);
+        assert!(health.denied_until(now).is_some(), "one at a time");
+        denied(&mut health, now, now);
+        assert_eq!(health.denied_until(now), Some(now + Duration::from_secs(pause)));
+        now += Duration::from_secs(pause);
+    }
+    assert_eq!((health.denied_since(now), health.trouble()), (None, Some("401")));
+    health.denied(now, now, Some(seconds(90.0)), "403".into());
+    assert_eq!(health.denied_until(now), Some(now + seconds(60.0)), "never longer");
+    assert_eq!((health.denied_since(now), health.trouble()), (Some(at(1)), Some("403")));
+    health.succeeded(seconds(2.0), now);
+    assert_eq!((health.denied_until(now), health.trouble()), (None, None));
+    health.denied(now, now, None, "401".into());
+    health.admitted();
+    assert!(!health.is_denied(), "whoever has no room has let the key in");
+    health.succeeded(seconds(4.0), now);
     assert_eq!(health.latency(), Some(Duration::from_millis(2400)));
     assert_eq!(health.score(), 1.0);
 }
@@ -36,7 +49,7 @@ fn who_fails_fast_looks_slow_until_it_is_forgotten() {
         health.succeeded(seconds(2.0), now);
     }
     assert_eq!(health.latency_peak(now), Some(2.0));
-    health.failed(now + seconds(0.01));
+    health.failed(now + seconds(0.01), "no".into());
     let peak = |after: f64| health.latency_peak(now + seconds(0.01 + after)).unwrap();
     assert_eq!(peak(0.0), 30.0);
     assert!((12.0..13.0).contains(&peak(10.0)), "{}", peak(10.0));
@@ -49,7 +62,7 @@ fn who_fails_fast_looks_slow_until_it_is_forgotten() {
 fn one_that_only_failed_is_slow_then_tried_again() {
     let now = Instant::now();
     let mut health = Health::default();
-    health.failed(now);
+    health.failed(now, "no".into());
     assert_eq!(health.latency_peak(now), Some(30.0));
     assert!(health.latency_peak(now + seconds(60.0)).unwrap() < 0.1);
 }

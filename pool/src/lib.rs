@@ -40,5 +40,7 @@ pub use pool::{Forecast, Pool};
 pub use reservation::{ForwardOutcome, Forwarded, ForwardedBody, Reservation};
 pub use scheduler::ReserveError;
 pub use strategy::Strategy;
+pub use typed::dialect::{Dialect, Part};
+pub use typed::effort::Effort;
 pub use typed::mode::Mode;
 pub use typed::usage::Usage;

@@ -39,7 +39,7 @@ fn throttled(wait_ms: f64) -> Outcome {
 }
 
 fn failed() -> Outcome {
-    Outcome::Failed { charged: false, took_ms: 20.0, jitter: 0.5 }
+    Outcome::Failed { charged: false, took_ms: 20.0, jitter: 0.5, wait_ms: None }
 }
 
 fn answered(tokens_input: f64, tokens_output: f64, hints: LimiterHints) -> Outcome {
@@ -274,7 +274,7 @@ fn three_failures_open_the_breaker_and_one_probe_closes_it() {
     for booking in &bookings {
         limiter.settle(booking, 0.0, &failed(), 100.0);
     }
-    assert!(limiter.is_open());
+    assert!(limiter.is_failing());
     assert_eq!(limiter.blocked(100.0), Some(1_100.0));
     assert_eq!(limiter.tokens.held(100.0, MINUTE_MS), 0.0);
     assert_eq!(
@@ -289,9 +289,21 @@ fn three_failures_open_the_breaker_and_one_probe_closes_it() {
     assert_eq!(limiter.out_since(1_120.0), Some(100.0), "still the same outage");
     let probe = limiter.reserve(&one, 3_120.0);
     limiter.settle(&probe, 3_120.0, &answered(1.0, 1.0, LimiterHints::default()), 3_200.0);
-    assert!(!limiter.is_open());
+    assert!(!limiter.is_failing());
     assert_eq!(limiter.out_since(3_200.0), None);
     assert!(at(&mut limiter, &one, 3_200.0) < 4_000.0);
+}
+
+#[test]
+fn a_failure_that_names_a_wait_is_believed_at_once() {
+    let mut limiter = Limiter::new(terms(LimiterKind::Window), 0.0);
+    let one = size(50.0, 50.0);
+    let booking = limiter.reserve(&one, 0.0);
+    let wait_ms = Some(7_000.0);
+    let failed = Outcome::Failed { charged: false, took_ms: 20.0, jitter: 0.5, wait_ms };
+    limiter.settle(&booking, 0.0, &failed, 20.0);
+    assert_eq!(limiter.blocked(20.0), Some(7_020.0));
+    assert!(at(&mut limiter, &one, 20.0) >= 7_020.0);
 }
 
 #[test]
@@ -304,7 +316,7 @@ fn an_old_answer_does_not_hide_an_outage() {
         limiter.settle(new, 5_000.0, &failed(), 5_020.0);
         limiter.settle(old, 0.0, &answered(1.0, 1.0, LimiterHints::default()), 5_030.0);
     }
-    assert!(limiter.is_open());
+    assert!(limiter.is_failing());
 }
 
 #[test]

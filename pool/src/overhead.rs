@@ -63,6 +63,7 @@ impl Default for Overhead {
             schema_name: "invoice".into(),
             schema: json!({}),
             tokens_output_max: 2_000,
+            reasoning_effort: None,
         };
         Self { scheduler, request, headers: response(), now }
     }

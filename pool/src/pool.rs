@@ -69,13 +69,13 @@ impl Pool {
         let now = Instant::now();
         let mut models: BTreeMap<String, (Scheduler, Vec<Arc<TypedClient>>)> = BTreeMap::new();
         for one in config.deployments {
-            let client = Arc::new(TypedClient::new(&client, &one)?);
+            let mut client = TypedClient::new(&client, &one)?;
             let strategy = config.strategies.get(&one.model).copied().unwrap_or_default();
             let (scheduler, clients) = models
                 .entry(one.model.clone())
                 .or_insert_with(|| (Scheduler::new(strategy, now), Vec::new()));
-            scheduler.add(one, now);
-            clients.push(client);
+            client.dialect = scheduler.add(one, now);
+            clients.push(Arc::new(client));
         }
         let (call_timeout, news) = (config.call_timeout, Arc::new(Notify::new()));
         let model_pool = |(model, (scheduler, clients))| {
@@ -109,6 +109,18 @@ impl Pool {
         self.models.get(model)?.lock().outage(Instant::now())
     }
 
+    /// What a deployment of the model said when it last refused or failed, where one does.
+    pub fn trouble(&self, model: &str) -> Option<String> {
+        self.models.get(model)?.lock().trouble().map(str::to_owned)
+    }
+
+    /// The most tokens of an answer, thinking included, at the deployment of the model that allows
+    /// most; none where some deployment has not named its maximum yet, as it does when it is asked
+    /// for more.
+    pub fn tokens_output_max(&self, model: &str) -> Option<u32> {
+        self.models.get(model)?.lock().tokens_output_max()
+    }
+
     /// The largest context among the model's deployments, where one is configured.
     pub fn context_tokens_max(&self, model: &str) -> Option<u32> {
         self.models.get(model)?.lock().context_tokens_max()
@@ -125,8 +137,7 @@ impl Pool {
     /// When such a call could start, were it asked for now. Changes nothing.
     ///
     /// # Errors
-    /// [`ReserveError::NoDeployment`], [`ReserveError::TooLong`], [`ReserveError::TooLate`] and
-    /// [`ReserveError::Denied`].
+    /// [`ReserveError::NoDeployment`], [`ReserveError::TooLong`] and [`ReserveError::TooLate`].
     pub fn forecast(&self, need: &Need) -> Result<Forecast, ReserveError> {
         let (deployment, wait) =
             self.model_pool(&need.model)?.lock().forecast(need, Instant::now())?;

@@ -4,6 +4,8 @@
 pub(crate) mod family;
 pub(crate) mod address;
 pub(crate) mod headers;
+pub(crate) mod fault;
+pub(crate) mod complaint;
 pub(crate) mod classify;
 pub(crate) mod tap;
 pub(crate) mod transport;

@@ -13,6 +13,7 @@ pub(super) use measure::gauge;
 use crate::deployment::End;
 use crate::limiter::{Booking, LimiterHints};
 use crate::need::Need;
+use crate::provider::classify::gave_up_waiting;
 use crate::provider::transport::NoResponse;
 use crate::provider::typed_client::{Answered, TypedClient};
 use crate::scheduler::{Lease, ReserveError, Scheduler, TicketId, Verdict};
@@ -170,11 +171,12 @@ impl Reservation {
         let call_timeout = self.model_pool.call_timeout;
         let started = self.start();
         let answered = timeout(call_timeout, client.call(request)).await;
-        let Answered { hints, result } = answered.unwrap_or_else(|_| Answered {
-            hints: LimiterHints::default(),
-            result: Err(NoResponse::late(call_timeout).error(&self.deployment)),
+        let Answered { limits, result, .. } = answered.unwrap_or_else(|_| {
+            let late = NoResponse::late(call_timeout);
+            Answered::silent(late, &self.deployment, call_timeout)
         });
-        let duration = started.elapsed();
+        let (duration, hints) = (started.elapsed(), limits.hints());
+        let result = result.map_err(|error| self.in_context(error));
         let result = result.map(|body| Reply {
             deployment: self.deployment.clone(),
             body,
@@ -184,6 +186,19 @@ impl Reservation {
         let model = result.as_ref().ok().and_then(|reply| reply.body.get("model")?.as_str());
         self.settle(&Ended { result: result.as_ref().map(usage), hints, model });
         result
+    }
+
+    /// A gateway that gives up may do so for the question or for all. Where the deployment has
+    /// answered nobody since its last failure it is out, and the question is not to blame.
+    fn in_context(&self, error: CallError) -> CallError {
+        match error {
+            CallError::Unknown { deployment, status: Some(status), message }
+                if gave_up_waiting(status) && self.model_pool.lock().is_failing(self.index) =>
+            {
+                CallError::Unavailable { deployment, status, message }
+            }
+            error => error,
+        }
     }
 
     /// The way to the deployment.

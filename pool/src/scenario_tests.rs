@@ -238,7 +238,7 @@ impl World {
                 terms,
                 room: 10_000,
                 in_flight: 0,
-                shut: false,
+                closed_until: None,
                 tier: 0,
                 provisioned,
                 prices: None,
@@ -465,7 +465,7 @@ impl World {
             tally.failed += f64::from(measured);
             let jitter = self.dice.uniform();
             let net = 300.0 + self.net();
-            let outcome = Outcome::Failed { charged: false, took_ms: 340.0, jitter };
+            let outcome = Outcome::Failed { charged: false, took_ms: 340.0, jitter, wait_ms: None };
             self.at(self.now + net, Act::Back(sent, outcome));
             return;
         }
@@ -541,6 +541,7 @@ impl World {
                 requests_left: Some(standing.requests_left.max(0) as f64),
                 renews: self.kinds[view] == ServiceKind::Bucket,
                 exact: false,
+                wait_ms: None,
             },
         };
         let (tokens_input, tokens_output) = (sent.call.counted, sent.call.output);

@@ -16,10 +16,11 @@ use crate::config::DeploymentConfig;
 use crate::deployment::{Deployment, DeploymentStatus, End, milliseconds};
 use crate::exchange::{Exchange, Exchanged, SendLog};
 use crate::hedge::Allowance;
-use crate::limiter::{Booking, Knowledge, Outcome, Size};
+use crate::limiter::{Booking, Outcome, Size};
 use crate::need::Need;
-use crate::state::{DeploymentView, Grant, ModelState, NoSlot, Settlement, Waiter};
+use crate::state::{Grant, ModelState, NoSlot, Settlement, Waiter};
 use crate::strategy::Strategy;
+use crate::typed::dialect::SharedDialect;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,11 +99,13 @@ impl Scheduler {
         }
     }
 
-    /// Adds a deployment.
-    pub(super) fn add(&mut self, config: DeploymentConfig, now: Instant) {
-        let deployment = Deployment::new(config);
-        self.state.merge(&deployment.view(now), None, &[], self.at(now));
+    /// Adds a deployment, and gives what is to be learned of its dialect.
+    pub(super) fn add(&mut self, config: DeploymentConfig, now: Instant) -> SharedDialect {
+        let (deployment, at) = (Deployment::new(config), self.at(now));
+        let dialect = deployment.dialect.clone();
+        self.state.merge(&deployment.view(now, at), None, &[], at);
         self.deployments.push(deployment);
+        dialect
     }
 
     /// Queues up, for one deployment or for all, and serves whoever can be served.
@@ -257,6 +260,7 @@ impl Scheduler {
             waiters: self.waiters(),
             views: self.views(now),
             known: self.known(),
+            dialects: self.dialects(),
             strategy: self.strategy,
             log: self.log.clone().unwrap_or_default(),
             born: self.born,
@@ -277,6 +281,11 @@ impl Scheduler {
     ) -> Option<Instant> {
         self.log.get_or_insert_default().confirm(exchanged.state.epoch(), exchanged.published);
         self.state = exchanged.state;
+        for deployment in &self.deployments {
+            if let Some(known) = self.state.dialects.get(&deployment.dialect_key) {
+                deployment.dialect.adopt(known);
+            }
+        }
         self.apply(exchanged.answer, now);
         self.alarm
     }
@@ -398,18 +407,6 @@ impl Scheduler {
 
     fn waiters(&self) -> Vec<Waiter> {
         self.waiting.values().map(|ticket| ticket.ask.clone()).collect()
-    }
-
-    fn known(&self) -> BTreeMap<Arc<str>, Knowledge> {
-        let known = |deployment: &Deployment| {
-            let limiter = self.state.limiter(&deployment.address)?;
-            Some((Arc::clone(&deployment.address), limiter.knowledge()?))
-        };
-        self.deployments.iter().filter_map(known).collect()
-    }
-
-    fn views(&self, now: Instant) -> Vec<DeploymentView> {
-        self.deployments.iter().map(|deployment| deployment.view(now)).collect()
     }
 
     fn is_first(&self, id: TicketId) -> bool {

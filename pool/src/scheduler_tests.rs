@@ -50,7 +50,7 @@ impl Scene {
     fn new(configs: Vec<DeploymentConfig>) -> Self {
         let now = Instant::now();
         let mut scheduler = Scheduler::new(crate::Strategy::Balanced, now);
-        configs.into_iter().for_each(|config| scheduler.add(config, now));
+        configs.into_iter().for_each(|config| drop(scheduler.add(config, now)));
         Self { scheduler, start: now, now }
     }
 
@@ -102,7 +102,7 @@ fn throttled(seconds: u64) -> CallError {
 }
 
 fn broken() -> CallError {
-    CallError::Unavailable { deployment: "a".into(), message: "no".into() }
+    CallError::Unavailable { deployment: "a".into(), status: 503, message: "no".into() }
 }
 
 #[test]
@@ -198,22 +198,26 @@ fn a_slot_that_a_rejection_made_void_goes_to_the_head_of_the_line() {
 }
 
 #[test]
-fn refusals_end_the_wait_of_all_and_one_probe_follows() {
+fn refusals_let_all_wait_and_one_probe_follows() {
     let mut scene = Scene::new(vec![config("d", 1000, 0, 9)]);
-    let (first, second) = (scene.enter(900, false), scene.enter(900, false));
+    let first = scene.enter(10, false);
     let grant = scene.grant(first);
     let error = CallError::Denied { deployment: "d".into(), status: 401, message: "key".into() };
     scene.end(&grant, Err(&error));
-    let denied = "every deployment refuses calls: d refuses calls (401): key";
-    assert_eq!(scene.see(second), denied);
-    let forecast = scene.scheduler.forecast(&need(1, true), scene.now).unwrap_err();
-    assert_eq!(forecast.to_string(), denied);
-    scene.at(30.0);
-    let probe = scene.enter(10, false);
+    assert_eq!(scene.status(0).state, DeploymentState::Denied);
+    let (probe, other) = (scene.enter(10, false), scene.enter(10, false));
+    let (_, wait) = scene.scheduler.forecast(&need(1, true), scene.now).unwrap();
+    assert!(wait >= Duration::from_millis(990), "{wait:?}");
+    scene.at(1.1);
     let grant = scene.grant(probe);
-    let other = scene.enter(10, false);
-    assert_eq!(scene.see(other), denied);
+    assert_ne!(scene.see(other), "d", "one call tries it");
+    scene.end(&grant, Err(&error));
+    scene.at(2.5);
+    assert_ne!(scene.see(other), "d", "the pauses grow");
+    scene.at(3.2);
+    let grant = scene.grant(other);
     scene.end(&grant, Ok((1, 1)));
+    assert_eq!(scene.status(0).state, DeploymentState::Ok);
     let id = scene.enter(10, false);
     assert_eq!(scene.see(id), "d");
 }

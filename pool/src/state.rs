@@ -12,6 +12,7 @@ mod published;
 mod grant_rate;
 mod selection;
 mod wait_queue;
+mod dialects;
 
 pub(crate) use published::Published;
 pub(crate) use selection::DeploymentView;
@@ -19,6 +20,7 @@ pub(crate) use waiter::Waiter;
 
 use crate::limiter::{Booking, Earliest, Knowledge, Limiter, Outcome};
 use crate::strategy::{Candidate, Strategy};
+use dialects::Dialects;
 use grant_rate::GrantRate;
 use published::PublishedCounts;
 use selection::{Offer, Selection};
@@ -72,8 +74,6 @@ pub(crate) struct Grant {
 pub(crate) enum NoSlot {
     /// It is larger than a whole minute's quota of every deployment.
     TooLarge,
-    /// Every deployment that could take it is shut.
-    Shut,
     /// There would be no answer before its deadline: it could be sent here, at this time.
     TooLate {
         /// The view.
@@ -114,6 +114,9 @@ pub(crate) struct ModelState {
     published: PublishedCounts,
     #[serde(default)]
     grant_rate: GrantRate,
+    /// What each deployment does not take of requests, by address and configuration.
+    #[serde(default)]
+    pub(crate) dialects: Dialects,
 }
 
 impl ModelState {
@@ -257,16 +260,18 @@ impl ModelState {
         for view in views {
             state.open(view, now);
         }
-        if let Some(why @ (NoSlot::TooLarge | NoSlot::Shut)) = state.hopeless(ask, views, now) {
+        if let Some(why) = state.hopeless(ask, views, now) {
             return Err(why);
         }
         // Whoever is full now will not be by then.
         let mut roomy = Selection::new(views, strategy);
         roomy.rooms = vec![1; views.len()];
-        let best = state.best(ask, &roomy, now).ok_or(NoSlot::Shut)?;
+        let best = state.best(ask, &roomy, now).ok_or(NoSlot::TooLarge)?;
         let first = ahead.iter().filter(|other| !ask.urgent || other.urgent);
         let mut supply = 0.0;
-        for view in views.iter().filter(|view| !view.shut) {
+        // When all are closed, all open again.
+        let are_closed = views.iter().all(|view| view.closed_until.is_some());
+        for view in views.iter().filter(|view| are_closed || view.closed_until.is_none()) {
             if let Some(limiter) = state.limiters.get(&*view.address) {
                 supply += limiter.supply(limiter.cost(&ask.size));
             }
@@ -283,7 +288,8 @@ impl ModelState {
         let free = |index: usize, view: &DeploymentView| {
             let mut limiter = self.limiters.get(&*view.address)?.clone();
             let earliest = limiter.earliest(&ask.size, ask.urgent, now);
-            let is_free = !view.shut && all.is_open(index) && earliest == Earliest::At(now);
+            let is_free =
+                view.closed_until.is_none() && all.is_open(index) && earliest == Earliest::At(now);
             is_free.then(|| all.candidate(index, limiter.utilisation(now), None))?
         };
         views.iter().enumerate().filter_map(|(index, view)| free(index, view)).collect()
@@ -377,11 +383,12 @@ impl ModelState {
     fn best(&mut self, ask: &Waiter, views: &Selection<'_>, now: f64) -> Option<Offer> {
         let mut offers = Vec::new();
         for (index, view) in views.all.iter().enumerate() {
-            if view.shut || !ask.may_use(index) || !views.is_open(index) {
+            if !ask.may_use(index) || !views.is_open(index) {
                 continue;
             }
             let Some(limiter) = self.limiters.get_mut(&*view.address) else { continue };
             let Earliest::At(at) = limiter.earliest(&ask.size, ask.urgent, now) else { continue };
+            let at = at.max(view.closed_until.unwrap_or(at));
             if ask.deadline.is_none_or(|deadline| at + view.answer_ms <= deadline) {
                 offers.push(Offer { view: index, at, load: limiter.utilisation(now) });
             }
@@ -399,12 +406,7 @@ impl ModelState {
         for (index, view) in views.iter().enumerate().filter(|(index, _)| ask.may_use(*index)) {
             let Some(limiter) = self.limiters.get_mut(&*view.address) else { continue };
             let Earliest::At(at) = limiter.earliest(&ask.size, ask.urgent, now) else { continue };
-            if view.shut {
-                if why == NoSlot::TooLarge {
-                    why = NoSlot::Shut;
-                }
-                continue;
-            }
+            let at = at.max(view.closed_until.unwrap_or(at));
             if ask.deadline.is_none_or(|deadline| at + view.answer_ms <= deadline) {
                 return None;
             }
@@ -423,9 +425,8 @@ impl ModelState {
         now: f64,
         answer: &mut Allocation,
     ) {
-        let all_shut = views.iter().all(|view| view.shut);
         for ask in line.rest() {
-            if (all_shut || ask.deadline.is_some())
+            if ask.deadline.is_some()
                 && let Some(why) = self.hopeless(ask, views, now)
             {
                 answer.refused.push((ask.id, why));

@@ -15,7 +15,7 @@ fn view(address: &str, kind: LimiterKind, tokens_per_minute: f64) -> DeploymentV
         },
         room: 1_000,
         in_flight: 0,
-        shut: false,
+        closed_until: None,
         tier: 0,
         provisioned: kind == LimiterKind::Ptu,
         prices: None,
@@ -159,9 +159,14 @@ fn what_cannot_be_is_said_at_once() {
         ref other => panic!("{other:?}"),
     };
     assert!(at > 60_000.0);
-    let shut = [DeploymentView { shut: true, ..views[0].clone() }];
-    let answer = exchange(&mut state, &[], &[ask(4, 10.0)], &shut, 0.0);
-    assert_eq!(answer.refused, [(4, NoSlot::Shut)]);
+    let mut state = ModelState::new(1, 0.0);
+    let closed = [DeploymentView { closed_until: Some(9_000.0), ..views[0].clone() }];
+    let answer = exchange(&mut state, &[], &[ask(4, 10.0)], &closed, 0.0);
+    assert_eq!((answer.refused.len(), answer.grants.len(), answer.again), (0, 0, Some(8_000.0)));
+    assert_eq!(forecast(&state, &ask(4, 10.0), &[], &closed, 0.0), Ok((0, 9_000.0)));
+    let ahead = [ask(5, 10.0), ask(6, 10.0)];
+    let (_, at) = forecast(&state, &ask(4, 10.0), &ahead, &closed, 0.0).unwrap();
+    assert!((9_000.0..60_000.0).contains(&at), "those before it are served when it opens: {at}");
     assert_eq!(forecast(&state, &ask(5, 2_000.0), &[], &views, 0.0), Err(NoSlot::TooLarge));
 }
 

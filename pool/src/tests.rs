@@ -160,6 +160,7 @@ fn request() -> Request {
         schema_name: "fruit".into(),
         schema: json!({"type": "object", "properties": {"b": {}, "a": {}}}),
         tokens_output_max: 500,
+        reasoning_effort: None,
     }
 }
 
@@ -182,7 +183,11 @@ fn a_need_counts_characters_not_bytes() {
 #[tokio::test]
 async fn azure_with_a_version_is_addressed_by_deployment() {
     let server = Server::start([]).await;
-    let pool = pool(vec![deployment("d", &format!("{}/", server.url))]);
+    let dated = DeploymentConfig {
+        api_version: Some("2024-10-21".into()),
+        ..deployment("d", &format!("{}/", server.url))
+    };
+    let pool = pool(vec![dated]);
     let reply = call(&pool).await.unwrap();
     assert_eq!((reply.deployment.as_str(), reply.tokens()), ("d", (12, 3)));
     let (head, body) = server.first();
@@ -225,7 +230,6 @@ async fn other_addresses_follow_their_provider() {
             endpoint,
             model: "gpt-5-mini".into(),
             deployment: named.map(str::to_owned),
-            api_version: Some("v1".into()),
             ..deployment("d", "")
         };
         let request = Request { model: "gpt-5-mini".into(), ..request() };
@@ -265,6 +269,18 @@ async fn each_failure_is_classified_once_and_never_repeated() {
     let html = "<html><body>Bad Gateway</body></html>";
     let table = [
         (answer(503, "", html), "Unavailable", DeploymentState::Ok),
+        (answer(529, "", html), "Unavailable", DeploymentState::Ok),
+        (answer(502, "retry-after: 9\r\n", html), "Unavailable", DeploymentState::Cooling),
+        (answer(504, "", html), "Unknown { status: Some(504) }", DeploymentState::Ok),
+        (
+            Deed::Pieces {
+                kind: "text/event-stream",
+                pieces: vec!["data: {\"choices\":[{\"delta\":{\"content\":\"{\"}}]}\n\n".into()],
+                ends: true,
+            },
+            "Unknown { status: Some(200) }",
+            DeploymentState::Ok,
+        ),
         (answer(200, "", html), "Unknown { status: Some(200) }", DeploymentState::Ok),
         (answer(200, "", ""), "Unknown { status: Some(200) }", DeploymentState::Ok),
         (Deed::Hang, "Unknown { status: None }", DeploymentState::Ok),
@@ -295,6 +311,101 @@ async fn each_failure_is_classified_once_and_never_repeated() {
         assert_eq!((found.as_str(), status.state, status.in_flight), (expected, state, 0));
         assert_eq!(server.seen().len(), 1, "{expected}");
     }
+}
+
+fn refusal(param: &str, code: &str, message: &str) -> Deed {
+    let error = json!({ "message": message, "param": param, "code": code });
+    answer(400, "", &json!({ "error": error }).to_string())
+}
+
+#[tokio::test]
+async fn what_is_refused_is_asked_without_at_once_and_remembered() {
+    let server = Server::start([
+        refusal("max_completion_tokens", "unsupported_parameter", "not supported"),
+        refusal("temperature", "unsupported_value", "Only the default (1) value is supported."),
+        refusal("max_tokens", "invalid_value", "max_tokens is too large: 500. At most 400."),
+    ])
+    .await;
+    let pool = pool(vec![deployment("d", &server.url)]);
+    call(&pool).await.unwrap();
+    let sent = |number: usize| {
+        let seen = server.seen();
+        let (_, body) = seen[number].split_once("\r\n\r\n").unwrap();
+        let body: Value = serde_json::from_str(body).unwrap();
+        let names = ["max_completion_tokens", "max_tokens", "temperature"];
+        names.map(|name| body[name].as_u64())
+    };
+    assert_eq!(sent(0), [Some(500), None, Some(0)]);
+    assert_eq!(sent(1), [None, Some(500), Some(0)]);
+    assert_eq!(sent(2), [None, Some(500), None]);
+    assert_eq!(sent(3), [None, Some(400), None]);
+    // To the caller it was one call, and the next one knows.
+    let status = pool.snapshot().remove(0);
+    assert_eq!((status.calls, status.answered, status.failed), (1, 1, 0));
+    assert_eq!(status.dialect.names(), ["max_completion_tokens", "temperature"]);
+    assert_eq!(pool.tokens_output_max("gpt-4o"), Some(400));
+    call(&pool).await.unwrap();
+    assert_eq!((sent(4), server.seen().len()), ([None, Some(400), None], 5));
+}
+
+#[tokio::test]
+async fn a_refusal_that_teaches_nothing_is_the_end() {
+    let both = || {
+        [
+            refusal("max_completion_tokens", "unsupported_parameter", "no"),
+            refusal("max_tokens", "unsupported_parameter", "no"),
+        ]
+    };
+    let deeds = (0..20).flat_map(|_| both());
+    let server = Server::start(deeds).await;
+    let pool = pool(vec![deployment("d", &server.url)]);
+    let error = call(&pool).await.unwrap_err();
+    assert!(matches!(error, CallError::Refused { why: Refusal::Other, .. }), "{error:?}");
+    // Neither name is sent any more, so what it says of them is about nothing that was sent.
+    assert_eq!(server.seen().len(), 3);
+}
+
+#[tokio::test]
+async fn the_room_is_cut_to_what_the_context_leaves_for_this_question_only() {
+    let message = "This model's maximum context length is 600 tokens. However, you requested 700 \
+                   tokens (200 in the messages, 500 in the completion).";
+    let server = Server::start([refusal("messages", "context_length_exceeded", message)]).await;
+    let pool = pool(vec![deployment("d", &server.url)]);
+    call(&pool).await.unwrap();
+    call(&pool).await.unwrap();
+    let rooms: Vec<_> = server.seen().iter().map(|text| text.contains("_tokens\":400")).collect();
+    assert_eq!(rooms, [false, true, false]);
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_asked_for_is_an_answer() {
+    let chunk = |delta: Value, finish: Value| {
+        let choice = json!({ "index": 0, "delta": delta, "finish_reason": finish });
+        format!("data: {}\n\n", json!({ "model": "gpt-4o", "choices": [choice] }))
+    };
+    let pieces = vec![
+        chunk(json!({ "role": "assistant", "content": "{" }), Value::Null),
+        chunk(json!({ "content": "}" }), "stop".into()),
+        "data: [DONE]\n\n".to_owned(),
+    ];
+    // The connection stays open.
+    let deed = Deed::Pieces { kind: "text/event-stream", pieces, ends: false };
+    let server = Server::start([deed]).await;
+    let reply = call(&pool(vec![deployment("d", &server.url)])).await.unwrap();
+    assert_eq!(reply.answer().unwrap().content, "{}");
+}
+
+#[tokio::test]
+async fn a_gateway_that_gives_up_is_an_outage_until_somebody_is_answered() {
+    let up = || answer(504, "", "upstream request timeout");
+    let server = Server::start([up(), up(), well(), up()]).await;
+    let pool = pool(vec![deployment("d", &server.url)]);
+    let mut found = Vec::new();
+    for _ in 0..4 {
+        found.push(call(&pool).await.map(drop).map_err(|error| error.is_unbilled()));
+    }
+    assert_eq!(found, [Err(false), Err(true), Ok(()), Err(false)]);
+    assert!(pool.trouble("gpt-4o").unwrap().contains("upstream request timeout"));
 }
 
 #[tokio::test]
@@ -419,7 +530,7 @@ async fn a_wrong_schema_is_no_reason_to_ask_in_another_way() {
     let server = Server::start(deeds).await;
     let pool = pool(vec![deployment("d", &server.url)]);
     let mut found = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..3 {
         let ended = match call(&pool).await {
             Ok(_) => "answered".to_owned(),
             Err(CallError::Refused { why, .. }) => format!("{why:?}"),
@@ -428,12 +539,7 @@ async fn a_wrong_schema_is_no_reason_to_ask_in_another_way() {
         found.push((ended, pool.snapshot()[0].mode.unwrap().name()));
     }
     // The answer to a call of a tool is no call of one here: it is read, and the prompt is next.
-    let expected = [
-        ("Schema", "json_schema"),
-        ("Mode", "tool"),
-        ("answered", "json_object"),
-        ("Mode", "json_object_schema"),
-    ];
+    let expected = [("Schema", "json_schema"), ("answered", "json_object"), ("answered", "prompt")];
     assert_eq!(found, expected.map(|(ended, mode)| (ended.to_owned(), mode)));
-    assert_eq!(server.seen().len(), 4);
+    assert_eq!(server.seen().len(), 5);
 }

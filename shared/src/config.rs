@@ -15,7 +15,7 @@ pub use address::{DatabaseAddress, QueueAddress, QuotaAddress, S3, StorageAddres
 pub use model::Model;
 pub use pool::Secret;
 
-use pool::DeploymentConfig;
+use pool::{DeploymentConfig, Effort};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -147,13 +147,19 @@ section! {
         call_timeout_seconds: u64 = 120,
         /// How long one document may be in work at a stretch, in seconds; 10 to 1500.
         job_seconds_max: u64 = 900,
+        /// How long documents wait while no deployment of their model can be used, whether it fails or
+        /// refuses the key, in seconds, 1 to 2,592,000 (30 days); then they fail. A worker that starts
+        /// counts anew.
+        outage_seconds_max: u64 = 86_400,
         /// Processor time for reading one document, in seconds; 1 to 600.
         text_seconds_max: u64 = 20,
         /// Address space for reading one document, in bytes; at least 256 MiB.
         text_memory_bytes_max: u64 = 1_073_741_824,
         /// Child processes that read at once, 1 to 1000; default one for each core.
         text_children: u32 = cores(),
-        /// The room for a first answer, in tokens, 16 to 1,000,000; a second one gets double.
+        /// The room for a first answer, thinking included, in tokens, 16 to 1,000,000. One that was cut
+        /// off gets double, or more where the model still thought. What answers of a schema took
+        /// before counts more.
         tokens_output_max: u32 = 4096,
         /// The longest question where a deployment does not say, in tokens; 1000 to 10,000,000.
         context_tokens_max: u32 = 120_000,
@@ -235,6 +241,9 @@ pub struct Schema {
     /// Instructions to the model beyond it.
     #[serde(default)]
     pub instructions: Option<String>,
+    /// How hard the model should think; none leaves it to the deployment.
+    #[serde(default)]
+    pub reasoning_effort: Option<Effort>,
     /// Rules that the values must keep.
     #[serde(default)]
     pub checks: Vec<String>,

@@ -221,6 +221,9 @@ pub struct Waiting {
     /// The deployment whose turn it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<String>,
+    /// What is wrong, in an outage: what a deployment said when it last refused or failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
     /// When it goes on, as far as is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]

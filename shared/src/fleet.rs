@@ -58,6 +58,7 @@ mod tests {
         let full = json!({
             "name": "a", "model": "m", "tier": 1, "state": "cooling", "message": "busy",
             "resumes_at": "2026-03-01T12:00:00Z", "mode": "tool", "limiter": "bucket",
+            "dialect": { "refuses": ["temperature"], "efforts_refused": [], "tokens_output_max": 9 },
             "shared": true, "in_flight": 1, "concurrency_max": 2, "tokens_per_minute": 3,
             "requests_per_minute": 4, "tokens_available": 5, "requests_available": 6,
             "latency_ms": 7, "calls": 8, "answered": 9, "throttled": 10, "failed": 11,
@@ -66,7 +67,8 @@ mod tests {
         assert_eq!(report.status.limiter, LimiterKind::Bucket);
         assert_eq!(serde_json::to_value(&report).unwrap(), full);
         // What an older program leaves out, and what a newer one says.
-        let other = json!({ "name": "a", "limiter": "cone", "mode": "telepathy", "new": [1] });
+        let other = json!({ "name": "a", "limiter": "cone", "mode": "telepathy", "new": [1],
+            "dialect": { "refuses": ["spelling"] } });
         let report = read(json!({ "deployments": [other] }));
         assert_eq!((report.status.limiter, report.status.mode), (LimiterKind::Auto, None));
         let shown = serde_json::to_value(&report).unwrap();

@@ -7,6 +7,7 @@ pub mod strict;
 pub mod builtin;
 pub mod validator;
 
+use pool::Effort;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -14,7 +15,7 @@ use std::{fmt, str::FromStr};
 use utoipa::ToSchema;
 
 /// The keyword of a JSON Schema that carries what is Sluice's own. At the root: `model`,
-/// `instructions`, `checks`. On a property: `printed: false` for a value that need not stand in
+/// `instructions`, `reasoning_effort`, `checks`. On a property: `printed: false` for a value that need not stand in
 /// the text as such.
 pub const KEYWORD: &str = "x-sluice";
 
@@ -138,6 +139,11 @@ impl ExtractionSchema {
         self.keyword("instructions").and_then(Value::as_str).unwrap_or_default()
     }
 
+    /// How hard the model should think, when the schema says so.
+    pub fn reasoning_effort(&self) -> Option<Effort> {
+        self.keyword("reasoning_effort").and_then(Value::as_str).and_then(Effort::named)
+    }
+
     /// The rules that the values must keep, for example `net + vat == total`.
     pub fn checks(&self) -> Vec<&str> {
         let checks = self.keyword("checks").and_then(Value::as_array);
@@ -216,6 +222,11 @@ fn own_faults(own: &Value, faults: &mut Vec<SchemaFault>) {
         match key.as_str() {
             "model" | "instructions" if value.is_string() => {}
             "model" | "instructions" => fault(&format!("/{key}"), "must be a string".to_owned()),
+            "reasoning_effort" if value.as_str().and_then(Effort::named).is_some() => {}
+            "reasoning_effort" => {
+                let names = Effort::ALL.map(Effort::name).join(", ");
+                fault("/reasoning_effort", format!("must be one of {names}"));
+            }
             "printed" if value.is_boolean() => {}
             "checks" => match value.as_array() {
                 None => fault("/checks", "must be a list of rules".to_owned()),
@@ -233,7 +244,7 @@ fn own_faults(own: &Value, faults: &mut Vec<SchemaFault>) {
                 }
             },
             other => {
-                let known = "model, instructions, checks";
+                let known = "model, instructions, reasoning_effort, checks";
                 fault(&format!("/{other}"), format!("is not a known keyword: use {known}"));
             }
         }

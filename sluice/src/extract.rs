@@ -16,6 +16,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// How long somebody waits at a terminal for deployments that cannot be used, in seconds.
+const OUTAGE_SECONDS_MAX: u64 = 30;
+
 /// How many documents are on their way at once.
 const AT_ONCE: usize = 16;
 
@@ -41,7 +44,9 @@ pub(crate) async fn within(folder: &Path, mut config: Config) -> Result<(Running
     Ok((running, api))
 }
 
-pub(crate) async fn run(extract: Extract, config: Config) -> Result<(), End> {
+pub(crate) async fn run(extract: Extract, mut config: Config) -> Result<(), End> {
+    let outage = &mut config.worker.outage_seconds_max;
+    *outage = (*outage).min(OUTAGE_SECONDS_MAX);
     for file in &extract.files {
         if !file.is_file() {
             return Err(End::Usage(format!("{}: there is no such file", file.display())));

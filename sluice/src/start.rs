@@ -141,6 +141,9 @@ fn configured(
         if let Some(instructions) = &entry.instructions {
             own["instructions"] = instructions.clone().into();
         }
+        if let Some(effort) = entry.reasoning_effort {
+            own["reasoning_effort"] = effort.name().into();
+        }
         if !entry.checks.is_empty() {
             own["checks"] = entry.checks.clone().into();
         }

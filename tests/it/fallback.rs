@@ -67,7 +67,8 @@ async fn a_model_that_is_out_is_answered_for() {
 
 #[tokio::test]
 async fn what_another_model_was_paid_for_is_used_when_the_first_is_back() {
-    let sweden = faulty("sweden", json!([{ "kind": "unauthorized", "times": 1 }]));
+    // For longer than a bulk document waits for a model: probes follow 1, 3 and 7 s after the first.
+    let sweden = faulty("sweden", json!([{ "kind": "unauthorized", "times": 4 }]));
     let place = Place::new(vec![sweden, mini(json!({}))], CHAIN).await;
     let mut dying = place.start_with("up", &[("SLUICE_KILL_AT", "reply-saved")]).await;
     let document = place.upload("a.pdf", "invoice", fixture(NAME)).await;

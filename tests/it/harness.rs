@@ -129,6 +129,13 @@ impl Place {
         std::fs::write(path, text.lines().map(line).collect::<String>()).expect("it is written");
     }
 
+    /// Reaches all deployments at another address, for processes that start afterwards.
+    pub(crate) fn reach_at(&self, url: &str) {
+        let path = self.folder.path().join("sluice.toml");
+        let text = std::fs::read_to_string(&path).expect("the configuration");
+        std::fs::write(path, text.replace(&self.simulation.url(), url)).expect("the configuration");
+    }
+
     /// Puts lines before all sections of the configuration: they count when a process starts.
     pub(crate) fn configure(&self, lines: &str) {
         let path = self.folder.path().join("sluice.toml");
@@ -225,6 +232,19 @@ impl Place {
     pub(crate) async fn get(&self, path: &str) -> Value {
         let answer = self.http.get(self.url(path)).send().await.expect("an answer");
         answer.json().await.expect("JSON")
+    }
+
+    /// Waits for the end of a document that may take so much longer than others.
+    pub(crate) async fn ended_after(&self, document: &Value, longer: Duration) {
+        let path = self.url(&format!("/v1/documents/{}?wait=5", id(document)));
+        let begun = Instant::now();
+        while begun.elapsed() < longer {
+            let answer = self.http.get(&path).send().await.expect("an answer");
+            let document: Value = answer.json().await.expect("JSON");
+            if !matches!(document["state"].as_str(), Some("queued" | "processing")) {
+                return;
+            }
+        }
     }
 
     /// The document once it has ended.

@@ -56,15 +56,14 @@ async fn who_knows_schemas_is_asked_for_them_at_once() {
 
 #[tokio::test]
 async fn a_refused_mode_costs_no_payment_and_is_not_asked_for_again() {
-    for (modes, refusals, mode) in [
-        (vec![Mode::Tool], 1, "tool"),
-        (vec![Mode::JsonObjectSchema, Mode::JsonObject], 2, "json_object_schema"),
-        (vec![Mode::JsonObject], 3, "json_object"),
+    for (modes, mode) in [
+        (vec![Mode::Tool], "tool"),
+        (vec![Mode::JsonObjectSchema, Mode::JsonObject], "json_object_schema"),
+        (vec![Mode::JsonObject], "json_object"),
     ] {
         let (place, _sluice) = place(knowing(&modes)).await;
-        let mut expected = vec!["unbilled"; refusals];
-        expected.push("answered");
-        assert_eq!(calls(&place, LETTER).await, expected, "{mode}");
+        // What is refused is asked again at once: it is no call of the document.
+        assert_eq!(calls(&place, LETTER).await, ["answered"], "{mode}");
         shows(&place, mode).await;
         assert_eq!(calls(&place, OTHERS[0]).await, ["answered"], "{mode}");
         assert_eq!(place.paid().await.into_values().collect::<Vec<_>>(), [1, 1], "{mode}");
@@ -101,7 +100,7 @@ async fn who_ignores_tools_and_fences_its_json_is_understood() {
     };
     let (place, _sluice) = place(deployment).await;
     // The fenced answer is read: it was paid.
-    assert_eq!(calls(&place, LETTER).await, ["unbilled", "answered"]);
+    assert_eq!(calls(&place, LETTER).await, ["answered"]);
     shows(&place, "json_object").await;
     assert_eq!(calls(&place, OTHERS[0]).await, ["answered"]);
 }
@@ -132,15 +131,14 @@ async fn documents_that_come_together_share_the_search() {
 }
 
 #[tokio::test]
-async fn who_knows_no_mode_ends_the_document_with_what_it_said() {
-    let (place, _sluice) = place(knowing(&[])).await;
-    let document = place.upload(LETTER, "invoice", fixture(LETTER)).await;
-    let ended = place.ended(&document).await;
-    assert_eq!(ended["failure"]["code"], "deployment_rejected", "{ended}");
-    let message = ended["failure"]["message"].as_str().unwrap();
-    assert!(message.contains("is not supported with this model"), "{message}");
-    assert_eq!(outcomes(&place, &document).await, ["unbilled"; 4]);
-    assert!(place.paid().await.is_empty());
+async fn who_knows_no_mode_is_told_the_schema_in_words() {
+    let ignorant = DeploymentConfig {
+        modes: Vec::new(),
+        ..faulty("sweden", json!([{ "kind": "format_ignored" }]))
+    };
+    let (place, _sluice) = place(ignorant).await;
+    assert_eq!(calls(&place, LETTER).await, ["answered"]);
+    shows(&place, "prompt").await;
 }
 
 #[tokio::test]
@@ -166,7 +164,7 @@ async fn a_configured_mode_is_the_only_one() {
 #[tokio::test]
 async fn a_reply_serves_whatever_mode_asks_next() {
     let (place, sluice) = place(knowing(&[Mode::Tool])).await;
-    assert_eq!(calls(&place, LETTER).await, ["unbilled", "answered"]);
+    assert_eq!(calls(&place, LETTER).await, ["answered"]);
     sluice.terminate().await;
     // Another process begins its own search, and finds the reply that a tool call brought.
     let _sluice = place.start("up").await;

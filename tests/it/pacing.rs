@@ -1,6 +1,6 @@
 //! All of the quota, none of the 429s: work that has to wait waits, and never fails because of it.
 
-use crate::harness::{Place, deployment, fast, faulty, fixture};
+use crate::harness::{Place, deployment, fast, faulty, fixture, id, until};
 use serde_json::{Value, json};
 
 /// A deployment with room for `documents` small letters a minute.
@@ -78,12 +78,34 @@ async fn an_outage_of_all_deployments_is_waited_for() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_refused_for_a_while_costs_no_document() {
+    for kind in ["unauthorized", "not_found"] {
+        let denied = faulty("sweden", json!([{ "kind": kind, "times": 3 }]));
+        let place = Place::new(vec![denied], "").await;
+        let _sluice = place.start("up").await;
+        for document in letters(&place, 3).await {
+            place.extraction(&document).await;
+        }
+        assert_eq!(place.stats("sweden").await["faults"][kind], 3, "one call at a time tries it");
+        assert!(place.log().contains("the deployment takes calls again"), "{}", place.log());
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_key_is_named_and_nothing_is_lost() {
     let denied = faulty("sweden", json!([{ "kind": "unauthorized" }]));
-    let place = Place::new(vec![denied], "").await;
+    let place = Place::new(vec![denied], "outage_seconds_max = 6").await;
     let _sluice = place.start("up").await;
     let bytes = fixture("documents/invoice-en-classic.pdf");
-    let ended = place.ended(&place.upload("a.pdf", "invoice", bytes).await).await;
+    let document = place.upload("a.pdf", "invoice", bytes).await;
+    let path = format!("/v1/documents/{}", id(&document));
+    let waiting = until("it waits for the key", async || {
+        let waiting = place.get(&path).await["waiting"].clone();
+        (waiting["reason"] == "outage").then_some(waiting)
+    })
+    .await;
+    assert!(waiting["message"].as_str().unwrap().contains("401"), "{waiting}");
+    let ended = place.ended(&document).await;
     assert_eq!(ended["failure"]["code"], "deployment_rejected", "{ended}");
     assert!(ended["failure"]["message"].as_str().unwrap().contains("401"), "{ended}");
     assert_eq!(ended["failure"]["retryable"], true);

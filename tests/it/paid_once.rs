@@ -70,8 +70,9 @@ async fn an_unknown_outcome_is_paid_at_most_calls_max_times() {
 
 #[tokio::test]
 async fn a_retry_after_the_cap_may_pay_again() {
-    let faults = json!([{ "kind": "server_error", "times": 2 }]);
-    let place = Place::new(vec![faulty("sweden", faults)], "calls_max = 2").await;
+    let faults = json!([{ "kind": "hang", "times": 2 }]);
+    let worker = "calls_max = 2\ncall_timeout_seconds = 1";
+    let place = Place::new(vec![faulty("sweden", faults)], worker).await;
     let _sluice = place.start("up").await;
     let document =
         place.upload("a.pdf", "invoice", fixture("documents/invoice-en-classic.pdf")).await;

@@ -1,10 +1,10 @@
-//! The answer about one part of a document: asked once, once more with double the room when it
-//! was cut off, and once more with the faults when it does not fit the schema.
+//! The answer about one part of a document: asked once, again with more room when it was cut off, and
+//! once more with the faults when it does not fit the schema.
 
 use crate::{
     ask::Asked,
     assemble::Part,
-    extract::{compiled::CompiledSchema, repair, validate},
+    extract::{compiled::CompiledSchema, repair, sizes, validate},
     fallback::{Answered, ask_any},
     question::Question,
     worker::Worker,
@@ -65,32 +65,45 @@ pub(crate) async fn answer(
     }
 }
 
-/// Asks until the answer is whole: a second time, with double the room, when it was cut off. Gives
-/// the answer and the model that was asked for it.
+/// Asks until the answer is whole: with more room when it was cut off. Gives the answer and the model
+/// that was asked for it.
 async fn say(
     worker: &Worker,
     claim: &Claim,
     mut question: Question,
     part: &mut Part,
 ) -> Result<(Answer, String), Verdict> {
-    let answered = ask_any(worker, claim, &question).await?;
-    learn(worker, claim, &question, &answered.asked);
-    let fault = match note(part, &answered) {
-        Ok(answer) => return Ok((answer, answered.model)),
-        Err(fault) => fault,
-    };
-    if !matches!(fault, ReplyFault::Truncated { .. }) {
-        return Err(rejected(&fault));
+    let mut answered = ask_any(worker, claim, &question).await?;
+    let mut rounds = 0;
+    loop {
+        learn(worker, claim, &question, &answered.asked);
+        let fault = match note(part, &answered) {
+            Ok(answer) => return Ok((answer, answered.model)),
+            Err(fault) => fault,
+        };
+        question.request.model = answered.model;
+        let Some(room) = larger_room(worker, &question.request, &fault, rounds) else {
+            return Err(rejected(&fault));
+        };
+        question.request.tokens_output_max = room;
+        question.label.push_str(", with more room");
+        answered = match ask_any(worker, claim, &question).await {
+            // No deployment takes so much at once: what was cut off stays so.
+            Err(Verdict::Reject(Failure { code: FailureCode::ContextTooLong, .. })) => {
+                return Err(rejected(&fault));
+            }
+            answered => answered?,
+        };
+        rounds += 1;
     }
-    question.request.model = answered.model;
-    // What was learned was too little: then there is all the room that a first answer may have.
-    let double = question.request.tokens_output_max.saturating_mul(2);
-    question.request.tokens_output_max = double.max(worker.settings.tokens_output_max);
-    question.label.push_str(", with more room");
-    let answered = ask_any(worker, claim, &question).await?;
-    learn(worker, claim, &question, &answered.asked);
-    let answer = note(part, &answered).map_err(|fault| rejected(&fault))?;
-    Ok((answer, answered.model))
+}
+
+/// The room for the same question once more, where it was cut off and there is more.
+fn larger_room(worker: &Worker, request: &Request, fault: &ReplyFault, rounds: u32) -> Option<u32> {
+    let ReplyFault::Truncated { is_thinking, .. } = fault else { return None };
+    let (first, most) =
+        (worker.settings.tokens_output_max, worker.pool.tokens_output_max(&request.model));
+    sizes::larger(request.tokens_output_max, *is_thinking, rounds, first, most)
 }
 
 /// What the provider counted says how large the next ones will be.
@@ -114,6 +127,7 @@ fn note(part: &mut Part, answered: &Answered) -> Result<Answer, ReplyFault> {
         part.model_ms += asked.reply.duration_ms;
     }
     let answer = asked.reply.answer()?;
+    part.warnings.extend(answer.repairs.iter().map(ToString::to_string));
     part.model =
         ModelUsed { deployment: asked.reply.deployment.clone(), model: answer.model.clone() };
     Ok(answer)
@@ -126,5 +140,14 @@ fn rejected(fault: &ReplyFault) -> Verdict {
         ReplyFault::Refused(_) => FailureCode::ModelRefused,
         ReplyFault::Malformed(_) => FailureCode::InvalidReply,
     };
-    Verdict::Reject(Failure::new(code, Stage::Model, fault.to_string()))
+    let remedy = match fault {
+        ReplyFault::Truncated { is_thinking: true, .. } => {
+            ": the model thought until no room was left for its answer; lower reasoning_effort of the \
+             deployment or the schema, raise worker.tokens_output_max, or use a model that may answer \
+             with more tokens"
+        }
+        ReplyFault::Truncated { .. } => ": raise worker.tokens_output_max",
+        _ => "",
+    };
+    Verdict::Reject(Failure::new(code, Stage::Model, format!("{fault}{remedy}")))
 }

@@ -183,7 +183,7 @@ async fn acquire(
     if worker.draining.is_cancelled() {
         return Err(handed_back().into());
     }
-    let refused = |error| refused(&worker.pool, &error);
+    let refused = |error| refused(&worker.pool, &need.model, &error);
     let mut slot = pin!(worker.pool.reserve_ahead(need, LEAD));
     if let Some(slot) = slot.as_mut().now_or_never() {
         return slot.map_err(refused);
@@ -194,7 +194,7 @@ async fn acquire(
     }
     let is_shown = wait > WAIT_SHOWN_MIN;
     if is_shown {
-        let why = waiting(&worker.pool, deployment, wait);
+        let why = waiting(&worker.pool, &need.model, deployment, wait);
         worker.services.store.work().set_waiting(claim, Some(why)).await.map_err(outage)?;
     }
     let counted = worker.waits.enter(&need.model);
@@ -214,23 +214,39 @@ async fn acquire(
     slot
 }
 
-/// Ends when none of the model's deployments could be used for so long.
+/// Ends when none of the model's deployments could be used for so long, at the latest when an outage
+/// lasts longer than a document waits for its end.
 async fn outage_lasts(worker: &Worker, model: &str, most: Option<Duration>) -> Unanswered {
-    let Some(most) = most else { return std::future::pending().await };
-    while worker.pool.outage(model).is_none_or(|outage| outage < most) {
-        tokio::time::sleep(OUTAGE_LOOK).await;
-    }
-    let until = clock::now().checked_add(OUTAGE_PAUSE).ok();
-    let why = Waiting { reason: WaitReason::Outage, deployment: None, until, position: None };
-    let verdict = Verdict::Wait { pause: OUTAGE_PAUSE, why: Some(why) };
+    let end = worker.settings.outage_max;
+    let most = most.map_or(end, |most| most.min(end));
+    let outage = loop {
+        match worker.pool.outage(model).filter(|outage| *outage >= most) {
+            Some(outage) => break outage,
+            None => tokio::time::sleep(OUTAGE_LOOK).await,
+        }
+    };
+    let message = worker.pool.trouble(model);
+    let verdict = if outage < end {
+        let until = clock::now().checked_add(OUTAGE_PAUSE).ok();
+        let reason = WaitReason::Outage;
+        let why = Waiting { reason, deployment: None, message, until, position: None };
+        Verdict::Wait { pause: OUTAGE_PAUSE, why: Some(why) }
+    } else {
+        let message = format!(
+            "no deployment of {model:?} could be used for {} s (worker.outage_seconds_max): {}; \
+             retry the document when one works",
+            outage.as_secs(),
+            message.unwrap_or_default(),
+        );
+        reject(FailureCode::DeploymentRejected, message)
+    };
     Unanswered { verdict, elsewhere: Some(Elsewhere::Outage) }
 }
 
-fn refused(pool: &Pool, error: &ReserveError) -> Unanswered {
+fn refused(pool: &Pool, model: &str, error: &ReserveError) -> Unanswered {
     let message = error.to_string();
     let elsewhere = match error {
         ReserveError::TooLong { .. } => Some(Elsewhere::Context),
-        ReserveError::Denied { .. } => Some(Elsewhere::Outage),
         ReserveError::NoDeployment { .. }
         | ReserveError::Later { .. }
         | ReserveError::TooLate { .. } => None,
@@ -238,9 +254,8 @@ fn refused(pool: &Pool, error: &ReserveError) -> Unanswered {
     let verdict = match error {
         ReserveError::NoDeployment { .. } => reject(FailureCode::NoDeployment, message),
         ReserveError::TooLong { .. } => reject(FailureCode::ContextTooLong, message),
-        ReserveError::Denied { .. } => reject(FailureCode::DeploymentRejected, message),
         ReserveError::Later { deployment, wait } | ReserveError::TooLate { deployment, wait } => {
-            let why = waiting(pool, deployment.clone(), *wait);
+            let why = waiting(pool, model, deployment.clone(), *wait);
             Verdict::Wait { pause: *wait, why: Some(why) }
         }
     };
@@ -249,13 +264,13 @@ fn refused(pool: &Pool, error: &ReserveError) -> Unanswered {
 
 /// Why a call waits for this deployment, and until when. Its position in the queue is counted when a
 /// client asks for the document.
-fn waiting(pool: &Pool, deployment: String, wait: Duration) -> Waiting {
+fn waiting(pool: &Pool, model: &str, deployment: String, wait: Duration) -> Waiting {
     let until = clock::now().checked_add(wait).ok();
     let rests = |state| matches!(state, DeploymentState::Cooling | DeploymentState::Denied);
     let found = pool.snapshot().into_iter().find(|status| status.name == deployment);
-    let reason = match found.is_some_and(|status| rests(status.state)) {
-        true => WaitReason::Outage,
-        false => WaitReason::Quota,
+    let (reason, message) = match found.filter(|status| rests(status.state)) {
+        Some(status) => (WaitReason::Outage, status.message.or_else(|| pool.trouble(model))),
+        None => (WaitReason::Quota, None),
     };
-    Waiting { reason, deployment: Some(deployment), until, position: None }
+    Waiting { reason, deployment: Some(deployment), message, until, position: None }
 }

@@ -69,6 +69,7 @@ fn settings(config: &Config) -> Settings {
         lease: Duration::from_secs(worker.lease_seconds),
         sweep: Duration::from_secs(worker.sweep_seconds),
         job_time_max: Duration::from_secs(worker.job_seconds_max),
+        outage_max: Duration::from_secs(worker.outage_seconds_max),
         tokens_output_max: worker.tokens_output_max,
         context_tokens_max: worker.context_tokens_max,
         model: model.to_owned(),

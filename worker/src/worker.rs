@@ -47,6 +47,8 @@ pub struct Settings {
     pub context_tokens_max: u32,
     /// The model of schemas that name none.
     pub model: String,
+    /// How long a document waits while no deployment of its model can be used.
+    pub outage_max: Duration,
     /// The models to ask, in order, in place of one that cannot answer.
     pub fallback: BTreeMap<String, Vec<String>>,
 }
@@ -120,7 +122,7 @@ impl CompiledSchemas {
 pub struct Learned(Arc<Mutex<BTreeMap<SchemaRef, Sizes>>>);
 
 impl Learned {
-    /// The room for the answer to a question of so many characters, at most `tokens_max`.
+    /// The room for the answer to a question of so many characters, see [`Sizes::room`].
     pub fn room(&self, schema: &SchemaRef, characters: u64, tokens_max: u32) -> u32 {
         self.lock().get(schema).map_or(tokens_max, |sizes| sizes.room(characters, tokens_max))
     }
@@ -144,7 +146,13 @@ impl Learned {
 pub(crate) fn outage(error: impl Into<Outage>) -> Verdict {
     let Outage(error) = error.into();
     tracing::warn!(%error, "a service does not answer: the document waits");
-    let why = Waiting { reason: WaitReason::Outage, deployment: None, until: None, position: None };
+    let why = Waiting {
+        reason: WaitReason::Outage,
+        deployment: None,
+        message: None,
+        until: None,
+        position: None,
+    };
     Verdict::Wait { pause: OUTAGE_PAUSE, why: Some(why) }
 }
 

@@ -2,12 +2,13 @@
 
 use super::{PoolError, Secret};
 use crate::limiter::LimiterKind;
+use crate::typed::effort::Effort;
 use crate::typed::mode::{self, Mode};
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 
 /// Azure's version of the API where none is configured.
-const AZURE_API_VERSION: &str = "2024-10-21";
+const AZURE_API_VERSION: &str = "v1";
 const CONCURRENCY_MAX: u32 = 64;
 const WEIGHT: f64 = 1.0;
 /// The range of characters that may be charged as one token.
@@ -38,7 +39,8 @@ pub struct DeploymentConfig {
     /// `model`.
     #[serde(default)]
     pub deployment: Option<String>,
-    /// Azure's api-version, by default `2024-10-21`; `v1` for the addresses without a version.
+    /// Azure's api-version, by default `v1`: the addresses without a version. A date, such as
+    /// `2024-10-21`, for the older ones.
     #[serde(default)]
     pub api_version: Option<String>,
     /// Its key; only `compatible` may do without.
@@ -79,6 +81,9 @@ pub struct DeploymentConfig {
     /// How it is asked for JSON of a schema; none (`auto`) lets the pool find out.
     #[serde(default, with = "mode::setting")]
     pub mode: Option<Mode>,
+    /// How hard the model should think, where the schema does not say; none leaves it to the model.
+    #[serde(default)]
+    pub reasoning_effort: Option<Effort>,
     /// The price of a million tokens of input, in the caller's currency; not negative.
     #[serde(default)]
     pub input_price_per_million: Option<f64>,
@@ -131,6 +136,7 @@ impl Default for DeploymentConfig {
             charge_settled: None,
             output_weight: None,
             mode: None,
+            reasoning_effort: None,
             input_price_per_million: None,
             output_price_per_million: None,
             context_tokens_max: None,

@@ -1,6 +1,7 @@
 //! A deployment at one moment, as it is shown: also in the reports that workers store.
 
 use crate::limiter::LimiterKind;
+use crate::typed::dialect::Dialect;
 use crate::typed::mode::Mode;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error;
@@ -52,11 +53,14 @@ pub struct DeploymentStatus {
     /// Until when nothing is sent, unless that is now.
     #[serde(skip)]
     pub resumes_in: Option<Duration>,
-    /// What it said when it refused.
+    /// What it said when it last refused or failed; none since it answered.
     pub message: Option<String>,
     /// How it is asked for JSON, once that is known; filled in by [`crate::Pool::snapshot`].
     #[serde(deserialize_with = "known_mode")]
     pub mode: Option<Mode>,
+    /// What it does not take of requests, as far as its refusals have shown.
+    #[serde(deserialize_with = "known_dialect")]
+    pub dialect: Dialect,
     /// How its quota is enforced, as far as is known.
     #[serde(serialize_with = "limiter_name", deserialize_with = "known_limiter")]
     pub limiter: LimiterKind,
@@ -107,6 +111,12 @@ pub struct DeploymentStatus {
 fn known_mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Mode>, D::Error> {
     let name = Option::<String>::deserialize(deserializer)?;
     Ok(name.and_then(|name| Mode::named(&name)))
+}
+
+fn known_dialect<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dialect, D::Error> {
+    let dialect = serde_json::Value::deserialize(deserializer)?;
+    // A newer program may know of more.
+    Ok(serde_json::from_value(dialect).unwrap_or_default())
 }
 
 fn limiter_name<S: Serializer>(kind: &LimiterKind, serializer: S) -> Result<S::Ok, S::Error> {

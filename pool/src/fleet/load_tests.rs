@@ -225,6 +225,7 @@ impl Service {
             requests_left: Some(standing.requests_left.max(0) as f64),
             renews,
             exact: false,
+            wait_ms: None,
         }
     }
 }

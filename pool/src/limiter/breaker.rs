@@ -66,9 +66,9 @@ impl Breaker {
         rests.and(self.out_since)
     }
 
-    /// Whether it rests after failures.
-    pub(super) fn is_open(&self) -> bool {
-        self.opens > 0
+    /// Whether calls have failed since it last worked.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failures > 0
     }
 
     /// When something last went wrong.

@@ -18,6 +18,8 @@ pub struct LimiterHints {
     pub renews: bool,
     /// Whether it named the wait in milliseconds and no limits, as provisioned throughput does.
     pub exact: bool,
+    /// The wait that it asked for, in milliseconds.
+    pub wait_ms: Option<f64>,
 }
 
 /// How a reserved call ended.
@@ -57,6 +59,8 @@ pub enum Outcome {
         took_ms: f64,
         /// From 0 to 1, by chance.
         jitter: f64,
+        /// The wait that it asked for, in milliseconds.
+        wait_ms: Option<f64>,
     },
 }
 

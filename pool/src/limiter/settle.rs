@@ -49,8 +49,9 @@ impl Limiter {
                 self.hear(&hints);
                 self.throttled(booking, sent, wait_ms, no_capacity, now);
             }
-            Outcome::Failed { charged, took_ms, jitter } => {
+            Outcome::Failed { charged, took_ms, jitter, wait_ms } => {
                 self.breaker.failed(booking.at, took_ms, jitter, now);
+                wait_ms.into_iter().for_each(|wait_ms| self.block(wait_ms, now));
                 if !charged {
                     self.refund(booking, booking.at, true);
                 }

@@ -17,9 +17,9 @@ impl Limiter {
         self.breaker.out_since(now)
     }
 
-    /// Whether it rests after failures.
-    pub fn is_open(&self) -> bool {
-        self.breaker.is_open()
+    /// Whether calls have failed since it last worked.
+    pub fn is_failing(&self) -> bool {
+        self.breaker.is_failing()
     }
 
     /// Tokens and requests a minute that may be used.

@@ -5,16 +5,24 @@
 
 use crate::config::{DeploymentConfig, PoolError};
 use crate::provider::classify;
+use crate::provider::complaint::{self, Complaint};
 use crate::provider::headers::{self, RateLimits};
 use crate::provider::transport::{self, NoResponse, Transport};
+use crate::provider::typed_client::limits;
+use crate::typed::dialect::{Lesson, Part, SharedDialect};
 use crate::typed::usage::Usage;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
+
+/// So often one question is put in another way at most: it has two parts that may be refused.
+const TRIES_MAX: u32 = 3;
 
 /// The way to one deployment.
 pub(super) struct Caller {
     transport: Transport,
+    limits: [Part; 2],
+    dialect: SharedDialect,
     patience: Duration,
 }
 
@@ -32,24 +40,14 @@ pub(super) struct ProbeResponse {
     pub(super) message: String,
     /// When it was asked for.
     pub(super) sent: Instant,
-    /// How long it took.
-    pub(super) took: Duration,
 }
 
 impl Caller {
     /// The way to this deployment. No network is used. No call may take longer than `patience`.
     pub(super) fn new(config: &DeploymentConfig, patience: Duration) -> Result<Self, PoolError> {
-        Ok(Self { transport: Transport::new(&transport::client()?, config)?, patience })
-    }
-
-    /// What a request calls the model.
-    pub(super) fn model(&self) -> &str {
-        self.transport.model()
-    }
-
-    /// The field of a request that limits the answer.
-    pub(super) fn limit_field(&self) -> &'static str {
-        self.transport.limit_field()
+        let transport = Transport::new(&transport::client()?, config)?;
+        let (limits, dialect) = (limits(config, &transport), SharedDialect::default());
+        Ok(Self { transport, limits, dialect, patience })
     }
 
     /// Makes one call with these fields beside the model and the room for the answer.
@@ -58,21 +56,43 @@ impl Caller {
         fields: &Value,
         output_max: u32,
     ) -> Result<ProbeResponse, NoResponse> {
-        let mut body = fields.clone();
-        if let Some(fields) = body.as_object_mut() {
-            fields.insert("model".to_owned(), self.model().into());
-            fields.insert(self.limit_field().to_owned(), output_max.into());
+        let mut tries = 0;
+        loop {
+            let mut body = fields.as_object().cloned().unwrap_or_default();
+            body.insert("model".to_owned(), self.transport.model().into());
+            let dialect = self.dialect.get();
+            let limit = self.limits.into_iter().find(|limit| dialect.takes(*limit));
+            if let Some(limit) = limit {
+                body.insert(limit.name().to_owned(), output_max.into());
+            }
+            let (answer, complaints) = self.ask(&body).await?;
+            tries += 1;
+            let is_limit = |complaint: &Complaint| match complaint {
+                Complaint::Lesson(lesson @ Lesson::Refused(part)) => {
+                    Some(*part) == limit && self.dialect.learn(*lesson)
+                }
+                _ => false,
+            };
+            if tries >= TRIES_MAX || !complaints.iter().any(is_limit) {
+                return Ok(answer);
+            }
         }
-        self.ask(&body).await
     }
 
-    /// Makes one call with this body.
-    pub(super) async fn ask(&self, body: &Value) -> Result<ProbeResponse, NoResponse> {
+    /// Makes one call with this body. Also gives what it complains about.
+    async fn ask(
+        &self,
+        body: &Map<String, Value>,
+    ) -> Result<(ProbeResponse, Vec<Complaint>), NoResponse> {
         let sent = Instant::now();
         let response = timeout(self.patience, self.transport.chat(body)).await;
         let response = response.map_err(|_| NoResponse::late(self.patience))??;
-        let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-        Ok(ProbeResponse {
+        let complaints = match response.status {
+            400 | 422 => complaint::read(&String::from_utf8_lossy(&response.body), body),
+            _ => Vec::new(),
+        };
+        let body = classify::read("", &response.headers, &response.body).unwrap_or_default();
+        let answer = ProbeResponse {
             status: response.status,
             limits: response.rate_limits(),
             retry_after: headers::named_retry_after(&response.headers),
@@ -80,8 +100,8 @@ impl Caller {
             message: classify::message(response.status, &response.body),
             body,
             sent,
-            took: sent.elapsed(),
-        })
+        };
+        Ok((answer, complaints))
     }
 }
 

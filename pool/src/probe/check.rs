@@ -1,23 +1,29 @@
 //! Asks every deployment for one tiny typed answer, and says how each fares.
 //!
-//! A deployment that refuses the first way of asking for structured answers is asked in the others,
-//! so a check makes at most four calls of each.
+//! A deployment that refuses a way of asking, or does not answer in it, is asked in another, as the
+//! pool does: only what it answers can cost anything, and that is one tiny answer for each mode.
 
-use super::caller::{Caller, ProbeResponse};
 use super::fit::recognise;
 use super::problem::{self, Problem, ProblemKind};
 use crate::config::DeploymentConfig;
 use crate::limiter::LimiterKind;
 use crate::provider::headers::RateLimits;
-use crate::typed::chat::{Message, Reply, Request, Role};
-use crate::typed::form::{self, Dialect};
+use crate::provider::transport::{self, NoResponse};
+use crate::provider::typed_client::{Answered, TypedClient};
+use crate::typed::chat::{Message, Reply, ReplyFault, Request, Role};
+use crate::typed::dialect::Dialect;
+use crate::typed::form;
+use crate::typed::json::Repair;
 use crate::typed::mode::{Ending, Mode};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// The room for the tiny answer: models that think first need some for that.
 const OUTPUT_MAX: u32 = 256;
+/// The room for a model that needs more than some for that.
+const THINKING_MAX: u32 = 16_384;
 
 /// What the check of one deployment found.
 #[derive(Clone, Debug, Serialize)]
@@ -41,6 +47,10 @@ pub struct Checked {
     pub limiter: Option<LimiterKind>,
     /// How it can be asked for structured answers.
     pub mode: Option<Mode>,
+    /// What it does not take of requests, such as `temperature`.
+    pub refuses: Vec<String>,
+    /// The most tokens of an answer, where it has named them.
+    pub tokens_output_max: Option<u32>,
     /// What works and should be looked at all the same.
     pub warnings: Vec<String>,
 }
@@ -58,10 +68,13 @@ pub async fn check(deployment: &DeploymentConfig, key: &str, patience: Duration)
         requests_per_minute: None,
         limiter: None,
         mode: None,
+        refuses: Vec::new(),
+        tokens_output_max: None,
         warnings: Vec::new(),
     };
-    let caller = match Caller::new(deployment, patience) {
-        Ok(caller) => caller,
+    let client = transport::client().and_then(|client| TypedClient::new(&client, deployment));
+    let client = match client {
+        Ok(client) => client,
         Err(error) => {
             let (problem, remedy) = (error.to_string(), "correct the configuration".to_owned());
             let kind = ProblemKind::Configuration;
@@ -69,66 +82,93 @@ pub async fn check(deployment: &DeploymentConfig, key: &str, patience: Duration)
             return checked;
         }
     };
-    let request = request(caller.model());
-    let dialect = Dialect { limit: caller.limit_field(), temperature: false };
-    for mode in Mode::ALL {
-        let body = form::question(caller.model(), dialect, mode, &request);
-        let answer = match caller.ask(&body).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                checked.problem = Some(problem::silent(error));
-                return checked;
-            }
-        };
-        checked.observe(&answer, deployment);
-        if answer.status == 200 {
-            match content(answer, mode, &request) {
-                Ok(is_fenced) => {
-                    checked.accept(mode, is_fenced);
-                    return checked;
-                }
-                Err(problem) => checked.keep(Problem {
-                    kind: ProblemKind::Unusable,
-                    status: Some(200),
-                    problem: format!("{}: {problem}", mode.name()),
-                    remedy: "it gives no structured answers: use another model".to_owned(),
-                }),
-            }
-        } else {
-            let may_be_the_mode = matches!(answer.status, 400 | 422 | 500 | 501);
-            checked.keep(problem::refused(deployment, answer.status, &answer.message, key));
-            if !may_be_the_mode {
-                return checked;
-            }
+    let mut request = request(client.transport.model());
+    // Once in each mode, and once more with room to think.
+    for _ in 0..=Mode::ALL.len() {
+        let mode = client.mode();
+        let answered = timeout(patience, client.call(&request)).await;
+        let answered = answered.unwrap_or_else(|_| {
+            Answered::silent(NoResponse::late(patience), &deployment.name, patience)
+        });
+        checked.observe(&answered, deployment);
+        checked.learn(&client.dialect.get());
+        if request.tokens_output_max < THINKING_MAX && is_cut_off(&answered) {
+            request.tokens_output_max = THINKING_MAX;
+            continue;
+        }
+        if checked.conclude(answered, &client, &request, deployment, key) || client.mode() == mode {
+            break;
         }
     }
     checked
 }
 
 impl Checked {
+    /// Takes in an answer, or what was wrong. False where another mode may do better.
+    fn conclude(
+        &mut self,
+        answered: Answered,
+        client: &TypedClient,
+        request: &Request,
+        deployment: &DeploymentConfig,
+        key: &str,
+    ) -> bool {
+        let error = match (answered.result, answered.silence) {
+            (Ok(body), _) => {
+                // What was refused on the way has changed the mode.
+                let mode = client.mode();
+                match content(body, mode, request) {
+                    Ok(repairs) => self.accept(mode, &answered.refusals, &repairs),
+                    Err(problem) => self.keep(Problem {
+                        kind: ProblemKind::Unusable,
+                        status: Some(200),
+                        problem: format!("{}: {problem}", mode.name()),
+                        remedy: "it gives no structured answers: use another model".to_owned(),
+                    }),
+                }
+                return self.ok;
+            }
+            (Err(_), Some(silence)) => {
+                self.keep(problem::silent(silence));
+                return true;
+            }
+            (Err(error), None) => error,
+        };
+        let status = error.status().unwrap_or_default();
+        self.keep(problem::refused(deployment, status, error.message(), key));
+        !matches!(status, 500 | 501)
+    }
+
+    fn learn(&mut self, dialect: &Dialect) {
+        self.refuses = dialect.names();
+        self.tokens_output_max = dialect.tokens_output_max;
+    }
+
     /// The first problem counts: the others are of ways that were tried instead.
     fn keep(&mut self, problem: Problem) {
         self.problem.get_or_insert(problem);
     }
 
-    fn accept(&mut self, mode: Mode, is_fenced: bool) {
+    fn accept(&mut self, mode: Mode, refusals: &[String], repairs: &[Repair]) {
         self.ok = true;
         self.mode = Some(mode);
+        let refusals = refusals.iter().map(|said| format!("asked in another way after: {said}"));
+        self.warnings.extend(refusals.chain(repairs.iter().map(ToString::to_string)));
         if let Some(problem) = self.problem.take() {
             let name = mode.name();
             self.warnings.push(format!("asked by {name}, because of {}", problem.problem));
         }
-        if is_fenced {
-            self.warnings.push("it puts JSON into a fence".to_owned());
-        }
     }
 
-    fn observe(&mut self, answer: &ProbeResponse, deployment: &DeploymentConfig) {
-        self.latency_ms = answer.took.as_millis().try_into().ok();
-        let limits = &answer.limits;
+    fn observe(&mut self, answered: &Answered, deployment: &DeploymentConfig) {
+        if answered.silence.is_some() {
+            return;
+        }
+        self.latency_ms = answered.took.as_millis().try_into().ok();
+        let limits = &answered.limits;
         self.tokens_per_minute = limits.tokens_limit.or(self.tokens_per_minute);
         self.requests_per_minute = limits.requests_limit.or(self.requests_per_minute);
-        if answer.status == 200 {
+        if answered.result.is_ok() {
             self.limiter = recognise(limits, deployment);
         }
         self.warnings = differences(limits, self.limiter, deployment);
@@ -174,16 +214,23 @@ fn request(model: &str) -> Request {
             "additionalProperties": false,
         }),
         tokens_output_max: OUTPUT_MAX,
+        reasoning_effort: None,
     }
 }
 
-/// Whether the answer keeps to its mode as the pool demands, and whether it stands in a fence.
-fn content(answer: ProbeResponse, mode: Mode, request: &Request) -> Result<bool, String> {
-    let reply = Reply { deployment: String::new(), body: answer.body, duration_ms: 0 };
+fn is_cut_off(answered: &Answered) -> bool {
+    let Ok(body) = &answered.result else { return false };
+    let reply = Reply { deployment: String::new(), body: body.clone(), duration_ms: 0 };
+    matches!(reply.answer(), Err(ReplyFault::Truncated { .. }))
+}
+
+/// What had to be done to read an answer that keeps to its mode as the pool demands.
+fn content(body: Value, mode: Mode, request: &Request) -> Result<Vec<Repair>, String> {
+    let reply = Reply { deployment: String::new(), body, duration_ms: 0 };
     let ending = form::ending(mode, request, &reply);
-    let content = reply.answer().map_err(|fault| fault.to_string())?.content;
+    let answer = reply.answer().map_err(|fault| fault.to_string())?;
     match ending {
-        Ending::Kept => Ok(content.trim_start().starts_with("```")),
+        Ending::Kept => Ok(answer.repairs),
         _ => Err("the answer does not follow the schema".to_owned()),
     }
 }

@@ -81,14 +81,6 @@ impl Address {
         url.set_query((!query.is_empty()).then(|| query.join("&")).as_deref());
         Some(url)
     }
-
-    /// The field of a request that limits the answer.
-    pub(crate) fn limit_field(&self) -> &'static str {
-        // Versions of 2024 know only `max_tokens` for all models.
-        let version = self.api_version.as_deref();
-        let is_old = version.is_some_and(|version| version.starts_with("2024-"));
-        if is_old { "max_tokens" } else { "max_completion_tokens" }
-    }
 }
 
 fn key(config: &DeploymentConfig) -> Result<Option<(HeaderName, HeaderValue)>, PoolError> {
@@ -126,8 +118,8 @@ mod tests {
         let check = |address: &Address, path, expected: Option<&str>| {
             assert_eq!(address.url(path).as_ref().map(Url::as_str), expected, "{path}");
         };
-        let classic = address(Provider::Azure, None);
-        let v1 = address(Provider::Azure, Some("v1"));
+        let classic = address(Provider::Azure, Some("2024-10-21"));
+        let v1 = address(Provider::Azure, None);
         let other = address(Provider::Compatible, Some("2024-10-21"));
         let chat = "/chat/completions";
         let below = "https://h/x/openai/deployments/d/chat/completions?api-version=";
@@ -135,10 +127,6 @@ mod tests {
         check(&v1, chat, Some("https://h/x/openai/v1/chat/completions"));
         check(&other, chat, Some("https://h/x/chat/completions"));
         assert_eq!([&*classic.model, &v1.model, &other.model], ["m", "d", "d"]);
-        assert_eq!(
-            (classic.limit_field(), v1.limit_field()),
-            ("max_tokens", "max_completion_tokens")
-        );
         // Responses are beside the deployments.
         let beside = "https://h/x/openai/responses/a?include=b&api-version=2024-10-21";
         check(&classic, "/responses/a?include=b", Some(beside));

@@ -3,14 +3,13 @@
 //! It goes by the HTTP status first: bodies come in many shapes, and some have none. It must know
 //! nothing of how the response was got.
 
+use crate::provider::fault::{Fault, shorten};
 use crate::provider::headers;
 use crate::typed::chat::{CallError, Refusal, Shortage};
+use crate::typed::stream::{self, Streamed};
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 use std::error::Error;
-
-/// The most characters of a message that are kept.
-const MESSAGE_CHARS_MAX: usize = 300;
 
 /// The class of a response whose status is not 200.
 pub(crate) fn classify(
@@ -40,33 +39,44 @@ pub(crate) fn classify(
         300..=399 | 401..=407 | 410 | 421 => {
             CallError::Denied { deployment, status, message: fault.message(status) }
         }
-        408 | 409 | 425 | 499 => unknown(deployment, status, &fault),
+        // A proxy also says so when the connection behind it broke: then the call was taken up.
+        _ if status >= 500 && fault.is_broken_connection() => unknown(deployment, status, &fault),
+        _ if gave_up_waiting(status) || status == 501 => unknown(deployment, status, &fault),
+        409 | 424 | 425 | 502.. => {
+            CallError::Unavailable { deployment, status, message: fault.message(status) }
+        }
         400..=499 => {
             let why = fault.refusal(status);
             CallError::Refused { deployment, status, why, message: fault.message(status) }
-        }
-        // A proxy also says 503 when the connection behind it broke: then the call was taken up.
-        503 if !fault.is_broken_connection() => {
-            CallError::Unavailable { deployment, message: fault.message(status) }
         }
         _ => unknown(deployment, status, &fault),
     }
 }
 
-/// Reads the body of a response whose status is 200. Some servers answer 200 and put an error into
-/// the body, on a line `data:` where they take every call for a stream.
+/// Whether a status says that a gateway, or the service itself, gave up on a call that it had taken
+/// up: the model may have been paid.
+pub(crate) fn gave_up_waiting(status: u16) -> bool {
+    matches!(status, 408 | 499 | 500 | 504 | 524)
+}
+
+/// Reads the body of a response whose status is 200: a chat completion, or a stream of its chunks.
+/// Some servers answer 200 and put an error into the body.
 pub(crate) fn read(deployment: &str, headers: &HeaderMap, body: &[u8]) -> Result<Value, CallError> {
     let fault = |message| CallError::Unknown {
         deployment: deployment.to_owned(),
         status: Some(200),
         message,
     };
-    let parsed = serde_json::from_slice::<Value>(body).or_else(|error| {
-        let text = String::from_utf8_lossy(body);
-        let line = text.lines().find_map(|line| line.strip_prefix("data:"));
-        line.and_then(|line| serde_json::from_str(line).ok()).ok_or(error)
-    });
-    let value = parsed.map_err(|error| fault(format!("the body is not JSON: {error}")))?;
+    let value = match serde_json::from_slice::<Value>(body) {
+        Ok(value) => value,
+        Err(error) => match stream::read(&String::from_utf8_lossy(body)) {
+            Some(Streamed::Completion(value) | Streamed::Failed(value)) => value,
+            Some(Streamed::CutOff) => {
+                return Err(fault("the stream ended before the answer did".to_owned()));
+            }
+            None => return Err(fault(format!("the body is not JSON: {error}"))),
+        },
+    };
     if value.get("choices").is_some() || value.get("error").is_none_or(Value::is_null) {
         return Ok(value);
     }
@@ -83,130 +93,6 @@ fn unknown(deployment: String, status: u16, fault: &Fault) -> CallError {
     CallError::Unknown { deployment, status: Some(status), message: fault.message(status) }
 }
 
-/// What a body says, whatever its shape; empty where it says nothing.
-struct Fault {
-    code: String,
-    inner: String,
-    param: String,
-    message: String,
-}
-
-impl Fault {
-    fn read(body: &str) -> Self {
-        let value: Value = serde_json::from_str(body).unwrap_or_default();
-        // Gateways put the same fields at the top.
-        let error = value.get("error").filter(|error| error.is_object()).unwrap_or(&value);
-        let text = |pointer| match error.pointer(pointer) {
-            Some(Value::String(text)) => text.clone(),
-            Some(Value::Number(number)) => number.to_string(),
-            _ => String::new(),
-        };
-        let code = [text("/code"), text("/type")].into_iter().find(|code| !code.is_empty());
-        let message = match (text("/message"), value.get("error").and_then(Value::as_str)) {
-            (message, _) if !message.is_empty() => message,
-            (_, Some(error)) => error.to_owned(),
-            _ => body.to_owned(),
-        };
-        Self {
-            code: code.unwrap_or_default(),
-            inner: text("/innererror/code"),
-            param: text("/param"),
-            message: shorten(&message),
-        }
-    }
-
-    fn is(&self, code: &str) -> bool {
-        self.code.eq_ignore_ascii_case(code)
-    }
-
-    fn is_throttling(&self) -> bool {
-        let codes = ["429", "too_many_requests", "rate_limit_exceeded", "insufficient_quota"];
-        codes.iter().any(|code| self.is(code)) || self.shortage() == Shortage::Capacity
-    }
-
-    /// What a 429 is about: all that does not speak of capacity is about quota.
-    fn shortage(&self) -> Shortage {
-        // `slow_down` comes when traffic grows too fast, even inside the quota.
-        let codes = ["no_capacity", "nocapacity", "slow_down", "engine_overloaded"];
-        let busy = self.message.contains("experiencing high demand");
-        if busy || codes.iter().any(|code| self.is(code)) {
-            Shortage::Capacity
-        } else {
-            Shortage::Quota
-        }
-    }
-
-    /// What Envoy says (Azure's front end) when it lost a connection over which the call had gone.
-    fn is_broken_connection(&self) -> bool {
-        self.message.contains("disconnect/reset") && !self.message.contains("connection failure")
-    }
-
-    fn refusal(&self, status: u16) -> Refusal {
-        let message = self.message.to_ascii_lowercase();
-        if self.is("content_filter") || self.inner == "ResponsibleAIPolicyViolation" {
-            Refusal::ContentFiltered
-        } else if status == 413
-            || self.is("context_length_exceeded")
-            || message.contains("maximum context length")
-        {
-            Refusal::ContextTooLong
-        } else if self.is_about_schema() {
-            Refusal::Schema
-        } else if self.is_about_mode() {
-            Refusal::Mode
-        } else {
-            Refusal::Other
-        }
-    }
-
-    /// Whether the schema, or its name, is wrong: it would be in every mode.
-    fn is_about_schema(&self) -> bool {
-        let message = self.message.to_ascii_lowercase();
-        let codes = ["invalid_json_schema", "invalid_function_parameters"];
-        let params =
-            ["json_schema.schema", "json_schema.name", "function.parameters", "function.name"];
-        let unknown = ["unknown parameter", "unrecognized", "not supported", "unsupported"];
-        message.contains("invalid schema")
-            || message.contains("schema is invalid")
-            || codes.iter().any(|code| self.is(code))
-            || params.iter().any(|param| self.param.contains(param))
-                && !unknown.iter().any(|word| message.contains(word))
-    }
-
-    /// Whether it is about the way of asking for JSON.
-    fn is_about_mode(&self) -> bool {
-        let message = self.message.to_ascii_lowercase();
-        let params = ["response_format", "tools", "tool_choice", "functions"];
-        let words = [
-            "response_format",
-            "response format",
-            "json_schema",
-            "json_object",
-            "json mode",
-            "structured output",
-            "tool_choice",
-            "tool choice",
-            "tool use",
-            "tool call",
-            "'tools'",
-            "\"tools\"",
-            "support tools",
-            "tools param",
-            "function call",
-        ];
-        params.iter().any(|param| self.param.starts_with(param))
-            || words.iter().any(|word| message.contains(word))
-    }
-
-    fn message(&self, status: u16) -> String {
-        match (self.code.as_str(), self.message.as_str()) {
-            (_, "") => format!("status {status} without a message"),
-            ("", message) => message.to_owned(),
-            (code, message) => format!("{code}: {message}"),
-        }
-    }
-}
-
 /// What the body of such a response says went wrong, on one line.
 pub(crate) fn message(status: u16, body: &[u8]) -> String {
     Fault::read(&String::from_utf8_lossy(body)).message(status)
@@ -221,16 +107,6 @@ pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
         cause = error.source();
     }
     shorten(&text)
-}
-
-/// One line, without markup, of bounded length.
-fn shorten(text: &str) -> String {
-    let text = text.trim();
-    if text.starts_with('<') {
-        return "a page of markup instead of an answer".to_owned();
-    }
-    let line: Vec<&str> = text.split_whitespace().collect();
-    line.join(" ").chars().take(MESSAGE_CHARS_MAX).collect()
 }
 
 #[cfg(test)]
@@ -351,9 +227,21 @@ mod tests {
             (404, html, "denied 404"),
             (302, "", "denied 302"),
             (408, r#"{"error":{"code":"Timeout","message":"x"}}"#, "unknown Some(408)"),
-            (409, "", "unknown Some(409)"),
+            (409, "", "unavailable"),
+            (424, r#"{"error":{"code":"424","message":"failed dependency"}}"#, "unavailable"),
+            (425, "", "unavailable"),
+            (499, "", "unknown Some(499)"),
             (500, r#"{"error":{"code":"InternalServerError","message":"x"}}"#, "unknown Some(500)"),
-            (502, html, "unknown Some(502)"),
+            (501, "", "unknown Some(501)"),
+            (502, html, "unavailable"),
+            (520, html, "unavailable"),
+            (524, html, "unknown Some(524)"),
+            (527, "", "unavailable"),
+            (
+                529,
+                r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+                "unavailable",
+            ),
             (503, "", "unavailable"),
             (
                 503,
@@ -411,7 +299,7 @@ mod tests {
     fn messages_are_short_single_lines() {
         let error = classify("d", 503, &HeaderMap::new(), &"word\n".repeat(1000));
         let CallError::Unavailable { message, .. } = error else { panic!("{error:?}") };
-        assert!(message.chars().count() <= MESSAGE_CHARS_MAX && !message.contains('\n'));
+        assert!(message.chars().count() <= 300 && !message.contains('\n'));
         let error = classify("d", 500, &HeaderMap::new(), "<html>secret</html>");
         assert_eq!(error.to_string(), "no answer from d: a page of markup instead of an answer");
         let error = classify("d", 500, &HeaderMap::new(), r#"{"error":"boom"}"#);

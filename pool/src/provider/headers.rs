@@ -31,6 +31,9 @@ pub(crate) struct RateLimits {
     pub(crate) utilisation: Option<f64>,
     /// Whether it said to the millisecond when to come back.
     pub(crate) waits_exactly: bool,
+    /// The wait that it asks for (`retry-after-ms`, or `retry-after` in seconds or as a date), between
+    /// [`WAIT_MIN`] and [`WAIT_MAX`].
+    pub(crate) retry_after: Option<Duration>,
 }
 
 impl RateLimits {
@@ -51,6 +54,7 @@ impl RateLimits {
             renews: renewals.into_iter().any(|name| count(headers, name).is_some()),
             utilisation: text(headers, "azure-openai-deployment-utilization").and_then(percentage),
             waits_exactly: count(headers, "retry-after-ms").is_some(),
+            retry_after: asked_wait(headers).map(bounded),
         }
     }
 
@@ -65,6 +69,7 @@ impl RateLimits {
             renews: self.renews,
             // Provisioned deployments name no limits, and say in milliseconds when they have room.
             exact: self.utilisation.is_some() || self.waits_exactly,
+            wait_ms: self.retry_after.map(|wait| wait.as_secs_f64() * 1_000.0),
         }
     }
 }
@@ -86,8 +91,6 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Duration {
 
 /// The wait that a response names: between [`WAIT_MIN`] and [`WAIT_MAX`]; none where it names none.
 pub(crate) fn named_retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let milliseconds = text(headers, "retry-after-ms").and_then(number).map(|ms| ms / 1000.0);
-    let seconds = || text(headers, "retry-after").and_then(|value| seconds_or_date(value, headers));
     let resets = || {
         let names = [
             "x-ratelimit-reset-tokens",
@@ -99,9 +102,19 @@ pub(crate) fn named_retry_after(headers: &HeaderMap) -> Option<Duration> {
         let reset = |name| text(headers, name).and_then(number).filter(|&s| s <= 60.0);
         names.into_iter().filter_map(reset).reduce(f64::max)
     };
-    let wait = milliseconds.or_else(seconds).or_else(resets)?;
+    asked_wait(headers).or_else(resets).map(bounded)
+}
+
+/// The seconds that a response asks for in so many words.
+fn asked_wait(headers: &HeaderMap) -> Option<f64> {
+    let milliseconds = text(headers, "retry-after-ms").and_then(number).map(|ms| ms / 1000.0);
+    milliseconds
+        .or_else(|| text(headers, "retry-after").and_then(|value| seconds_or_date(value, headers)))
+}
+
+fn bounded(seconds: f64) -> Duration {
     // Capped before it becomes a duration: a huge number would not fit one.
-    Some(Duration::from_secs_f64(wait.min(86_400.0)).clamp(WAIT_MIN, WAIT_MAX))
+    Duration::from_secs_f64(seconds.min(86_400.0)).clamp(WAIT_MIN, WAIT_MAX)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -224,7 +237,14 @@ mod tests {
                 RateLimits { utilisation: Some(0.125), ..none },
             ),
             (&[("azure-openai-deployment-utilization", "-1")], none),
-            (&[("retry-after-ms", "43")], RateLimits { waits_exactly: true, ..none }),
+            (
+                &[("retry-after-ms", "43")],
+                RateLimits {
+                    waits_exactly: true,
+                    retry_after: Some(Duration::from_millis(43)),
+                    ..none
+                },
+            ),
         ];
         for (pairs, expected) in table {
             assert_eq!(RateLimits::read(&headers(pairs)), *expected, "{pairs:?}");

@@ -10,13 +10,14 @@ use crate::provider::address::Address;
 use crate::provider::classify::causes;
 use crate::provider::headers::RateLimits;
 use crate::typed::chat::CallError;
+use crate::typed::stream;
 use async_openai::config::OpenAIConfig;
 use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{HeaderMap, HeaderName};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use reqwest::{Client, Method, Request, Response, redirect};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::time::Duration;
 
 /// How long a connection may take to come about.
@@ -39,8 +40,8 @@ const HOP_BY_HOP: [&str; 9] = [
     "transfer-encoding",
     "upgrade",
 ];
-/// Headers that say who calls, or that follow from the body and the address. Without
-/// `accept-encoding` the response is not compressed, and can be read.
+/// Headers that say who calls, or that follow from the body and the address. The client sets its own
+/// `accept-encoding`, and decodes what it accepts.
 const OF_THE_CALLER: [&str; 8] = [
     "accept-encoding",
     "api-key",
@@ -123,9 +124,9 @@ impl Transport {
         &self.address.model
     }
 
-    /// The field of a request that limits the answer.
-    pub(crate) fn limit_field(&self) -> &'static str {
-        self.address.limit_field()
+    /// The version of the API in its address, where there is one.
+    pub(crate) fn api_version(&self) -> Option<&str> {
+        self.address.api_version.as_deref()
     }
 
     /// A request to this deployment, with its key in place of the caller's; none where the path
@@ -154,7 +155,7 @@ impl Transport {
     }
 
     /// Asks for one chat completion, and reads the response whatever its status.
-    pub(crate) async fn chat(&self, body: &Value) -> Result<RawResponse, NoResponse> {
+    pub(crate) async fn chat(&self, body: &Map<String, Value>) -> Result<RawResponse, NoResponse> {
         let transport = self.clone();
         let service = tower::service_fn(move |factory: HttpRequestFactory| {
             let transport = transport.clone();
@@ -192,14 +193,19 @@ impl Transport {
         let request = self.request(Method::POST, CHAT, headers, body);
         let request = request.ok_or_else(|| NoResponse::broken("it has no address"))?;
         let mut response = self.send(request).await?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let is_stream = kind.is_some_and(|kind| kind.starts_with("text/event-stream"));
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await? {
             if body.len() + chunk.len() > RESPONSE_BYTES_MAX {
                 return Err(NoResponse::broken("the response is too large"));
             }
             body.extend_from_slice(&chunk);
+            if is_stream && stream::is_over(&body) {
+                break;
+            }
         }
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Ok(RawResponse { status, headers, body: body.freeze() })
     }
 }

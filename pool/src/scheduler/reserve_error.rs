@@ -3,7 +3,7 @@
 //! It must know nothing of how that is found out.
 
 use super::Scheduler;
-use crate::deployment::{Deployment, milliseconds};
+use crate::deployment::milliseconds;
 use crate::limiter::Limiter;
 use crate::state::{NoSlot, Waiter};
 use std::time::Duration;
@@ -25,12 +25,6 @@ pub enum ReserveError {
         tokens: u64,
         /// The largest minute's quota.
         tokens_max: u64,
-    },
-    /// Every deployment of the model refuses calls for now (401, 403, 404).
-    #[error("every deployment refuses calls: {message}")]
-    Denied {
-        /// What the first of them said.
-        message: String,
     },
     /// It cannot start within the wait that makes sense.
     #[error("{deployment} has no room for another {} s", wait.as_secs())]
@@ -62,11 +56,6 @@ impl Scheduler {
                 let (tokens_max, tokens) =
                     limiters.max_by_key(|(tokens_max, _)| *tokens_max).unwrap_or_default();
                 ReserveError::TooLong { tokens: tokens.ceil() as u64, tokens_max }
-            }
-            NoSlot::Shut => {
-                let said = self.deployments.iter().find_map(Deployment::denial);
-                let message = said.unwrap_or("it is not said why").to_owned();
-                ReserveError::Denied { message }
             }
             NoSlot::TooLate { view, at } => {
                 let wait = milliseconds(at - self.at(now));

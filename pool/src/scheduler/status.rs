@@ -4,7 +4,11 @@
 
 use super::Scheduler;
 use crate::deployment::{Deployment, DeploymentStatus};
-use crate::limiter::Limiter;
+use crate::limiter::{Knowledge, Limiter};
+use crate::state::DeploymentView;
+use crate::typed::dialect::Dialect;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -19,6 +23,40 @@ impl Scheduler {
         let since = self.deployments.iter().map(out_since);
         let last = since.collect::<Option<Vec<_>>>()?.into_iter().max()?;
         Some(now.saturating_duration_since(last))
+    }
+
+    /// The most tokens of an answer, thinking included; none where some deployment has not named them.
+    pub(crate) fn tokens_output_max(&self) -> Option<u32> {
+        let most = |deployment: &Deployment| deployment.dialect.get().tokens_output_max;
+        self.deployments.iter().map(most).collect::<Option<Vec<_>>>()?.into_iter().max()
+    }
+
+    /// What was last said by a deployment that refuses or fails, where one does.
+    pub(crate) fn trouble(&self) -> Option<&str> {
+        self.deployments.iter().find_map(Deployment::trouble)
+    }
+
+    /// Whether calls have failed at this deployment since its last answer.
+    pub(crate) fn is_failing(&self, index: usize) -> bool {
+        self.deployments.get(index).is_some_and(Deployment::is_failing)
+    }
+
+    pub(super) fn known(&self) -> BTreeMap<Arc<str>, Knowledge> {
+        let known = |deployment: &Deployment| {
+            let limiter = self.state.limiter(&deployment.address)?;
+            Some((Arc::clone(&deployment.address), limiter.knowledge()?))
+        };
+        self.deployments.iter().filter_map(known).collect()
+    }
+
+    pub(super) fn dialects(&self) -> Vec<(String, Dialect)> {
+        let dialect = |one: &Deployment| (one.dialect_key.clone(), one.dialect.get());
+        self.deployments.iter().map(dialect).collect()
+    }
+
+    pub(super) fn views(&self, now: Instant) -> Vec<DeploymentView> {
+        let at = self.at(now);
+        self.deployments.iter().map(|deployment| deployment.view(now, at)).collect()
     }
 
     /// The largest context, where one is configured.
@@ -44,7 +82,7 @@ impl Scheduler {
         let status = match self.state.limiter(&deployment.address) {
             Some(limiter) => deployment.status(limiter, now, at),
             // Nobody has asked anything of it yet.
-            None => deployment.status(&Limiter::new(deployment.view(now).terms, at), now, at),
+            None => deployment.status(&Limiter::new(deployment.view(now, at).terms, at), now, at),
         };
         DeploymentStatus { shared: self.is_leased(), ..status }
     }

@@ -18,8 +18,8 @@ pub(crate) struct DeploymentView {
     pub room: u32,
     /// How many it has.
     pub in_flight: u32,
-    /// Whether this worker sends nothing there for now.
-    pub shut: bool,
+    /// Until when this worker sends nothing there, unless it may now.
+    pub closed_until: Option<f64>,
     /// Lower tiers go first.
     pub tier: u32,
     /// Whether its quota is paid for whether it is used or not.
@@ -86,7 +86,7 @@ impl<'a> Selection<'a> {
         if let Some(room) = self.rooms.get_mut(view) {
             *room -= 1;
         }
-        let may_send = (0..).zip(self.all).filter(|(_, view)| !view.shut);
+        let may_send = (0..).zip(self.all).filter(|(_, view)| view.closed_until.is_none());
         let candidates: Vec<_> =
             may_send.filter_map(|(view, _)| self.candidate(view, 0.0, None)).collect();
         let next = turn(self.strategy, &candidates, view);

@@ -2,6 +2,8 @@
 //!
 //! It must know nothing of documents, nor of who is asked or how: that is the pool's.
 
+use super::effort::Effort;
+use super::json::{self, Repair};
 use super::usage::Usage;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -40,8 +42,11 @@ pub struct Request {
     pub schema_name: String,
     /// The JSON Schema, already within the strict subset (POOL: structured outputs).
     pub schema: Value,
-    /// The most tokens that the answer may have.
+    /// The most tokens that the answer may have, thinking included.
     pub tokens_output_max: u32,
+    /// How hard the model should think; none leaves it to the deployment's setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning_effort: Option<Effort>,
 }
 
 impl Request {
@@ -60,7 +65,8 @@ impl Request {
     pub fn fingerprint(&self) -> [u8; 32] {
         let question = (&self.model, &self.messages, &self.schema_name, &self.schema);
         // Strings and JSON values always serialise.
-        let text = serde_json::to_vec(&question).unwrap_or_default();
+        let mut text = serde_json::to_vec(&question).unwrap_or_default();
+        text.extend(self.reasoning_effort.map(Effort::name).unwrap_or_default().as_bytes());
         Sha256::digest(text).into()
     }
 }
@@ -79,8 +85,10 @@ pub struct Reply {
 /// A reply that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// What the model said: JSON text.
+    /// What the model said: JSON and nothing else, where there is one value in it.
     pub content: String,
+    /// What was done to find that.
+    pub repairs: Vec<Repair>,
     /// The model as it names itself.
     pub model: String,
     /// Tokens of the question, as the provider counted them.
@@ -92,11 +100,17 @@ pub struct Answer {
 /// A reply without a usable answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReplyFault {
-    /// `finish_reason: length`: asked again once with double the room.
-    #[error("the answer was cut off after {tokens_output} tokens")]
+    /// `finish_reason: length`: asked again with more room.
+    #[error(
+        "the answer was cut off after {tokens_output} tokens, {tokens_reasoning} of them reasoning"
+    )]
     Truncated {
-        /// How long the answer was when it was cut.
+        /// How long the answer was when it was cut, thinking included.
         tokens_output: u64,
+        /// The tokens that the model thought with.
+        tokens_reasoning: u64,
+        /// Whether it still thought, or had only thought, when it was cut off.
+        is_thinking: bool,
     },
     /// The provider's filter stopped the answer.
     #[error("the provider's content filter stopped the answer")]
@@ -104,8 +118,9 @@ pub enum ReplyFault {
     /// The model declined, in its own words.
     #[error("the model refused: {0}")]
     Refused(String),
-    /// The body is no chat completion.
-    #[error("the reply is not a chat completion: {0}")]
+    /// A fault of the server: no choices, no content, or no chat completion at all. The same
+    /// question may well be answered when it is asked again.
+    #[error("the reply has no answer in it: {0}")]
     Malformed(String),
 }
 
@@ -122,26 +137,36 @@ impl Reply {
     /// When there is no usable answer in it.
     pub fn answer(&self) -> Result<Answer, ReplyFault> {
         let text = |pointer| self.body.pointer(pointer).and_then(Value::as_str);
-        let (tokens_input, tokens_output) = self.tokens();
+        let usage = Usage::of(&self.body).unwrap_or_default();
+        let Usage { tokens_input, tokens_output, tokens_reasoning, .. } = usage;
         // Some servers send an empty one with every answer.
         let refusal = text("/choices/0/message/refusal");
         if let Some(refusal) = refusal.filter(|refusal| !refusal.is_empty()) {
             return Err(ReplyFault::Refused(refusal.chars().take(500).collect()));
         }
+        // Who was made to call a tool may say something beside it: the call counts.
+        let said = || self.body.pointer("/choices/0/message/content").and_then(text_of);
+        let content = self.called().or_else(said).filter(|content| !content.trim().is_empty());
         match text("/choices/0/finish_reason") {
-            Some("length") => return Err(ReplyFault::Truncated { tokens_output }),
+            Some("length") => {
+                let is_thinking = content.as_deref().is_none_or(json::is_thought)
+                    || tokens_reasoning.saturating_mul(2) >= tokens_output.max(1);
+                return Err(ReplyFault::Truncated { tokens_output, tokens_reasoning, is_thinking });
+            }
             Some("content_filter") => return Err(ReplyFault::ContentFiltered),
             _ => {}
         }
-        // Who was made to call a tool may say something beside it: the call counts.
-        let content =
-            self.called().or_else(|| text("/choices/0/message/content").map(str::to_owned));
         let Some(content) = content else {
             let start = self.body.to_string().chars().take(200).collect();
             return Err(ReplyFault::Malformed(start));
         };
         let model = text("/model").unwrap_or_default().to_owned();
-        Ok(Answer { content, model, tokens_input, tokens_output })
+        let (content, repairs) = match json::find(&content) {
+            Ok(found) => (found.text.into_owned(), found.repairs),
+            // Whoever reads it says what is wrong.
+            Err(_) => (content, Vec::new()),
+        };
+        Ok(Answer { content, repairs, model, tokens_input, tokens_output })
     }
 
     /// The arguments of the first call of a tool, if there is one.
@@ -152,6 +177,19 @@ impl Reply {
             value @ Value::Object(_) => Some(value.to_string()),
             _ => None,
         }
+    }
+}
+
+/// The text of a `content`: a string, or parts of which some are text.
+pub(crate) fn text_of(content: &Value) -> Option<String> {
+    let text = |part: &Value| match part.get("type").and_then(Value::as_str) {
+        Some("text" | "output_text") | None => part.get("text")?.as_str().map(str::to_owned),
+        Some(_) => None,
+    };
+    match content {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(parts) => Some(parts.iter().filter_map(text).collect()),
+        part => text(part),
     }
 }
 
@@ -178,11 +216,15 @@ pub enum CallError {
         /// What happened.
         message: String,
     },
-    /// 503: the deployment did not take the call up (RFC 9110, 15.6.4). Not paid.
-    #[error("{deployment} is not available: {message}")]
+    /// 503 and other passing faults (409, 424, 425, 502, 520 to 523, 525 to 527, 529): the deployment
+    /// did not take the call up. Also 408, 499, 500, 504 and 524 while it has answered nobody since
+    /// the last failure. Not paid.
+    #[error("{deployment} is not available ({status}): {message}")]
     Unavailable {
         /// Who said so.
         deployment: String,
+        /// The HTTP status.
+        status: u16,
         /// What it said.
         message: String,
     },
@@ -208,7 +250,8 @@ pub enum CallError {
         /// What it said.
         message: String,
     },
-    /// Time-out, reset, another 5xx, a body that is no JSON: the model may have been paid.
+    /// Time-out, reset, a gateway that gave up (408, 499, 500, 504, 524), a body that is no JSON: the
+    /// model may have been paid.
     #[error("no answer from {deployment}: {message}")]
     Unknown {
         /// Who was asked.
@@ -239,8 +282,8 @@ pub enum Refusal {
     ContentFiltered,
     /// The schema is not accepted.
     Schema,
-    /// The way of asking for JSON is not known there; the pool knows another and uses it from now
-    /// on, so the question is simply asked again. Each way is refused once at most.
+    /// The way of asking for JSON is not known there. A typed question was then asked in every other
+    /// way, too.
     Mode,
     /// Anything else.
     Other,
@@ -252,13 +295,26 @@ impl CallError {
         !matches!(self, Self::Unknown { .. })
     }
 
+    /// What happened, without the name of the deployment.
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Throttled { message, .. }
+            | Self::Unreachable { message, .. }
+            | Self::Unavailable { message, .. }
+            | Self::Denied { message, .. }
+            | Self::Refused { message, .. }
+            | Self::Unknown { message, .. } => message,
+        }
+    }
+
     /// The HTTP status, when there was one.
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Throttled { .. } => Some(429),
-            Self::Unavailable { .. } => Some(503),
             Self::Unreachable { .. } => None,
-            Self::Denied { status, .. } | Self::Refused { status, .. } => Some(*status),
+            Self::Unavailable { status, .. }
+            | Self::Denied { status, .. }
+            | Self::Refused { status, .. } => Some(*status),
             Self::Unknown { status, .. } => *status,
         }
     }
@@ -285,10 +341,35 @@ mod tests {
         check(json!({ "message": { "content": "Done.", "tool_calls": calls } }), Ok(text));
         check(json!({ "message": { "tool_calls": called(json!({ "a": 1 })) } }), Ok(text));
         check(json!({ "message": { "content": text, "tool_calls": [] } }), Ok(text));
-        let cut = ReplyFault::Truncated { tokens_output: 3 };
+        let parts = json!([{ "type": "thinking", "thinking": [{ "type": "text", "text": "hm" }] },
+            { "type": "text", "text": "{\"a\"" }, { "type": "text", "text": ":1}" }]);
+        check(json!({ "message": { "content": parts } }), Ok(text));
+        check(json!({ "message": { "content": "<think>{}</think>{\"a\":1}" } }), Ok(text));
+        check(json!({ "message": { "content": "no JSON" } }), Ok("no JSON"));
+        let cut =
+            ReplyFault::Truncated { tokens_output: 3, tokens_reasoning: 0, is_thinking: false };
+        let thinking =
+            ReplyFault::Truncated { tokens_output: 3, tokens_reasoning: 0, is_thinking: true };
+        for content in [json!(null), json!(""), json!("<think>Well, {\"a\"")] {
+            check(
+                json!({ "message": { "content": content }, "finish_reason": "length" }),
+                Err(thinking.clone()),
+            );
+        }
         for message in [json!({ "content": text }), json!({ "tool_calls": calls })] {
             check(json!({ "message": message, "finish_reason": "length" }), Err(cut.clone()));
         }
+        let glitch = |body: Value| {
+            let reply = Reply { deployment: "d".into(), body, duration_ms: 1 };
+            assert!(matches!(reply.answer(), Err(ReplyFault::Malformed(_))), "{}", reply.body);
+        };
+        for choices in [json!([]), json!([{ "message": {} }]), json!(null)] {
+            glitch(json!({ "choices": choices }));
+        }
+        for content in [json!(null), json!(""), json!(" \n")] {
+            glitch(json!({ "choices": [{ "message": { "content": content } }] }));
+        }
+        glitch(json!({ "object": "list" }));
         let refused = ReplyFault::Refused("no".into());
         check(json!({ "message": { "content": text, "refusal": "no" } }), Err(refused));
     }

@@ -4,63 +4,107 @@
 //! It must know nothing of which mode is chosen, nor of how a request is sent.
 
 use crate::typed::chat::{Message, Reply, ReplyFault, Request, Role};
-use crate::typed::json;
+use crate::typed::dialect::{Dialect, Part};
+use crate::typed::effort::Effort;
+use crate::typed::json::Repair;
 use crate::typed::mode::{Ending, Mode};
 use serde_json::{Map, Value, json};
 
-/// Where requests differ by server and model.
-#[derive(Clone, Copy)]
-pub(crate) struct Dialect {
-    /// The field that limits the answer.
-    pub(crate) limit: &'static str,
-    /// Newer models take no other temperature than their own.
+/// How a question is put to one deployment.
+pub(crate) struct Wording<'a> {
+    /// What a request calls the model.
+    pub(crate) model: &'a str,
+    pub(crate) mode: Mode,
+    /// What the deployment does not take.
+    pub(crate) dialect: &'a Dialect,
+    /// The field that limits the answer, and the one that is used where that was refused.
+    pub(crate) limits: [Part; 2],
+    /// Whether a temperature is worth a try.
     pub(crate) temperature: bool,
+    /// How hard it should think, where the question does not say.
+    pub(crate) effort: Option<Effort>,
 }
 
-/// The request as providers want it. Key order is kept: the schema is part of the cached prefix.
-pub(crate) fn question(model: &str, dialect: Dialect, mode: Mode, request: &Request) -> Value {
+/// The request as this deployment wants it. Key order is kept: the schema is part of the cached
+/// prefix.
+pub(crate) fn question(wording: &Wording<'_>, request: &Request) -> Map<String, Value> {
+    let Wording { model, mode, dialect, .. } = wording;
     let mut body = Map::new();
-    body.insert("model".to_owned(), model.into());
-    body.insert("messages".to_owned(), messages(mode, request));
-    match mode {
+    body.insert("model".to_owned(), (*model).into());
+    let takes_system = dialect.takes(Part::SystemRole);
+    body.insert("messages".to_owned(), messages(*mode, takes_system, request));
+    ask_for_json(&mut body, *mode, dialect.takes(Part::Strict), request);
+    let room = request.tokens_output_max.min(dialect.tokens_output_max.unwrap_or(u32::MAX));
+    if let Some(limit) = wording.limits.into_iter().find(|part| dialect.takes(*part)) {
+        body.insert(limit.name().to_owned(), room.into());
+    }
+    if wording.temperature && dialect.takes(Part::Temperature) {
+        body.insert("temperature".to_owned(), 0.into());
+    }
+    let effort = request.reasoning_effort.or(wording.effort);
+    if let Some(effort) = effort.and_then(|effort| dialect.effort(effort)) {
+        body.insert("reasoning_effort".to_owned(), effort.name().into());
+    }
+    if !dialect.takes(Part::WholeAnswer) {
+        body.insert("stream".to_owned(), true.into());
+        if dialect.takes(Part::StreamOptions) {
+            body.insert("stream_options".to_owned(), json!({ "include_usage": true }));
+        }
+    }
+    body
+}
+
+fn ask_for_json(body: &mut Map<String, Value>, mode: Mode, strict: bool, request: &Request) {
+    let format = match mode {
         Mode::JsonSchema => {
-            let schema = json!({
-                "name": request.schema_name, "strict": true, "schema": request.schema,
-            });
-            let format = json!({ "type": "json_schema", "json_schema": schema });
-            body.insert("response_format".to_owned(), format);
+            let mut schema = json!({ "name": request.schema_name });
+            if strict {
+                schema["strict"] = true.into();
+            }
+            schema["schema"] = request.schema.clone();
+            json!({ "type": "json_schema", "json_schema": schema })
         }
         Mode::Tool => {
-            let function = json!({
+            let mut function = json!({
                 "name": request.schema_name,
                 "description": "Takes the values that were asked for.",
-                "strict": true,
-                "parameters": request.schema,
             });
+            if strict {
+                function["strict"] = true.into();
+            }
+            function["parameters"] = request.schema.clone();
             let choice = json!({ "name": request.schema_name });
             body.insert("tools".to_owned(), json!([{ "type": "function", "function": function }]));
             let choice = json!({ "type": "function", "function": choice });
             body.insert("tool_choice".to_owned(), choice);
+            return;
         }
-        Mode::JsonObjectSchema => {
-            let format = json!({ "type": "json_object", "schema": request.schema });
-            body.insert("response_format".to_owned(), format);
-        }
-        Mode::JsonObject => {
-            body.insert("response_format".to_owned(), json!({ "type": "json_object" }));
-        }
-    }
-    body.insert(dialect.limit.to_owned(), request.tokens_output_max.into());
-    if dialect.temperature {
-        body.insert("temperature".to_owned(), 0.into());
-    }
-    Value::Object(body)
+        Mode::JsonObjectSchema => json!({ "type": "json_object", "schema": request.schema }),
+        Mode::JsonObject => json!({ "type": "json_object" }),
+        Mode::Prompt => return,
+    };
+    body.insert("response_format".to_owned(), format);
 }
 
-fn messages(mode: Mode, request: &Request) -> Value {
-    if mode != Mode::JsonObject {
-        return json!(request.messages);
+fn messages(mode: Mode, takes_system: bool, request: &Request) -> Value {
+    let mut messages = match mode {
+        Mode::JsonObject | Mode::Prompt => with_schema(request),
+        Mode::JsonSchema | Mode::Tool | Mode::JsonObjectSchema => request.messages.clone(),
+    };
+    if !takes_system {
+        let is_system = |message: &Message| message.role == Role::System;
+        let instructions = messages.iter().filter(|message| is_system(message));
+        let instructions: Vec<_> = instructions.map(|message| message.content.clone()).collect();
+        messages.retain(|message| !is_system(message));
+        if let Some(user) = messages.first_mut() {
+            user.content = format!("{}\n\n{}", instructions.join("\n\n"), user.content);
+        }
     }
+    json!(messages)
+}
+
+/// The messages with the schema in words.
+fn with_schema(request: &Request) -> Vec<Message> {
     let schema = format!(
         "Answer with one JSON object and nothing else. It follows this JSON Schema, and has every \
          property that the schema requires:\n{}",
@@ -72,21 +116,24 @@ fn messages(mode: Mode, request: &Request) -> Value {
         Some(system) => system.content = format!("{}\n\n{schema}", system.content),
         None => messages.insert(0, Message { role: Role::System, content: schema }),
     }
-    json!(messages)
+    messages
 }
 
 /// Whether a reply has the form that the mode promises.
 pub(crate) fn ending(mode: Mode, request: &Request, reply: &Reply) -> Ending {
-    let content = match reply.answer() {
-        Ok(answer) => answer.content,
+    let answer = match reply.answer() {
+        Ok(answer) => answer,
         Err(ReplyFault::Malformed(_)) if mode == Mode::Tool => return Ending::Ignored,
         Err(_) => return Ending::Unrelated,
     };
+    let read = || serde_json::from_str::<Value>(&answer.content).ok();
     let kept = match mode {
         Mode::Tool => reply.called().is_some(),
-        Mode::JsonObject => json::read(&content).is_ok_and(|value| value.is_object()),
+        Mode::JsonObject | Mode::Prompt => read().is_some_and(|value| value.is_object()),
+        // Where the form is enforced there is nothing to mend; thoughts may go before.
         Mode::JsonSchema | Mode::JsonObjectSchema => {
-            serde_json::from_str(&content).is_ok_and(|value| fits(&request.schema, &value))
+            answer.repairs.iter().all(|repair| *repair == Repair::Thoughts)
+                && read().is_some_and(|value| fits(&request.schema, &value))
         }
     };
     if kept { Ending::Kept } else { Ending::Ignored }
@@ -116,21 +163,57 @@ mod tests {
                 "required": ["total"], "properties": { "total": { "type": "number" } },
             }),
             tokens_output_max: 500,
+            reasoning_effort: None,
         }
     }
 
     #[test]
     fn each_mode_asks_in_its_way() {
-        let dialect = Dialect { limit: "max_completion_tokens", temperature: true };
-        let questions = Mode::ALL.map(|mode| question("m", dialect, mode, &request()));
+        let dialect = Dialect::default();
+        let questions = Mode::ALL.map(|mode| question(&wording(mode, &dialect), &request()));
         insta::assert_json_snapshot!(questions);
+    }
+
+    fn wording(mode: Mode, dialect: &Dialect) -> Wording<'_> {
+        let limits = [Part::MaxCompletionTokens, Part::MaxTokens];
+        let effort = Some(Effort::Minimal);
+        Wording { model: "m", mode, dialect, limits, temperature: true, effort }
+    }
+
+    #[test]
+    fn nothing_is_sent_that_was_refused() {
+        for mode in Mode::ALL {
+            for part in Part::ALL {
+                let dialect = Dialect { refuses: [part].into(), ..Dialect::default() };
+                let body = question(&wording(mode, &dialect), &request());
+                assert!(!part.is_in(&body), "{part:?} {mode:?} {body:?}");
+                let limits = [Part::MaxCompletionTokens, Part::MaxTokens];
+                assert_eq!(limits.into_iter().filter(|limit| limit.is_in(&body)).count(), 1);
+                let told = body["messages"].to_string();
+                assert!(told.contains("Read.") && told.contains("Total 3"), "{told}");
+            }
+        }
+        let dialect = Dialect {
+            refuses: Part::ALL.into(),
+            efforts_refused: [Effort::Minimal].into(),
+            tokens_output_max: Some(80),
+        };
+        let body = question(&wording(Mode::Prompt, &dialect), &request());
+        let names: Vec<&str> = body.keys().map(String::as_str).collect();
+        assert_eq!(names, ["model", "messages", "stream"]);
+        let dialect = Dialect { refuses: [Part::MaxTokens].into(), ..dialect };
+        let body = question(&wording(Mode::Prompt, &dialect), &request());
+        assert_eq!(
+            (&body["max_completion_tokens"], &body["reasoning_effort"]),
+            (&json!(80), &json!("low"))
+        );
     }
 
     #[test]
     fn the_schema_in_the_prompt_needs_no_instructions() {
         let mut request = request();
         request.messages.remove(0);
-        let messages = messages(Mode::JsonObject, &request);
+        let messages = messages(Mode::JsonObject, true, &request);
         assert_eq!(messages[0]["role"], "system");
         assert!(messages[0]["content"].as_str().unwrap().contains(r#""required":["total"]"#));
         assert_eq!(messages[1]["content"], "Total 3");
@@ -152,6 +235,9 @@ mod tests {
         for mode in [Mode::JsonSchema, Mode::JsonObjectSchema] {
             check(mode, good.clone(), "stop", Ending::Kept);
             check(mode, fenced.clone(), "stop", Ending::Ignored);
+            let thought = content(r#"<think>{"sum":3}?</think>{"total":3}"#);
+            check(mode, thought, "stop", Ending::Kept);
+            check(mode, content(r#"{"total":3,}"#), "stop", Ending::Ignored);
             check(mode, content(r#"{"sum":3}"#), "stop", Ending::Ignored);
             check(mode, content(r#"{"total":3,"sum":3}"#), "stop", Ending::Ignored);
             check(mode, content("The total is 3."), "stop", Ending::Ignored);
@@ -163,7 +249,8 @@ mod tests {
         check(Mode::Tool, called, "tool_calls", Ending::Kept);
         check(Mode::Tool, fenced.clone(), "stop", Ending::Ignored);
         check(Mode::Tool, json!({ "content": null }), "stop", Ending::Ignored);
-        check(Mode::JsonObject, fenced, "stop", Ending::Kept);
+        check(Mode::JsonObject, fenced.clone(), "stop", Ending::Kept);
+        check(Mode::Prompt, fenced, "stop", Ending::Kept);
         check(Mode::JsonObject, content("no"), "stop", Ending::Ignored);
     }
 }

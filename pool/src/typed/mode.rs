@@ -24,12 +24,19 @@ pub enum Mode {
     JsonObjectSchema,
     /// `response_format` of type `json_object`, with the schema in the prompt.
     JsonObject,
+    /// The schema in the prompt, and nothing else.
+    Prompt,
 }
 
 impl Mode {
     /// All, the strongest first.
-    pub const ALL: [Self; 4] =
-        [Self::JsonSchema, Self::Tool, Self::JsonObjectSchema, Self::JsonObject];
+    pub const ALL: [Self; 5] =
+        [Self::JsonSchema, Self::Tool, Self::JsonObjectSchema, Self::JsonObject, Self::Prompt];
+
+    /// Whether the model is told the schema in words: then no server can ignore it.
+    pub(crate) fn is_in_words(self) -> bool {
+        matches!(self, Self::JsonObject | Self::Prompt)
+    }
 
     /// The name used outside.
     pub fn name(self) -> &'static str {
@@ -38,6 +45,7 @@ impl Mode {
             Self::Tool => "tool",
             Self::JsonObjectSchema => "json_object_schema",
             Self::JsonObject => "json_object",
+            Self::Prompt => "prompt",
         }
     }
 
@@ -54,7 +62,8 @@ pub(crate) mod setting {
     use serde::{Deserialize, Deserializer, Serializer};
 
     const AUTO: &str = "auto";
-    const NAMES: [&str; 5] = [AUTO, "json_schema", "tool", "json_object_schema", "json_object"];
+    const NAMES: [&str; 6] =
+        [AUTO, "json_schema", "tool", "json_object_schema", "json_object", "prompt"];
 
     pub(crate) fn serialize<S: Serializer>(
         mode: &Option<Mode>,
@@ -132,7 +141,7 @@ enum Mark {
 /// The search of one deployment.
 #[derive(Debug)]
 pub(crate) struct Search {
-    marks: [(Mode, Mark); 4],
+    marks: [(Mode, Mark); 5],
     fixed: Option<Mode>,
     /// Questions that met a failure: none of them meets the same one twice, as it may have been
     /// paid.
@@ -171,7 +180,7 @@ impl Search {
     pub(crate) fn current(&self) -> Mode {
         let first = |mark| self.marks.iter().find(|(_, m)| *m == mark).map(|(mode, _)| *mode);
         let order = [Mark::Works, Mark::Open, Mark::Passed, Mark::Ignored];
-        self.fixed.or_else(|| order.into_iter().find_map(first)).unwrap_or(Mode::JsonObject)
+        self.fixed.or_else(|| order.into_iter().find_map(first)).unwrap_or(Mode::Prompt)
     }
 
     /// Whether answers have come in this way.
@@ -194,7 +203,7 @@ impl Search {
         match ending {
             Ending::Kept => self.mark(mode, Mark::Works),
             // The prompt is all that is left to go by.
-            Ending::Ignored if mode == Mode::JsonObject => self.mark(mode, Mark::Works),
+            Ending::Ignored if mode.is_in_words() => self.mark(mode, Mark::Works),
             Ending::Ignored if !works && self.fixed.is_none() => self.fall_back(mode),
             Ending::Refused if works => return Advice::QuestionAtFault,
             Ending::Refused if self.fixed.is_some() => return Advice::NoneLeft,
@@ -209,7 +218,7 @@ impl Search {
     fn fall_back(&mut self, from: Mode) {
         self.mark(from, Mark::Ignored);
         for (mode, mark) in &mut self.marks {
-            if *mark == Mark::Open && *mode != Mode::JsonObject {
+            if *mark == Mark::Open && !mode.is_in_words() {
                 *mark = Mark::Passed;
             }
         }

@@ -9,7 +9,7 @@ pub struct Usage {
     pub tokens_input: u64,
     /// Those of them that were read from the provider's cache.
     pub tokens_cached: u64,
-    /// Tokens of the answer.
+    /// Tokens of the answer, thinking included.
     pub tokens_output: u64,
     /// Those of them that the model thought with.
     pub tokens_reasoning: u64,
@@ -33,17 +33,21 @@ impl Usage {
             let details = names.iter().find_map(|name| counts.get(*name)?.get(detail));
             details.and_then(Value::as_u64).unwrap_or_default()
         };
+        let tokens_input = count(["prompt_tokens", "input_tokens"]);
+        let tokens_reasoning =
+            detail(["completion_tokens_details", "output_tokens_details"], "reasoning_tokens");
+        let said = count(["completion_tokens", "output_tokens"]);
+        // Some providers count the thinking apart, and only in the total.
+        let total = counts.get("total_tokens").and_then(Value::as_u64).unwrap_or_default();
+        let is_apart = total == tokens_input + said + tokens_reasoning;
         Some(Self {
-            tokens_input: count(["prompt_tokens", "input_tokens"]),
+            tokens_input,
             tokens_cached: detail(
                 ["prompt_tokens_details", "input_tokens_details"],
                 "cached_tokens",
             ),
-            tokens_output: count(["completion_tokens", "output_tokens"]),
-            tokens_reasoning: detail(
-                ["completion_tokens_details", "output_tokens_details"],
-                "reasoning_tokens",
-            ),
+            tokens_output: if is_apart { said + tokens_reasoning } else { said },
+            tokens_reasoning,
         })
     }
 }
@@ -73,6 +77,11 @@ mod tests {
         });
         check(json!({ "usage": responses }), Some([12, 8, 5, 2]));
         check(json!({ "response": { "usage": responses } }), Some([12, 8, 5, 2]));
+        let apart = json!({
+            "prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 24,
+            "completion_tokens_details": { "reasoning_tokens": 7 },
+        });
+        check(json!({ "usage": apart }), Some([12, 0, 12, 7]));
         // Embeddings have no answer.
         check(json!({ "usage": { "prompt_tokens": 9, "total_tokens": 9 } }), Some([9, 0, 0, 0]));
         for none in [json!({}), json!({ "usage": null }), json!([]), json!({ "usage": 3 })] {

@@ -101,6 +101,7 @@ fn ranges(config: &Config, faults: &mut Vec<Fault>) {
         ("worker.sweep_seconds", worker.sweep_seconds, 1, 3600),
         ("worker.call_timeout_seconds", worker.call_timeout_seconds, 1, 840),
         ("worker.job_seconds_max", worker.job_seconds_max, 10, 1500),
+        ("worker.outage_seconds_max", worker.outage_seconds_max, 1, 2_592_000),
         ("worker.text_seconds_max", worker.text_seconds_max, 1, 600),
         ("worker.text_memory_bytes_max", worker.text_memory_bytes_max, 256 << 20, u64::MAX),
         ("worker.text_children", worker.text_children.into(), 1, 1000),

@@ -98,8 +98,8 @@ fn a_wrong_type_is_named_without_the_value() {
         ("weight = 'x'", "8: deployments[0].weight must be a number, not text"),
         (
             "mode = 'json'",
-            "8: deployments[0].mode must be auto, json_schema, tool, json_object_schema or \
-             json_object; did you mean json_object?",
+            "8: deployments[0].mode must be auto, json_schema, tool, json_object_schema, \
+             json_object or prompt; did you mean json_object?",
         ),
         (
             "input_price_per_million = 'x'",

@@ -19,7 +19,7 @@ pub enum FailureCode {
     TextLimitExceeded,
     /// The document is too long for every deployment that serves its model.
     ContextTooLong,
-    /// The model's output was cut off twice, the second time with double the room.
+    /// The model's output was cut off again in the largest room that it could get.
     OutputTruncated,
     /// The model refused to answer.
     ModelRefused,
@@ -29,7 +29,8 @@ pub enum FailureCode {
     InvalidReply,
     /// No deployment serves the model that the schema asks for.
     NoDeployment,
-    /// Every deployment refuses calls for a reason that only a change of configuration can mend.
+    /// A deployment does not take the question in any form, or no deployment of the model could be
+    /// used for `worker.outage_seconds_max`.
     DeploymentRejected,
     /// The deployment does not accept the schema.
     SchemaRejected,

@@ -77,7 +77,13 @@ async fn the_backlog_is_counted_in_the_order_of_service(engine: Engine) {
     let (other, last) = (engine.claim(&second).await, engine.claim(&urgent_id).await);
     for (claim, deployment) in [(&claim, "near"), (&other, "near"), (&last, "far")] {
         let deployment = Some(deployment.to_owned());
-        let why = Waiting { reason: WaitReason::Quota, deployment, until: None, position: None };
+        let why = Waiting {
+            reason: WaitReason::Quota,
+            deployment,
+            message: None,
+            until: None,
+            position: None,
+        };
         store.work().set_waiting(claim, Some(why)).await.unwrap();
     }
     assert_eq!((ahead(&first, 10).await, ahead(&second, 10).await), (Some(0), Some(1)));

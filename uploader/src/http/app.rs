@@ -107,8 +107,13 @@ impl App {
 
 /// Why a queued document waits: it was put back with a reason, or others are before it.
 pub(super) fn explain_queued(document: &mut Document) -> &mut Waiting {
-    let behind =
-        Waiting { reason: WaitReason::Backlog, deployment: None, until: None, position: None };
+    let behind = Waiting {
+        reason: WaitReason::Backlog,
+        deployment: None,
+        message: None,
+        until: None,
+        position: None,
+    };
     document.waiting.get_or_insert(behind)
 }
 

@@ -33,10 +33,14 @@ pub(super) struct Deployment {
     /// When it is sent to again, unless that is now.
     #[schema(value_type = Option<String>, format = DateTime)]
     resumes_at: Option<Timestamp>,
-    /// Its message when it refused.
+    /// Its message when it last refused or failed; none since it answered.
     message: Option<String>,
     /// Its mode of structured output, once that is known.
     mode: Option<String>,
+    /// What it does not take of requests, such as `temperature`, as its refusals have shown.
+    refuses: Vec<String>,
+    /// The most tokens of an answer, where it has named them.
+    tokens_output_max: Option<u32>,
     /// How its quota is enforced: `window`, `bucket`, `ptu`, or `unknown` until responses tell.
     limiter: String,
     /// How many live workers use it.
@@ -150,6 +154,13 @@ fn add(sum: &mut Deployment, report: &DeploymentReport) {
         sum.limiter = status.limiter.name().to_owned();
     }
     sum.mode = status.mode.map(|mode| mode.name().to_owned()).or(sum.mode.take());
+    for name in status.dialect.names() {
+        if !sum.refuses.contains(&name) {
+            sum.refuses.push(name);
+        }
+    }
+    let both = [sum.tokens_output_max, status.dialect.tokens_output_max];
+    sum.tokens_output_max = both.into_iter().flatten().min();
     // The mean of those who have seen an answer, each counted by its answers.
     sum.latency_ms = match (sum.latency_ms, status.latency_ms) {
         (Some(one), Some(other)) => {

@@ -99,6 +99,7 @@ async fn a_queued_document_says_how_many_are_before_it() {
     assert_eq!(waiting(&second).await["position"], 1);
     let why = Waiting {
         reason: WaitReason::Quota,
+        message: None,
         deployment: Some("sweden".to_owned()),
         until: Some(clock::now()),
         position: None,

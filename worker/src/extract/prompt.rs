@@ -48,6 +48,7 @@ pub fn request(
         schema_name: schema.reference.name.to_string(),
         schema: shape.clone(),
         tokens_output_max,
+        reasoning_effort: schema.reasoning_effort(),
     }
 }
 

@@ -1,0 +1,182 @@
+//! Deployments that take only some of what may be asked are asked in their way, with the usual
+//! configuration: nothing but their own refusals tells what that is.
+
+use crate::{
+    double::{After, Before, Double, as_it_is, refused},
+    harness::{Place, fast, fixture, id, run, until},
+};
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde_json::{Map, Value, json};
+
+type Body = Map<String, Value>;
+
+const LETTER: &str = "documents/invoice-en-classic.pdf";
+const THOUGHTS: u64 = 12_000;
+
+/// A check and two documents: all is well with this double, and it refused so many requests before
+/// it answered the first document.
+async fn works(before: Before, after: After, refusals: usize) -> (Place, Double) {
+    let place = Place::new(vec![fast("sweden")], "").await;
+    let double = Double::start(place.simulation.url(), before, after).await;
+    place.reach_at(&double.url);
+    let config = place.folder.path().join("sluice.toml");
+    let arguments = ["--config", config.to_str().unwrap(), "deployments", "check", "-o", "json"];
+    let (code, out, err) = run(&arguments, place.folder.path(), &[]).await;
+    assert_eq!(code, 0, "{out}\n{err}");
+    let asked = double.seen().len();
+    let sluice = place.start("up").await;
+    let document = place.upload("a.pdf", "invoice", fixture(LETTER)).await;
+    let extraction = place.extraction(&document).await;
+    assert!(extraction["data"]["total"].is_number(), "{extraction}");
+    let attempts = place.get(&format!("/v1/documents/{}/attempts", id(&document))).await;
+    let answered = attempts["data"].as_array().unwrap().len();
+    assert_eq!(double.seen().len() - asked, refusals + answered, "{attempts}\n{}", place.log());
+    let asked = double.seen().len();
+    let file = "documents/invoice-fr-atelier.pdf";
+    place.extraction(&place.upload("b.pdf", "invoice", fixture(file)).await).await;
+    assert_eq!(double.seen().len() - asked, 1, "it is learned once");
+    drop(sluice);
+    (place, double)
+}
+
+fn only_max_tokens(body: Body) -> Result<Body, Response> {
+    match body.contains_key("max_completion_tokens") {
+        true => Err(refused(
+            "max_completion_tokens",
+            "unknown_parameter",
+            "Unrecognized request argument supplied: max_completion_tokens",
+        )),
+        false => Ok(body),
+    }
+}
+
+fn only_max_completion_tokens(body: Body) -> Result<Body, Response> {
+    if body.contains_key("max_tokens") {
+        return Err(refused("max_tokens", "unsupported_parameter", "not with this model"));
+    }
+    match body.get("temperature").is_some_and(|temperature| *temperature != 1) {
+        true => {
+            Err(refused("temperature", "unsupported_value", "only 1, the default, is supported"))
+        }
+        false => Ok(body),
+    }
+}
+
+/// As servers that check bodies with pydantic.
+fn no_unknown_fields(body: Body) -> Result<Body, Response> {
+    let known = ["model", "messages", "response_format", "max_tokens"];
+    let unknown = body.keys().filter(|key| !known.contains(&key.as_str()));
+    let forbidden = unknown.map(|key| {
+        json!({ "type": "extra_forbidden", "loc": ["body", key], "msg": "Extra inputs are not permitted" })
+    });
+    let detail: Vec<_> = forbidden.collect();
+    match detail.is_empty() {
+        true => Ok(body),
+        false => {
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            Err((status, Json(json!({ "detail": detail }))).into_response())
+        }
+    }
+}
+
+fn no_response_format(mut body: Body) -> Result<Body, Response> {
+    for key in ["response_format", "tools"] {
+        if body.contains_key(key) {
+            return Err((StatusCode::BAD_REQUEST, format!("unknown field `{key}`")).into_response());
+        }
+    }
+    // The simulated deployment reads the schema in the prompt only so.
+    body.insert("response_format".to_owned(), json!({ "type": "json_object" }));
+    Ok(body)
+}
+
+fn pass(body: Body) -> Result<Body, Response> {
+    Ok(body)
+}
+
+fn thinks(asked: &Value, mut reply: Value) -> Response {
+    let room = asked["max_completion_tokens"].as_u64().expect("a room");
+    let answer = reply["usage"]["completion_tokens"].as_u64().unwrap_or_default();
+    let is_cut = room < THOUGHTS + answer;
+    let thoughts = if is_cut { room } else { THOUGHTS };
+    if is_cut {
+        reply["choices"][0]["message"]["content"] = "".into();
+        reply["choices"][0]["finish_reason"] = "length".into();
+    }
+    reply["usage"]["completion_tokens"] = room.min(THOUGHTS + answer).into();
+    reply["usage"]["completion_tokens_details"] = json!({ "reasoning_tokens": thoughts });
+    Json(reply).into_response()
+}
+
+fn streams(_: &Value, reply: Value) -> Response {
+    let content = reply["choices"][0]["message"]["content"].as_str().expect("content");
+    let chunk = |delta: Value, finish: Value| {
+        let choice = json!({ "index": 0, "delta": delta, "finish_reason": finish });
+        let chunk = json!({ "id": reply["id"], "model": reply["model"], "choices": [choice] });
+        format!("data: {chunk}\n\n")
+    };
+    let pieces: Vec<char> = content.chars().collect();
+    let pieces = pieces
+        .chunks(7)
+        .map(|piece| chunk(json!({ "content": piece.iter().collect::<String>() }), Value::Null));
+    let mut text: String = pieces.collect();
+    text.push_str(&chunk(json!({}), "stop".into()));
+    text.push_str(&format!("data: {}\n\n", json!({ "choices": [], "usage": reply["usage"] })));
+    text.push_str("data: [DONE]\n\n");
+    ([("content-type", "text/event-stream")], text).into_response()
+}
+
+#[tokio::test]
+async fn one_that_knows_only_max_tokens_is_asked_with_it() {
+    let (_, double) = works(only_max_tokens, as_it_is, 1).await;
+    assert!(double.seen().last().unwrap()["max_tokens"].is_number());
+}
+
+#[tokio::test]
+async fn one_that_takes_no_temperature_is_asked_without() {
+    let (_, double) = works(only_max_completion_tokens, as_it_is, 1).await;
+    assert!(double.seen().last().unwrap()["max_completion_tokens"].is_number());
+}
+
+#[tokio::test]
+async fn one_that_forbids_unknown_fields_gets_none_and_shows_which() {
+    let place = Place::new(vec![fast("sweden")], "").await;
+    let double = Double::start(place.simulation.url(), no_unknown_fields, as_it_is).await;
+    place.reach_at(&double.url);
+    let _sluice = place.start("up").await;
+    place.extraction(&place.upload("a.pdf", "invoice", fixture(LETTER)).await).await;
+    // The refusal has named both.
+    assert_eq!(double.seen().len(), 2);
+    let list = until("the deployments show it", async || {
+        let list = place.get("/v1/deployments").await;
+        (list["data"][0]["refuses"] != json!([])).then_some(list)
+    })
+    .await;
+    let expected = json!(["max_completion_tokens", "temperature"]);
+    assert_eq!(list["data"][0]["refuses"], expected, "{list}");
+    works(no_unknown_fields, as_it_is, 1).await;
+}
+
+#[tokio::test]
+async fn one_that_knows_no_response_format_is_told_the_schema_in_words() {
+    works(no_response_format, as_it_is, 4).await;
+}
+
+#[tokio::test]
+async fn one_that_thinks_gets_room_for_it() {
+    let (_, double) = works(pass, thinks, 0).await;
+    let rooms = double.seen();
+    let rooms: Vec<_> = rooms.iter().map(|body| body["max_completion_tokens"].as_u64()).collect();
+    // The check, the first document, and the second one, which knows.
+    assert_eq!(rooms[..4], [256, 16_384, 4096, 16_384].map(Some), "{rooms:?}");
+    assert!(rooms[4] > Some(THOUGHTS), "{rooms:?}");
+}
+
+#[tokio::test]
+async fn one_that_only_streams_is_read() {
+    works(pass, streams, 0).await;
+}
