@@ -39,10 +39,11 @@ pub(crate) fn complete(
     let completion_tokens = tokens_of(&content);
     let (content, refusal) = match fault {
         Some(FaultKind::Refusal) => (None, Some(content)),
+        Some(FaultKind::NullContent) => (None, None),
         _ => (Some(content), None),
     };
     let tool = match &request.format {
-        Format::Tool { name, .. } if refusal.is_none() && !ignores_format(fault) => {
+        Format::Tool { name, .. } if content.is_some() && !ignores_format(fault) => {
             Some(name.clone())
         }
         _ => None,

@@ -364,7 +364,10 @@ async fn produce_answer(
     drop(guard);
     tracing::debug!(deployment = %name, tokens = done.completion_tokens, "answered");
     let created = CREATED_BASE + now.as_secs();
-    let body = reply::completion_body(call.surface, &model, &id, created, &done);
+    let mut body = reply::completion_body(call.surface, &model, &id, created, &done);
+    if fault == Some(FaultKind::EmptyChoices) {
+        body["choices"] = serde_json::json!([]);
+    }
     let mut response = if fault == Some(FaultKind::Reset) {
         broken_response(&body)
     } else {

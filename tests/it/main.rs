@@ -37,6 +37,7 @@ mod hedge;
 mod interactive;
 mod modes;
 mod paid_once;
+mod asked_anew;
 mod model;
 mod kill;
 mod processes;

@@ -51,6 +51,9 @@ pub(crate) struct Asked {
     pub(crate) reply: Reply,
     /// Whether it had been paid before.
     pub(crate) replayed: bool,
+    /// Whether it had been paid before this run of the document was asked for: if it is no answer,
+    /// the question is open again.
+    pub(crate) is_old: bool,
     /// How long the question waited for quota.
     pub(crate) waited: Duration,
 }
@@ -59,12 +62,17 @@ pub(crate) struct Asked {
 ///
 /// # Errors
 /// When a service does not answer.
-pub(crate) async fn replay(worker: &Worker, key: &str) -> Result<Option<Asked>, Verdict> {
+pub(crate) async fn replay(
+    worker: &Worker,
+    claim: &Claim,
+    key: &str,
+) -> Result<Option<Asked>, Verdict> {
     let Some(reply) = saved(worker, key).await? else { return Ok(None) };
     // The worker that saved the reply may have died before it said so.
-    worker.services.store.ledger().adopt_reply(key).await.map_err(outage)?;
+    let answered_at = worker.services.store.ledger().adopt_reply(key).await.map_err(outage)?;
+    let is_old = answered_at.is_none_or(|answered_at| answered_at < claim.queued_at);
     metrics::counter!("sluice_replayed_calls_total").increment(1);
-    Ok(Some(Asked { reply, replayed: true, waited: Duration::ZERO }))
+    Ok(Some(Asked { reply, replayed: true, is_old, waited: Duration::ZERO }))
 }
 
 /// Brings the reply to a question: the saved one where there is one, a paid one otherwise. While
@@ -87,7 +95,7 @@ pub(crate) async fn ask(
         ..Need::of(&question.request, interactive, WAIT_MAX)
     };
     loop {
-        if let Some(asked) = replay(worker, &key).await? {
+        if let Some(asked) = replay(worker, claim, &key).await? {
             return Ok(Asked { waited, ..asked });
         }
         let since = Instant::now();
@@ -106,7 +114,9 @@ pub(crate) async fn ask(
             Intent::Call(call) => {
                 let payment = Payment { worker, claim, key: &key, question, need: &need };
                 match pay(&payment, call, slot).await? {
-                    Some(reply) => return Ok(Asked { reply, replayed: false, waited }),
+                    Some(reply) => {
+                        return Ok(Asked { reply, replayed: false, is_old: false, waited });
+                    }
                     // A call that had its turn and got no answer goes before its equals.
                     None => need.returned = true,
                 }

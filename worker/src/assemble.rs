@@ -14,7 +14,7 @@ use shared::{
 use std::time::Duration;
 
 /// What was found in one part of a document.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Part {
     /// The values; they validate against the schema.
     pub(crate) data: Value,

@@ -25,7 +25,8 @@ pub enum FailureCode {
     ModelRefused,
     /// The provider's content filter stopped the question or the answer.
     ContentFiltered,
-    /// The reply did not fit the schema, nor did the one after it was asked again.
+    /// The reply was no answer that fits the schema, nor was the one after it was asked again. A
+    /// retry asks anew.
     InvalidReply,
     /// No deployment serves the model that the schema asks for.
     NoDeployment,
@@ -63,7 +64,8 @@ impl FailureCode {
     pub fn is_retryable(self) -> bool {
         matches!(
             self,
-            Self::NoDeployment
+            Self::InvalidReply
+                | Self::NoDeployment
                 | Self::DeploymentRejected
                 | Self::SchemaRejected
                 | Self::CallsExhausted

@@ -12,6 +12,7 @@ use crate::{
     document::{Attempt, DocumentId},
     job::Claim,
 };
+use jiff::Timestamp;
 use std::time::Duration;
 
 /// The answer to an intent: may the model be called for this question now?
@@ -125,12 +126,18 @@ impl Ledger<'_> {
         ended.await
     }
 
-    /// Notes that storage holds a reply to a question that the ledger does not know as answered.
+    /// Notes that storage holds a reply to a question, where the ledger does not know it as
+    /// answered, and gives the time of the reply. A reply whose worker died before it said so
+    /// counts as of the last call: it cannot be older. `None` where the ledger does not know the
+    /// question, as after the loss of a database.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn adopt_reply(self, question: &str) -> Result<()> {
-        self.0.execute(&ANSWERED, values![question]).await.map(drop)
+    pub async fn adopt_reply(self, question: &str) -> Result<Option<Timestamp>> {
+        let adopted = self.0.run(Access::Transaction, question.to_owned(), |db, question| {
+            Box::pin(adopt_reply(db, question))
+        });
+        adopted.await
     }
 
     /// Notes that the reply to this question is not in storage any more: it went with the last
@@ -193,7 +200,19 @@ impl Ledger<'_> {
     }
 }
 
-/// Storage holds a reply to the question `$1`.
+async fn adopt_reply(db: &Db<'_>, question: &str) -> Result<Option<Timestamp>, DbError> {
+    static ADOPT: Sql = Sql::new(
+        "UPDATE questions SET owner = NULL, answered_ms = coalesce(
+           (SELECT max(started_ms) FROM calls WHERE question = $1 AND outcome <> 'unbilled'), {now})
+         WHERE key = $1 AND answered_ms IS NULL",
+    );
+    static WHEN: Sql = Sql::new("SELECT answered_ms FROM questions WHERE key = $1");
+    db.execute(&ADOPT, values![question]).await?;
+    let row = db.first(&WHEN, values![question]).await?;
+    row.map(|row| row.time(0)).transpose()
+}
+
+/// Storage holds a reply to the question `$1`, which arrived now.
 static ANSWERED: Sql = Sql::new(
     "UPDATE questions SET answered_ms = {now}, owner = NULL
      WHERE key = $1 AND answered_ms IS NULL",

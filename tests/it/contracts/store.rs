@@ -37,6 +37,7 @@ on_every_database! {
     every_change_is_told_once_and_in_order
     the_trace_of_an_upload_stays_with_its_document
     a_reply_that_is_gone_may_be_paid_for_again
+    a_reply_is_as_old_as_its_call
 }
 
 async fn one_claims_and_an_old_fence_changes_nothing(engine: Engine) {
@@ -504,4 +505,26 @@ async fn a_reply_that_is_gone_may_be_paid_for_again(engine: Engine) {
     assert_eq!(engine.intent(&claim, "q").await, Intent::Replay);
     store.ledger().forget_reply("q").await.unwrap();
     assert!(matches!(engine.intent(&claim, "q").await, Intent::Call(_)));
+}
+
+async fn a_reply_is_as_old_as_its_call(engine: Engine) {
+    let ledger = engine.store.ledger();
+    assert_eq!(ledger.adopt_reply("q").await.unwrap(), None, "nothing is known of it");
+    let id = engine.accept("a").await;
+    let claim = engine.claim(&id).await;
+    let Intent::Call(call) = engine.intent(&claim, "q").await else { panic!("a call") };
+    ledger.call_ended(call, "q", answered(), NOW).await.unwrap();
+    let answered_at = ledger.adopt_reply("q").await.unwrap().unwrap();
+    assert!(answered_at >= claim.queued_at, "it came during the run");
+    // The worker of another one dies before it says that it has saved the reply.
+    let Intent::Call(_) = engine.intent(&claim, "p").await else { panic!("a call") };
+    engine.store.documents().cancel(&id).await.unwrap();
+    engine.sql("UPDATE calls SET started_ms = started_ms - 1").await;
+    engine.store.documents().retry(&id).await.unwrap();
+    let again = engine.claim(&id).await;
+    let adopted = ledger.adopt_reply("p").await.unwrap().unwrap();
+    assert!(adopted < again.queued_at, "it was asked before the run");
+    assert_eq!(engine.intent(&again, "p").await, Intent::Replay);
+    assert_eq!(ledger.adopt_reply("p").await.unwrap(), Some(adopted), "the first time counts");
+    assert!(ledger.adopt_reply("q").await.unwrap().unwrap() <= again.queued_at);
 }

@@ -69,7 +69,7 @@ fn meaning(code: FailureCode) -> &'static str {
         FailureCode::OutputTruncated => "The model's output was cut off twice, the second time with double the room",
         FailureCode::ModelRefused => "The model refused to answer",
         FailureCode::ContentFiltered => "The provider's content filter stopped the question or the answer",
-        FailureCode::InvalidReply => "The reply did not fit the schema, nor did the one after it was asked again",
+        FailureCode::InvalidReply => "The reply was no answer that fits the schema, nor was the one after it was asked again; a retry asks anew",
         FailureCode::NoDeployment => "No deployment serves the model that the schema asks for",
         FailureCode::DeploymentRejected => "Every deployment refuses calls until its configuration is mended",
         FailureCode::SchemaRejected => "The deployment does not accept the schema",
