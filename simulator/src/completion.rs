@@ -49,7 +49,16 @@ pub(crate) fn complete(
         _ => None,
     };
     let prompt_tokens = request.prompt_tokens();
-    Completion { content, tool, refusal, finish_reason, prompt_tokens, completion_tokens }
+    let has_choice = fault != Some(FaultKind::EmptyChoices);
+    Completion {
+        content,
+        tool,
+        refusal,
+        finish_reason,
+        has_choice,
+        prompt_tokens,
+        completion_tokens,
+    }
 }
 
 /// Whether the form of the answer is not the one that was asked for.

@@ -364,10 +364,7 @@ async fn produce_answer(
     drop(guard);
     tracing::debug!(deployment = %name, tokens = done.completion_tokens, "answered");
     let created = CREATED_BASE + now.as_secs();
-    let mut body = reply::completion_body(call.surface, &model, &id, created, &done);
-    if fault == Some(FaultKind::EmptyChoices) {
-        body["choices"] = serde_json::json!([]);
-    }
+    let body = reply::completion_body(call.surface, &model, &id, created, &done);
     let mut response = if fault == Some(FaultKind::Reset) {
         broken_response(&body)
     } else {

@@ -7,12 +7,11 @@ use simulator::DeploymentConfig;
 
 /// What a deployment may give in place of an answer, the code of the failure, whether that is
 /// retryable, and how many calls one run makes of it.
-const KINDS: [(&str, &str, bool, u64); 7] = [
+const KINDS: [(&str, &str, bool, u64); 6] = [
     ("content_filter_output", "content_filtered", false, 1),
     ("refusal", "model_refused", false, 1),
     ("length", "output_truncated", false, 2),
     ("invalid_json", "invalid_reply", true, 2),
-    ("invalid_reply", "invalid_reply", true, 2),
     ("empty_choices", "invalid_reply", true, 2),
     ("null_content", "invalid_reply", true, 2),
 ];
@@ -93,6 +92,22 @@ async fn so_do_another_upload_and_another_run_until_there_is_an_answer() {
         assert_eq!(place.extraction(&second).await["usage"]["calls"], 0, "{kind}");
         assert_eq!(paid(&place).await, calls * 3 + 1, "{kind}");
     }
+}
+
+#[tokio::test]
+async fn fields_that_never_fitted_are_asked_for_anew() {
+    // The simulator spoils one field, twice in each of two runs, and not again.
+    let (place, _sluice) = with_fault("invalid_reply", 4).await;
+    let first = place.upload(NAME, "invoice", bytes()).await;
+    assert_eq!(place.ended(&first).await["state"], "partial");
+    again(&place, &first, "reprocess").await;
+    assert_eq!(place.ended(&first).await["state"], "partial");
+    assert_eq!(paid(&place).await, 4);
+    let second = place.upload(NAME, "invoice", bytes()).await;
+    assert_eq!(place.extraction(&second).await["usage"]["calls"], 1);
+    again(&place, &first, "reprocess").await;
+    assert_eq!(place.extraction(&first).await["usage"]["calls"], 0);
+    assert_eq!(paid(&place).await, 5);
 }
 
 #[tokio::test]

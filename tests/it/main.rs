@@ -38,6 +38,7 @@ mod interactive;
 mod modes;
 mod paid_once;
 mod asked_anew;
+mod invalid_fields;
 mod model;
 mod kill;
 mod processes;

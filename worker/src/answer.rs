@@ -1,5 +1,6 @@
-//! The answer about one part of a document: asked once, once more with double the room when it
-//! was cut off, and once more with the faults when it does not fit the schema.
+//! The answer about one part of a document: asked once, once more when there was nothing in the
+//! reply, once more with double the room when it was cut off, and once more for the fields that do not
+//! fit the schema. What still does not fit is set aside.
 //!
 //! These rounds are a series. A series whose replies give no answer is no answer: where they are
 //! older than the run they are read, for a newer program may understand them, and then the next
@@ -8,22 +9,29 @@
 use crate::{
     ask::Asked,
     assemble::Part,
-    extract::{compiled::CompiledSchema, repair, validate},
+    extract::{
+        compiled::CompiledSchema,
+        cut, repair,
+        set_aside::set_aside,
+        validate::{self, Values},
+    },
     fallback::{Answered, ask_any},
     question::Question,
     worker::Worker,
 };
-use pool::typed::chat::{Answer, ReplyFault, Request};
+use pool::typed::{
+    chat::{Answer, ReplyFault, Request},
+    json,
+};
 use serde_json::Value;
 use shared::{
     document::{Failure, FailureCode, Stage},
     extraction::ModelUsed,
     job::{Claim, Verdict},
+    schema::validator::Violation,
 };
+use std::collections::BTreeSet;
 use tokio::time::Instant;
-
-/// How often one run asks anew because there was nothing at all in a reply.
-const GLITCHES_MAX: u32 = 1;
 
 /// A part of a document, and what is asked about it.
 pub(crate) struct Asking<'a> {
@@ -39,35 +47,29 @@ pub(crate) struct Asking<'a> {
     pub(crate) deadline: Instant,
 }
 
-/// Why a series of rounds ended without an answer.
-struct Useless {
-    failure: Failure,
-    /// There was nothing in the reply: neither an answer nor a reason why there is none.
-    is_glitch: bool,
-}
-
 /// Asks about a part, while an answer before the deadline is possible.
 ///
 /// # Errors
 /// The verdict on the document when there is no valid answer now, or never will be.
 pub(crate) async fn answer(asking: &Asking<'_>) -> Result<Part, Verdict> {
-    let mut glitches = 0;
+    let mut best: Option<Part> = None;
     let mut number = 1;
     loop {
         let mut series = Series { asking, number, part: Part::default(), is_old: true };
+        match series.answer().await? {
+            Ok(part) if part.invalid.is_empty() => return Ok(part),
+            Ok(part) => {
+                let is_worse = |best: &Part| best.invalid.len() < part.invalid.len();
+                let part = best.take().filter(is_worse).unwrap_or(part);
+                if !series.is_old {
+                    return Ok(part);
+                }
+                best = Some(part);
+            }
+            Err(failure) if !series.is_old => return best.ok_or(Verdict::Reject(failure)),
+            Err(_) => {}
+        }
         number += 1;
-        let useless = match series.answer().await? {
-            Ok(part) => return Ok(part),
-            Err(useless) => useless,
-        };
-        if series.is_old {
-            continue;
-        }
-        glitches += u32::from(useless.is_glitch);
-        if !useless.is_glitch || glitches > GLITCHES_MAX {
-            return Err(Verdict::Reject(useless.failure));
-        }
-        tracing::info!(reason = useless.failure.message, "there is nothing in the reply");
     }
 }
 
@@ -81,90 +83,122 @@ struct Series<'a> {
     is_old: bool,
 }
 
+/// What was replied, and the model that was asked.
+type Said = Result<(Answer, String), ReplyFault>;
+
+/// The values of a reply, or why it is no JSON.
+type Read = Result<Values, String>;
+
 impl Series<'_> {
-    async fn answer(&mut self) -> Result<Result<Part, Useless>, Verdict> {
-        let Asking { schema, index, total, .. } = *self.asking;
-        let read = if total > 1 { validate::part } else { validate::whole };
-        let request = self.asking.request.clone();
-        let part = format!("part {} of {total}", index + 1);
-        let label = if total > 1 { part.clone() } else { "all".to_owned() };
-        let (first, model) = match self.say(request.clone(), label).await? {
-            Ok(answer) => answer,
-            Err(fault) => return Ok(Err(useless(&fault))),
+    /// The values of the part, or why there are none.
+    async fn answer(&mut self) -> Result<Result<Part, Failure>, Verdict> {
+        let Asking { schema, index, total, request, .. } = *self.asking;
+        let label = if total > 1 { format!("part {} of {total}", index + 1) } else { "all".into() };
+        let (answer, model) = match self.say(request.clone(), label).await? {
+            Ok(said) => said,
+            Err(fault) => return Ok(Err(failed(&fault))),
         };
-        let faults = match read(schema, &first.content) {
-            Ok(data) => return Ok(Ok(self.part(data))),
-            Err(faults) => faults,
+        let mut values = validate::read(schema, &answer.content, total > 1);
+        if !values.as_ref().is_ok_and(|values| values.violations.is_empty()) {
+            values = self.correct(&answer, model, values).await?;
+        }
+        Ok(values.map_err(|error| does_not_fit(&error)).and_then(|values| self.part(values)))
+    }
+
+    /// Asks for what does not fit, and gives the values with what was replied.
+    async fn correct(
+        &mut self,
+        answer: &Answer,
+        model: String,
+        values: Read,
+    ) -> Result<Read, Verdict> {
+        let Asking { schema, index, total, request, .. } = *self.asking;
+        let (faults, places) = match &values {
+            Ok(values) => {
+                let violations = &values.violations;
+                let places = violations.iter().map(|v| v.pointer.clone()).collect();
+                (violations.iter().map(ToString::to_string).collect(), places)
+            }
+            Err(error) => (vec![error.clone()], BTreeSet::new()),
         };
         tracing::info!(?faults, "the reply does not fit the schema and is asked for again");
+        let keeps_form = |reply: Value| cut::keeps_form(&request.schema, &reply);
+        let may_cut = json::read(&answer.content).is_ok_and(keeps_form);
+        let shape = cut::cut(&request.schema, &places).filter(|_| may_cut);
+        let is_cut = shape.is_some();
         // The model that made the mistake corrects it.
-        let request = Request { model, ..repair::request(&request, &first.content, &faults) };
-        let (second, _) = match self.say(request, format!("repair of {part}")).await? {
-            Ok(answer) => answer,
-            Err(fault) => return Ok(Err(useless(&fault))),
-        };
-        Ok(read(schema, &second.content).map(|data| self.part(data)).map_err(|faults| {
-            let message =
-                format!("the model's reply does not fit the schema: {}", faults.join("; "));
-            let failure = Failure::new(FailureCode::InvalidReply, Stage::Validation, message);
-            Useless { failure, is_glitch: false }
+        let request =
+            Request { model, ..repair::request(request, &answer.content, &faults, shape) };
+        let label = format!("repair of part {} of {total}", index + 1);
+        let Ok((second, _)) = self.say(request, label).await? else { return Ok(values) };
+        if !is_cut {
+            return Ok(validate::read(schema, &second.content, total > 1).or(values));
+        }
+        Ok(values.map(|mut first| {
+            if let Ok(second) = json::read(&second.content) {
+                cut::take(&mut first.data, &second, &places);
+            }
+            let mut both = validate::check(schema, first.data, total > 1);
+            both.warnings.splice(..0, first.warnings);
+            both
         }))
     }
 
-    fn part(&mut self, data: Value) -> Part {
-        Part { data, ..std::mem::take(&mut self.part) }
+    /// The values as they are a result, without those that do not fit.
+    fn part(&mut self, mut values: Values) -> Result<Part, Failure> {
+        let Asking { schema, total, .. } = *self.asking;
+        let told = values.violations.iter().take(repair::FAULTS_MAX).map(ToString::to_string);
+        self.part.warnings.append(&mut values.warnings);
+        self.part.warnings.extend(told);
+        let invalid = set_aside(schema, &mut values.data, values.violations, total > 1);
+        let invalid = invalid.map_err(|left| cannot_be_met(&left))?;
+        Ok(Part { data: values.data, invalid, ..std::mem::take(&mut self.part) })
     }
 
-    /// Asks until the answer is whole: a second time, with double the room, when it was cut off.
-    /// Gives the answer and the model that was asked for it.
-    async fn say(
-        &mut self,
-        request: Request,
-        mut label: String,
-    ) -> Result<Result<(Answer, String), ReplyFault>, Verdict> {
+    /// Asks until there is something in the reply, and all of it: a second time when it was empty, and
+    /// once more with double the room when it was cut off.
+    async fn say(&mut self, request: Request, mut label: String) -> Result<Said, Verdict> {
         let Asking { worker, deadline, .. } = *self.asking;
         if self.number > 1 {
             label.push_str(&format!(", asked anew ({})", self.number));
         }
         let mut question = Question { request, label, deadline };
-        let answered = self.ask(&question).await?;
-        let fault = match self.note(&answered) {
-            Ok(answer) => return Ok(Ok((answer, answered.model))),
-            Err(fault) => fault,
-        };
-        if !matches!(fault, ReplyFault::Truncated { .. }) {
-            return Ok(Err(fault));
+        let mut said = self.ask(&mut question).await?;
+        if matches!(said, Err(ReplyFault::Malformed(_))) {
+            question.label.push_str(", once more");
+            said = self.ask(&mut question).await?;
         }
-        question.request.model = answered.model;
-        // What was learned was too little: then there is all the room that a first answer may have.
-        let double = question.request.tokens_output_max.saturating_mul(2);
-        question.request.tokens_output_max = double.max(worker.settings.tokens_output_max);
-        question.label.push_str(", with more room");
-        let answered = self.ask(&question).await?;
-        Ok(self.note(&answered).map(|answer| (answer, answered.model)))
+        if matches!(said, Err(ReplyFault::Truncated { .. })) {
+            // What was learned was too little: then there is all the room that a first answer may have.
+            let double = question.request.tokens_output_max.saturating_mul(2);
+            question.request.tokens_output_max = double.max(worker.settings.tokens_output_max);
+            question.label.push_str(", with more room");
+            said = self.ask(&mut question).await?;
+        }
+        Ok(said)
     }
 
-    async fn ask(&mut self, question: &Question) -> Result<Answered, Verdict> {
+    /// Asks once; later rounds go to the model that answered.
+    async fn ask(&mut self, question: &mut Question) -> Result<Said, Verdict> {
         let Asking { worker, claim, .. } = *self.asking;
-        let answered = ask_any(worker, claim, question).await?;
-        self.is_old &= answered.asked.is_old;
-        learn(worker, claim, question, &answered.asked);
-        Ok(answered)
-    }
-
-    fn note(&mut self, answered: &Answered) -> Result<Answer, ReplyFault> {
-        let (part, Answered { asked, warning, .. }) = (&mut self.part, answered);
-        part.warnings.extend(warning.clone());
+        let Answered { asked, model, warning } = ask_any(worker, claim, question).await?;
+        self.is_old &= asked.is_old;
+        learn(worker, claim, question, &asked);
+        question.request.model.clone_from(&model);
+        let part = &mut self.part;
+        part.warnings.extend(warning);
         part.waited += asked.waited;
         if asked.replayed {
             part.replayed += 1;
         } else {
             part.model_ms += asked.reply.duration_ms;
         }
-        let answer = asked.reply.answer()?;
-        part.model =
-            ModelUsed { deployment: asked.reply.deployment.clone(), model: answer.model.clone() };
-        Ok(answer)
+        let said = asked.reply.answer();
+        if let Ok(answer) = &said {
+            let deployment = asked.reply.deployment;
+            part.model = ModelUsed { deployment, model: answer.model.clone() };
+        }
+        Ok(said.map(|answer| (answer, model)))
     }
 }
 
@@ -179,13 +213,25 @@ fn learn(worker: &Worker, claim: &Claim, question: &Question, asked: &Asked) {
     worker.learned.learn(&claim.schema, length, tokens_output, was_cut);
 }
 
-fn useless(fault: &ReplyFault) -> Useless {
+fn failed(fault: &ReplyFault) -> Failure {
     let code = match fault {
         ReplyFault::Truncated { .. } => FailureCode::OutputTruncated,
         ReplyFault::ContentFiltered => FailureCode::ContentFiltered,
         ReplyFault::Refused(_) => FailureCode::ModelRefused,
         ReplyFault::Malformed(_) => FailureCode::InvalidReply,
     };
-    let failure = Failure::new(code, Stage::Model, fault.to_string());
-    Useless { failure, is_glitch: matches!(fault, ReplyFault::Malformed(_)) }
+    Failure::new(code, Stage::Model, fault.to_string())
+}
+
+fn cannot_be_met(violations: &[Violation]) -> Failure {
+    let violations: Vec<_> = violations.iter().map(ToString::to_string).collect();
+    does_not_fit(&format!(
+        "{}; the schema cannot be met without: where it allows null, there is a result of the rest",
+        violations.join("; ")
+    ))
+}
+
+fn does_not_fit(why: &str) -> Failure {
+    let message = format!("the model's reply does not fit the schema: {why}");
+    Failure::new(FailureCode::InvalidReply, Stage::Validation, message)
 }
