@@ -132,6 +132,10 @@ pub(crate) async fn ask(
                 drop(slot);
                 pause(worker, BUSY_PAUSE).await?;
             }
+            Intent::Later(pause) => {
+                let why = waiting(WaitReason::Outage, Some(slot.deployment().to_owned()), pause);
+                return Err(Verdict::Wait { pause, why: Some(why) }.into());
+            }
             Intent::Capped(calls) => {
                 let message = format!(
                     "the model was called {calls} times and no answer arrived; \
@@ -155,8 +159,8 @@ async fn intend(
     deployment: &str,
 ) -> Result<Option<Intent>, Verdict> {
     let ledger = worker.services.store.ledger();
-    let calls_max = worker.settings.calls_max;
-    let intent = ledger.intent(claim, key, &question.label, deployment, calls_max).await;
+    let limits = &worker.settings.call_limits;
+    let intent = ledger.intent(claim, key, &question.label, deployment, limits).await;
     let intent = intent.map_err(outage)?;
     if let Intent::Call(_) | Intent::Capped(_) = intent {
         let found = saved(worker, key).await;
@@ -204,7 +208,7 @@ async fn acquire(
     }
     let is_shown = wait > WAIT_SHOWN_MIN;
     if is_shown {
-        let why = waiting(&worker.pool, deployment, wait);
+        let why = waiting_for(&worker.pool, deployment, wait);
         worker.services.store.work().set_waiting(claim, Some(why)).await.map_err(outage)?;
     }
     let counted = worker.waits.enter(&need.model);
@@ -230,8 +234,7 @@ async fn outage_lasts(worker: &Worker, model: &str, most: Option<Duration>) -> U
     while worker.pool.outage(model).is_none_or(|outage| outage < most) {
         tokio::time::sleep(OUTAGE_LOOK).await;
     }
-    let until = clock::now().checked_add(OUTAGE_PAUSE).ok();
-    let why = Waiting { reason: WaitReason::Outage, deployment: None, until, position: None };
+    let why = waiting(WaitReason::Outage, None, OUTAGE_PAUSE);
     let verdict = Verdict::Wait { pause: OUTAGE_PAUSE, why: Some(why) };
     Unanswered { verdict, elsewhere: Some(Elsewhere::Outage) }
 }
@@ -250,7 +253,7 @@ fn refused(pool: &Pool, error: &ReserveError) -> Unanswered {
         ReserveError::TooLong { .. } => reject(FailureCode::ContextTooLong, message),
         ReserveError::Denied { .. } => reject(FailureCode::DeploymentRejected, message),
         ReserveError::Later { deployment, wait } | ReserveError::TooLate { deployment, wait } => {
-            let why = waiting(pool, deployment.clone(), *wait);
+            let why = waiting_for(pool, deployment.clone(), *wait);
             Verdict::Wait { pause: *wait, why: Some(why) }
         }
     };
@@ -259,13 +262,16 @@ fn refused(pool: &Pool, error: &ReserveError) -> Unanswered {
 
 /// Why a call waits for this deployment, and until when. Its position in the queue is counted when a
 /// client asks for the document.
-fn waiting(pool: &Pool, deployment: String, wait: Duration) -> Waiting {
-    let until = clock::now().checked_add(wait).ok();
+fn waiting_for(pool: &Pool, deployment: String, wait: Duration) -> Waiting {
     let rests = |state| matches!(state, DeploymentState::Cooling | DeploymentState::Denied);
     let found = pool.snapshot().into_iter().find(|status| status.name == deployment);
     let reason = match found.is_some_and(|status| rests(status.state)) {
         true => WaitReason::Outage,
         false => WaitReason::Quota,
     };
-    Waiting { reason, deployment: Some(deployment), until, position: None }
+    waiting(reason, Some(deployment), wait)
+}
+
+fn waiting(reason: WaitReason, deployment: Option<String>, wait: Duration) -> Waiting {
+    Waiting { reason, deployment, until: clock::now().checked_add(wait).ok(), position: None }
 }
