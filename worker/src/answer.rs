@@ -33,6 +33,9 @@ use shared::{
 use std::collections::BTreeSet;
 use tokio::time::Instant;
 
+/// The least room for an answer, in tokens. An invoice without lines takes about as many.
+const ROOM_MIN: u32 = 256;
+
 /// A part of a document, and what is asked about it.
 pub(crate) struct Asking<'a> {
     pub(crate) worker: &'a Worker,
@@ -162,18 +165,25 @@ impl Series<'_> {
         if self.number > 1 {
             label.push_str(&format!(", asked anew ({})", self.number));
         }
-        let mut question = Question { request, label, deadline };
+        let room_min = ROOM_MIN.min(request.tokens_output_max);
+        let mut question = Question { request, label, room_min, deadline };
         let mut said = self.ask(&mut question).await?;
         if matches!(said, Err(ReplyFault::Malformed(_))) {
             question.label.push_str(", once more");
             said = self.ask(&mut question).await?;
         }
         if matches!(said, Err(ReplyFault::Truncated { .. })) {
+            // The same room once more would be paid for nothing.
+            question.room_min = question.request.tokens_output_max.saturating_add(1);
             // What was learned was too little: then there is all the room that a first answer may have.
             let double = question.request.tokens_output_max.saturating_mul(2);
             question.request.tokens_output_max = double.max(worker.settings.tokens_output_max);
             question.label.push_str(", with more room");
-            said = self.ask(&mut question).await?;
+            said = match self.ask(&mut question).await {
+                // There is no more room: what was cut off stays so.
+                Err(Verdict::Reject(Failure { code: FailureCode::LargerThanQuota, .. })) => said,
+                more => more?,
+            };
         }
         Ok(said)
     }

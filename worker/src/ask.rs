@@ -44,6 +44,10 @@ const OUTAGE_PAUSE: Duration = Duration::from_secs(5);
 /// A longer wait is shown to those who ask about the document.
 const WAIT_SHOWN_MIN: Duration = Duration::from_secs(1);
 
+/// Cutting the room takes off what a question has too much; where output counts less than input, more
+/// than once.
+const CUTS_MAX: u32 = 4;
+
 /// An answer and how it came.
 #[derive(Debug)]
 pub(crate) struct Asked {
@@ -87,6 +91,7 @@ pub(crate) async fn ask(
     outage_max: Option<Duration>,
 ) -> Result<Asked, Unanswered> {
     let key = key(claim, question);
+    let question = &fitting(&worker.pool, claim, question);
     let mut waited = Duration::ZERO;
     let interactive = claim.priority == Priority::Interactive;
     let mut need = Need {
@@ -146,6 +151,23 @@ pub(crate) async fn ask(
             Intent::Lost => return Err(Verdict::Done.into()),
         }
     }
+}
+
+/// The question with no more room for its answer than the quota of a whole minute leaves, and with the
+/// least that is of use where it leaves less.
+fn fitting(pool: &Pool, claim: &Claim, question: &Question) -> Question {
+    let mut cut = question.clone();
+    for _ in 0..CUTS_MAX {
+        let interactive = claim.priority == Priority::Interactive;
+        let need = Need::of(&cut.request, interactive, WAIT_MAX);
+        let Err(ReserveError::TooLong { tokens, tokens_max }) = pool.forecast(&need) else {
+            return cut;
+        };
+        let excess = u32::try_from(tokens.saturating_sub(tokens_max)).unwrap_or(u32::MAX);
+        let room = cut.request.tokens_output_max.saturating_sub(excess.max(1));
+        cut.request.tokens_output_max = room.max(question.room_min);
+    }
+    cut
 }
 
 /// Writes a call into the ledger before it is sent. None where the reply has turned up since we looked:
@@ -250,7 +272,13 @@ fn refused(pool: &Pool, error: &ReserveError) -> Unanswered {
     };
     let verdict = match error {
         ReserveError::NoDeployment { .. } => reject(FailureCode::NoDeployment, message),
-        ReserveError::TooLong { .. } => reject(FailureCode::ContextTooLong, message),
+        ReserveError::TooLong { .. } => {
+            let message = format!(
+                "{message} in a minute: raise the quota (tokens_per_minute) of a deployment, or ask \
+                 another model"
+            );
+            reject(FailureCode::LargerThanQuota, message)
+        }
         ReserveError::Denied { .. } => reject(FailureCode::DeploymentRejected, message),
         ReserveError::Later { deployment, wait } | ReserveError::TooLate { deployment, wait } => {
             let why = waiting_for(pool, deployment.clone(), *wait);

@@ -19,6 +19,9 @@ pub enum FailureCode {
     TextLimitExceeded,
     /// The document is too long for every deployment that serves its model.
     ContextTooLong,
+    /// The question counts more than a whole minute's quota of every deployment, even with the least
+    /// room for its answer.
+    LargerThanQuota,
     /// The model's output was cut off twice, the second time with double the room.
     OutputTruncated,
     /// The model refused to answer.
@@ -42,13 +45,14 @@ pub enum FailureCode {
 
 impl FailureCode {
     /// Every code.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::UnreadableDocument,
         Self::PasswordRequired,
         Self::NoText,
         Self::TooManyPages,
         Self::TextLimitExceeded,
         Self::ContextTooLong,
+        Self::LargerThanQuota,
         Self::OutputTruncated,
         Self::ModelRefused,
         Self::ContentFiltered,
@@ -65,6 +69,7 @@ impl FailureCode {
         matches!(
             self,
             Self::InvalidReply
+                | Self::LargerThanQuota
                 | Self::NoDeployment
                 | Self::DeploymentRejected
                 | Self::SchemaRejected

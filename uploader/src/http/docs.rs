@@ -66,6 +66,7 @@ fn meaning(code: FailureCode) -> &'static str {
         FailureCode::TooManyPages => "The document has more pages than `limits.pages_max`",
         FailureCode::TextLimitExceeded => "Reading the file took more time, memory or output than `[worker]` allows",
         FailureCode::ContextTooLong => "The document is too long for every deployment of its model",
+        FailureCode::LargerThanQuota => "The question counts more than a whole minute's quota of every deployment, even with the least room for its answer",
         FailureCode::OutputTruncated => "The model's output was cut off twice, the second time with double the room",
         FailureCode::ModelRefused => "The model refused to answer",
         FailureCode::ContentFiltered => "The provider's content filter stopped the question or the answer",
