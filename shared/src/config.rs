@@ -136,7 +136,11 @@ section! {
         /// the others. Default one for every 8.
         interactive_reserved: Option<u32> = None,
         /// Payments at most per question whose outcome is unknown, 1 to 100; 1 never pays twice.
-        calls_max: u32 = 2,
+        calls_max: u32 = 5,
+        /// How long a question rests after each call whose outcome is unknown before it may be paid for
+        /// again, in seconds, at most 3600 each; after more calls than there are, the last counts.
+        /// Without any there is no rest.
+        call_pauses_seconds: Vec<u64> = vec![0, 5, 30, 300],
         /// How often a document is taken up before it is given up; 1 to 1000.
         attempts_max: u32 = 10,
         /// How long a claim lasts without a heartbeat, in seconds; 1 to 3600.

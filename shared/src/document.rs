@@ -86,7 +86,7 @@ pub enum DocumentState {
     Processing,
     /// Everything was read, and the extraction validates against its schema.
     Succeeded,
-    /// There is an extraction, but some pages or parts could not be read.
+    /// There is an extraction, but some pages or fields could not be read.
     Partial,
     /// There is no extraction, and `failure` says why.
     Failed,

@@ -91,6 +91,10 @@ pub enum FieldStatus {
     Inferred,
     /// It should be printed and is not: treat it as a possible invention.
     NotFound,
+    /// The model's value did not fit the schema, nor did the one after it was asked again: it is not
+    /// in `data`, where there is null, or nothing where the schema does not allow that. `candidates`
+    /// has what the model said. For a list: items of it were left out.
+    Invalid,
     /// It is null.
     Missing,
 }
@@ -104,11 +108,29 @@ pub struct Field {
     /// [`Field::EVIDENCE_MAX`] places.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<Evidence>,
+    /// Values that were given and do not stand in `data`. At most [`Field::CANDIDATES_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<Candidate>,
 }
 
 impl Field {
     /// The most places that are listed for one value.
     pub const EVIDENCE_MAX: usize = 5;
+    /// The most values that are listed beside the one in `data`.
+    pub const CANDIDATES_MAX: usize = 3;
+
+    /// One without evidence.
+    pub fn of(status: FieldStatus) -> Self {
+        Self { status, evidence: Vec::new(), candidates: Vec::new() }
+    }
+}
+
+/// A value that was given for a field and does not stand in `data`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Candidate {
+    /// The value as the model gave it.
+    #[schema(value_type = Object)]
+    pub value: Value,
 }
 
 /// A place in the text.

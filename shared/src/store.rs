@@ -28,7 +28,7 @@ pub(crate) use error::DbError;
 pub use error::StoreError;
 pub use events::{Events, StateChange};
 pub use fleet::Fleet;
-pub use ledger::{CallEnd, Intent, Ledger, Spent};
+pub use ledger::{CallEnd, CallLimits, Intent, Ledger, Spent};
 pub use outbox::{Outbox, OutboxEntry};
 pub use purge::{Purge, Purges};
 pub use schemas::Schemas;

@@ -39,16 +39,26 @@ pub(crate) fn complete(
     let completion_tokens = tokens_of(&content);
     let (content, refusal) = match fault {
         Some(FaultKind::Refusal) => (None, Some(content)),
+        Some(FaultKind::NullContent) => (None, None),
         _ => (Some(content), None),
     };
     let tool = match &request.format {
-        Format::Tool { name, .. } if refusal.is_none() && !ignores_format(fault) => {
+        Format::Tool { name, .. } if content.is_some() && !ignores_format(fault) => {
             Some(name.clone())
         }
         _ => None,
     };
     let prompt_tokens = request.prompt_tokens();
-    Completion { content, tool, refusal, finish_reason, prompt_tokens, completion_tokens }
+    let has_choice = fault != Some(FaultKind::EmptyChoices);
+    Completion {
+        content,
+        tool,
+        refusal,
+        finish_reason,
+        has_choice,
+        prompt_tokens,
+        completion_tokens,
+    }
 }
 
 /// Whether the form of the answer is not the one that was asked for.

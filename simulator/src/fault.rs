@@ -65,6 +65,10 @@ pub enum FaultKind {
     Length,
     /// 200: the model refuses.
     Refusal,
+    /// 200: there is no choice at all.
+    EmptyChoices,
+    /// 200: the content is null, and no reason is given.
+    NullContent,
     /// 200: the content is not JSON.
     InvalidJson,
     /// 200: the content is JSON that does not fit the schema.
@@ -98,6 +102,8 @@ impl FaultKind {
             Self::ContentFilterOutput => "content_filter_output",
             Self::Length => "length",
             Self::Refusal => "refusal",
+            Self::EmptyChoices => "empty_choices",
+            Self::NullContent => "null_content",
             Self::InvalidJson => "invalid_json",
             Self::InvalidReply => "invalid_reply",
             Self::Fenced => "fenced",
@@ -125,6 +131,8 @@ impl FaultKind {
             | Self::ContentFilterOutput
             | Self::Length
             | Self::Refusal
+            | Self::EmptyChoices
+            | Self::NullContent
             | Self::InvalidJson
             | Self::InvalidReply
             | Self::Fenced

@@ -35,6 +35,8 @@ pub(crate) struct Completion {
     pub(crate) tool: Option<String>,
     pub(crate) refusal: Option<String>,
     pub(crate) finish_reason: &'static str,
+    /// Whether there is a choice at all.
+    pub(crate) has_choice: bool,
     pub(crate) prompt_tokens: u64,
     pub(crate) completion_tokens: u64,
 }
@@ -361,7 +363,7 @@ pub(crate) fn completion_body(
         body["prompt_filter_results"] =
             json!([{ "prompt_index": 0, "content_filter_results": filter_results(false) }]);
     }
-    body["choices"] = json!([choice]);
+    body["choices"] = if done.has_choice { json!([choice]) } else { json!([]) };
     body
 }
 

@@ -23,7 +23,8 @@ async fn permanent_faults_have_their_own_code() {
         ("refusal", "model_refused", 1),
         ("length", "output_truncated", 2),
         ("invalid_json", "invalid_reply", 2),
-        ("invalid_reply", "invalid_reply", 2),
+        ("empty_choices", "invalid_reply", 2),
+        ("null_content", "invalid_reply", 2),
     ] {
         let (place, _sluice, ended) = ends(json!({ "kind": kind, "times": 9 })).await;
         assert_eq!(ended["state"], "failed", "{kind}: {ended}");

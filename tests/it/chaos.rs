@@ -4,6 +4,7 @@
 mod away;
 mod cluster;
 mod kills;
+mod storm;
 mod poison;
 mod resumed;
 mod drain;

@@ -88,7 +88,17 @@ impl Place {
     /// With these deployments, and these lines added to the configuration (sections first seen
     /// there; `[worker]` is open).
     pub(crate) async fn new(deployments: Vec<DeploymentConfig>, worker: &str) -> Self {
+        Self::scripted(deployments, json!([]), worker).await
+    }
+
+    /// As [`Place::new`], with answers that stand in files (`answers` of the simulator).
+    pub(crate) async fn scripted(
+        deployments: Vec<DeploymentConfig>,
+        answers: Value,
+        worker: &str,
+    ) -> Self {
         let mut config = Config::demo();
+        config.answers = serde_json::from_value(answers).expect("scripted answers");
         config.listen = "127.0.0.1:0".to_owned();
         config.deployments = deployments;
         let simulation = simulator::start(config.clone()).await.expect("the simulator starts");

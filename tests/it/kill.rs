@@ -86,8 +86,9 @@ async fn massacre(place: &Place, kills: usize) {
 async fn nothing_is_lost_changed_or_paid_too_often_when_workers_die() {
     // The same documents are in work when one worker after the other dies: a low cap would rightly
     // park one of them now and then.
-    let settings =
-        format!("concurrency = {CONCURRENCY}\ncalls_max = {CALLS_MAX}\nattempts_max = 50");
+    let settings = format!(
+        "concurrency = {CONCURRENCY}\ncalls_max = {CALLS_MAX}\ncall_pauses_seconds = [0, 1, 2]\nattempts_max = 50"
+    );
     let place = Place::new(vec![slow([20, 120])], &settings).await;
     let _uploader = place.start("uploader").await;
     let mut documents = Vec::new();

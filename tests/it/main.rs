@@ -40,6 +40,8 @@ mod double;
 mod dialects;
 mod outages;
 mod paid_once;
+mod asked_anew;
+mod invalid_fields;
 mod model;
 mod kill;
 mod processes;

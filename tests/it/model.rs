@@ -13,7 +13,8 @@ use search::{NO_WAY_OUT, NOBODY_COMES, RESULT_CHANGED, search};
 use state::{Budget, State, Upload};
 use std::time::Instant;
 use work::{
-    ASKED_AGAIN, CAP_PASSED, FAILED_WITH_REPLY, GIVEN_UP_UNPAID, PAID_WITHOUT_REASON, STALE_WRITE,
+    ASKED_AGAIN, CAP_PASSED, FAILED_WITH_REPLY, GIVEN_UP_UNASKED, GIVEN_UP_UNPAID,
+    PAID_WITHOUT_REASON, STALE_WRITE,
 };
 
 const QUIET: Budget = Budget {
@@ -216,4 +217,11 @@ fn it_matters_that_what_is_forgiven_is_not_given_back() {
     let rules = Rules { retry_closes: false, calls_max: 1, ..Rules::SLUICE };
     let left = Budget { unbilled: 1, unknown: 1, cancels: 1, retries: 1, ..QUIET };
     breaks("given back twice", CAP_PASSED, 2, left, rules);
+}
+
+#[test]
+fn it_matters_that_an_upload_allows_calls_anew() {
+    let rules = Rules { upload_allows: false, calls_max: 1, ..Rules::SLUICE };
+    let left = Budget { unknown: 1, ..QUIET };
+    breaks("an upload allows nothing", GIVEN_UP_UNASKED, 2, left, rules);
 }

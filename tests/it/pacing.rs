@@ -111,3 +111,42 @@ async fn a_wrong_key_is_named_and_nothing_is_lost() {
     assert_eq!(ended["failure"]["retryable"], true);
     assert!(!place.log().contains("key-of-a-test"), "a key stands in the log");
 }
+
+/// A deployment with so small a quota of tokens.
+fn small(tokens_per_minute: u64) -> simulator::DeploymentConfig {
+    deployment(json!({
+        "name": "sweden", "model": "gpt-4o", "tokens_per_minute": tokens_per_minute,
+        "requests_per_minute": 600,
+        "latency": { "ttft_ms": [5, 20], "tokens_per_second": [1e6, 1e6], "rejection_ms": [0, 0] },
+    }))
+}
+
+#[tokio::test]
+async fn a_small_quota_gets_a_small_room_for_the_answer() {
+    // The room by default is 4,096 tokens.
+    for tokens_per_minute in [1_500, 3_000, 4_500, 8_000] {
+        let place = Place::new(vec![small(tokens_per_minute)], "").await;
+        let _sluice = place.start("up").await;
+        let document = letters(&place, 1).await.remove(0);
+        let extraction = place.extraction(&document).await;
+        assert_eq!(extraction["usage"]["calls"], 1, "{tokens_per_minute}: {extraction}");
+    }
+}
+
+#[tokio::test]
+async fn a_question_larger_than_the_quota_says_both_numbers() {
+    let place = Place::new(vec![small(300)], "").await;
+    let _sluice = place.start("up").await;
+    let document = letters(&place, 1).await.remove(0);
+    let ended = place.ended(&document).await;
+    assert_eq!(ended["failure"]["code"], "larger_than_quota", "{ended}");
+    let message = ended["failure"]["message"].as_str().unwrap();
+    let numbers: Vec<u64> = message
+        .split(|c: char| !c.is_ascii_digit())
+        .filter_map(|digits| digits.parse().ok())
+        .collect();
+    assert!(numbers.contains(&300), "{message}");
+    assert!(numbers.iter().any(|counted| (301..2_000).contains(counted)), "{message}");
+    assert!(message.contains("tokens_per_minute"), "{message}");
+    assert!(place.paid().await.is_empty());
+}

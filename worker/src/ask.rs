@@ -44,6 +44,10 @@ const OUTAGE_PAUSE: Duration = Duration::from_secs(5);
 /// A longer wait is shown to those who ask about the document.
 const WAIT_SHOWN_MIN: Duration = Duration::from_secs(1);
 
+/// Cutting the room takes off what a question has too much; where output counts less than input, more
+/// than once.
+const CUTS_MAX: u32 = 4;
+
 /// An answer and how it came.
 #[derive(Debug)]
 pub(crate) struct Asked {
@@ -51,6 +55,9 @@ pub(crate) struct Asked {
     pub(crate) reply: Reply,
     /// Whether it had been paid before.
     pub(crate) replayed: bool,
+    /// Whether it had been paid before this run of the document was asked for: if it is no answer,
+    /// the question is open again.
+    pub(crate) is_old: bool,
     /// How long the question waited for quota.
     pub(crate) waited: Duration,
 }
@@ -59,12 +66,17 @@ pub(crate) struct Asked {
 ///
 /// # Errors
 /// When a service does not answer.
-pub(crate) async fn replay(worker: &Worker, key: &str) -> Result<Option<Asked>, Verdict> {
+pub(crate) async fn replay(
+    worker: &Worker,
+    claim: &Claim,
+    key: &str,
+) -> Result<Option<Asked>, Verdict> {
     let Some(reply) = saved(worker, key).await? else { return Ok(None) };
     // The worker that saved the reply may have died before it said so.
-    worker.services.store.ledger().adopt_reply(key).await.map_err(outage)?;
+    let answered_at = worker.services.store.ledger().adopt_reply(key).await.map_err(outage)?;
+    let is_old = answered_at.is_none_or(|answered_at| answered_at < claim.queued_at);
     metrics::counter!("sluice_replayed_calls_total").increment(1);
-    Ok(Some(Asked { reply, replayed: true, waited: Duration::ZERO }))
+    Ok(Some(Asked { reply, replayed: true, is_old, waited: Duration::ZERO }))
 }
 
 /// Brings the reply to a question: the saved one where there is one, a paid one otherwise. While
@@ -79,6 +91,7 @@ pub(crate) async fn ask(
     outage_max: Option<Duration>,
 ) -> Result<Asked, Unanswered> {
     let key = key(claim, question);
+    let question = &fitting(&worker.pool, claim, question);
     let mut waited = Duration::ZERO;
     let interactive = claim.priority == Priority::Interactive;
     let mut need = Need {
@@ -87,7 +100,7 @@ pub(crate) async fn ask(
         ..Need::of(&question.request, interactive, WAIT_MAX)
     };
     loop {
-        if let Some(asked) = replay(worker, &key).await? {
+        if let Some(asked) = replay(worker, claim, &key).await? {
             return Ok(Asked { waited, ..asked });
         }
         let since = Instant::now();
@@ -106,7 +119,9 @@ pub(crate) async fn ask(
             Intent::Call(call) => {
                 let payment = Payment { worker, claim, key: &key, question, need: &need };
                 match pay(&payment, call, slot).await? {
-                    Some(reply) => return Ok(Asked { reply, replayed: false, waited }),
+                    Some(reply) => {
+                        return Ok(Asked { reply, replayed: false, is_old: false, waited });
+                    }
                     // A call that had its turn and got no answer goes before its equals.
                     None => need.returned = true,
                 }
@@ -122,6 +137,10 @@ pub(crate) async fn ask(
                 drop(slot);
                 pause(worker, BUSY_PAUSE).await?;
             }
+            Intent::Later(pause) => {
+                let why = waiting(WaitReason::Outage, Some(slot.deployment().to_owned()), pause);
+                return Err(Verdict::Wait { pause, why: Some(why) }.into());
+            }
             Intent::Capped(calls) => {
                 let message = format!(
                     "the model was called {calls} times and no answer arrived; \
@@ -132,6 +151,23 @@ pub(crate) async fn ask(
             Intent::Lost => return Err(Verdict::Done.into()),
         }
     }
+}
+
+/// The question with no more room for its answer than the quota of a whole minute leaves, and with the
+/// least that is of use where it leaves less.
+fn fitting(pool: &Pool, claim: &Claim, question: &Question) -> Question {
+    let mut cut = question.clone();
+    for _ in 0..CUTS_MAX {
+        let interactive = claim.priority == Priority::Interactive;
+        let need = Need::of(&cut.request, interactive, WAIT_MAX);
+        let Err(ReserveError::TooLong { tokens, tokens_max }) = pool.forecast(&need) else {
+            return cut;
+        };
+        let excess = u32::try_from(tokens.saturating_sub(tokens_max)).unwrap_or(u32::MAX);
+        let room = cut.request.tokens_output_max.saturating_sub(excess.max(1));
+        cut.request.tokens_output_max = room.max(question.room_min);
+    }
+    cut
 }
 
 /// Writes a call into the ledger before it is sent. None where the reply has turned up since we looked:
@@ -145,8 +181,8 @@ async fn intend(
     deployment: &str,
 ) -> Result<Option<Intent>, Verdict> {
     let ledger = worker.services.store.ledger();
-    let calls_max = worker.settings.calls_max;
-    let intent = ledger.intent(claim, key, &question.label, deployment, calls_max).await;
+    let limits = &worker.settings.call_limits;
+    let intent = ledger.intent(claim, key, &question.label, deployment, limits).await;
     let intent = intent.map_err(outage)?;
     if let Intent::Call(_) | Intent::Capped(_) = intent {
         let found = saved(worker, key).await;
@@ -194,7 +230,7 @@ async fn acquire(
     }
     let is_shown = wait > WAIT_SHOWN_MIN;
     if is_shown {
-        let why = waiting(&worker.pool, &need.model, deployment, wait);
+        let why = waiting_for(&worker.pool, &need.model, deployment, wait);
         worker.services.store.work().set_waiting(claim, Some(why)).await.map_err(outage)?;
     }
     let counted = worker.waits.enter(&need.model);
@@ -227,9 +263,7 @@ async fn outage_lasts(worker: &Worker, model: &str, most: Option<Duration>) -> U
     };
     let message = worker.pool.trouble(model);
     let verdict = if outage < end {
-        let until = clock::now().checked_add(OUTAGE_PAUSE).ok();
-        let reason = WaitReason::Outage;
-        let why = Waiting { reason, deployment: None, message, until, position: None };
+        let why = Waiting { message, ..waiting(WaitReason::Outage, None, OUTAGE_PAUSE) };
         Verdict::Wait { pause: OUTAGE_PAUSE, why: Some(why) }
     } else {
         let message = format!(
@@ -253,9 +287,15 @@ fn refused(pool: &Pool, model: &str, error: &ReserveError) -> Unanswered {
     };
     let verdict = match error {
         ReserveError::NoDeployment { .. } => reject(FailureCode::NoDeployment, message),
-        ReserveError::TooLong { .. } => reject(FailureCode::ContextTooLong, message),
+        ReserveError::TooLong { .. } => {
+            let message = format!(
+                "{message} in a minute: raise the quota (tokens_per_minute) of a deployment, or ask \
+                 another model"
+            );
+            reject(FailureCode::LargerThanQuota, message)
+        }
         ReserveError::Later { deployment, wait } | ReserveError::TooLate { deployment, wait } => {
-            let why = waiting(pool, model, deployment.clone(), *wait);
+            let why = waiting_for(pool, model, deployment.clone(), *wait);
             Verdict::Wait { pause: *wait, why: Some(why) }
         }
     };
@@ -264,13 +304,22 @@ fn refused(pool: &Pool, model: &str, error: &ReserveError) -> Unanswered {
 
 /// Why a call waits for this deployment, and until when. Its position in the queue is counted when a
 /// client asks for the document.
-fn waiting(pool: &Pool, model: &str, deployment: String, wait: Duration) -> Waiting {
-    let until = clock::now().checked_add(wait).ok();
+fn waiting_for(pool: &Pool, model: &str, deployment: String, wait: Duration) -> Waiting {
     let rests = |state| matches!(state, DeploymentState::Cooling | DeploymentState::Denied);
     let found = pool.snapshot().into_iter().find(|status| status.name == deployment);
     let (reason, message) = match found.filter(|status| rests(status.state)) {
         Some(status) => (WaitReason::Outage, status.message.or_else(|| pool.trouble(model))),
         None => (WaitReason::Quota, None),
     };
-    Waiting { reason, deployment: Some(deployment), message, until, position: None }
+    Waiting { message, ..waiting(reason, Some(deployment), wait) }
+}
+
+fn waiting(reason: WaitReason, deployment: Option<String>, wait: Duration) -> Waiting {
+    Waiting {
+        reason,
+        deployment,
+        message: None,
+        until: clock::now().checked_add(wait).ok(),
+        position: None,
+    }
 }

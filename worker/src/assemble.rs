@@ -3,21 +3,29 @@
 //!
 //! It must know nothing of how answers are got, nor of where an extraction is kept.
 
-use crate::extract::{compiled::CompiledSchema, evidence, merge, rules};
+use crate::extract::{
+    compiled::CompiledSchema,
+    evidence, merge, rules,
+    set_aside::{Invalid, set_aside},
+};
 use serde_json::Value;
 use shared::{
     document::{DocumentState, Failure, FailureCode, Stage},
-    extraction::{Extraction, ModelUsed, Pages, TextUsed, Timings, Usage},
+    extraction::{
+        Candidate, Extraction, Field, FieldStatus, ModelUsed, Pages, TextUsed, Timings, Usage,
+    },
     job::Claim,
     store::Spent,
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// What was found in one part of a document.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Part {
     /// The values; they validate against the schema.
     pub(crate) data: Value,
+    /// What the model gave and does not fit it.
+    pub(crate) invalid: Vec<Invalid>,
     /// The deployment and the model that answered.
     pub(crate) model: ModelUsed,
     /// How many saved replies were used.
@@ -44,17 +52,8 @@ pub(crate) fn assemble(
 ) -> Result<Extraction, Failure> {
     let warnings = warnings(pages, &parts);
     let model = parts.last().map(|part| part.model.clone()).unwrap_or_default();
-    // The values of a single part were checked as a whole when its answer came.
-    let is_merged = parts.len() != 1;
-    let values = parts.into_iter().map(|part| part.data).collect();
-    let data = merge::merge(&schema.schema, values);
-    if is_merged {
-        schema.check(&data).map_err(|faults| {
-            let message = format!("the parts do not make a whole: {}", faults.join("; "));
-            Failure::new(FailureCode::InvalidReply, Stage::Validation, message)
-        })?;
-    }
-    let state = match pages.are_incomplete() {
+    let (data, invalid) = whole(schema, parts)?;
+    let state = match pages.are_incomplete() || !invalid.is_empty() {
         true => DocumentState::Partial,
         false => DocumentState::Succeeded,
     };
@@ -62,7 +61,7 @@ pub(crate) fn assemble(
         document: claim.document.clone(),
         schema: claim.schema.clone(),
         state,
-        fields: evidence::prove(&schema.schema, &data, pages),
+        fields: fields(schema, &data, invalid, pages),
         checks: rules::check(&schema.schema, &data),
         data,
         usage,
@@ -71,6 +70,47 @@ pub(crate) fn assemble(
         timings_ms,
         warnings,
     })
+}
+
+/// The values of all parts, and what does not fit: of the parts, and of the whole that they make.
+fn whole(schema: &CompiledSchema, parts: Vec<Part>) -> Result<(Value, Vec<Invalid>), Failure> {
+    // The values of a single part were checked as a whole when its answer came.
+    let is_merged = parts.len() != 1;
+    let (values, invalid): (Vec<_>, Vec<_>) =
+        parts.into_iter().map(|part| (part.data, part.invalid)).unzip();
+    let mut moved = merge::moved(&values, invalid);
+    let mut data = merge::merge(&schema.schema, values);
+    if is_merged {
+        // Another part may have what one gave in vain. Of a list, items are missing all the same.
+        let is_there = |value: &Value| !value.is_null() && !value.is_array();
+        moved.retain(|invalid| !data.pointer(&invalid.pointer).is_some_and(is_there));
+        let violations = schema.check(&data, false);
+        let aside = set_aside(schema, &mut data, violations, false).map_err(|left| {
+            let left: Vec<_> = left.iter().map(ToString::to_string).collect();
+            let message = format!("the parts do not make a whole: {}", left.join("; "));
+            Failure::new(FailureCode::InvalidReply, Stage::Validation, message)
+        })?;
+        moved.extend(aside);
+    }
+    Ok((data, moved))
+}
+
+/// The evidence for each value, and what was given for those that are not there.
+fn fields(
+    schema: &CompiledSchema,
+    data: &Value,
+    invalid: Vec<Invalid>,
+    pages: &Pages,
+) -> BTreeMap<String, Field> {
+    let mut fields = evidence::prove(&schema.schema, data, pages);
+    for Invalid { pointer, value } in invalid {
+        let field = fields.entry(pointer).or_insert_with(|| Field::of(FieldStatus::Invalid));
+        field.status = FieldStatus::Invalid;
+        if field.candidates.len() < Field::CANDIDATES_MAX && !value.is_null() {
+            field.candidates.push(Candidate { value });
+        }
+    }
+    fields
 }
 
 /// What the document cost. `cost_of` gives the price of what was spent at one deployment.

@@ -14,6 +14,7 @@ use shared::{
     config::{self, Config},
     schema::MODEL_DEFAULT,
     services::Services,
+    store::CallLimits,
 };
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -64,7 +65,10 @@ fn settings(config: &Config) -> Settings {
         interactive_reserved: worker
             .interactive_reserved
             .unwrap_or_else(|| worker.concurrency.div_ceil(8)),
-        calls_max: worker.calls_max,
+        call_limits: CallLimits {
+            calls_max: worker.calls_max,
+            pauses: worker.call_pauses_seconds.iter().copied().map(Duration::from_secs).collect(),
+        },
         attempts_max: worker.attempts_max,
         lease: Duration::from_secs(worker.lease_seconds),
         sweep: Duration::from_secs(worker.sweep_seconds),

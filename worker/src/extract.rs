@@ -4,15 +4,19 @@
 //! above it.
 
 pub mod node;
+pub mod pointer;
 pub mod budget;
 pub mod sizes;
 pub mod prompt;
 pub mod compiled;
-pub mod validate;
-pub mod repair;
-pub mod merge;
 pub mod number;
 pub mod date;
+pub mod convert;
+pub mod validate;
+pub mod cut;
+pub mod repair;
+pub mod set_aside;
+pub mod merge;
 pub mod words;
 pub mod evidence;
 pub mod rules;

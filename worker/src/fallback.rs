@@ -87,7 +87,7 @@ async fn paid_before(
     let mut question = question.clone();
     for model in std::iter::once(first).chain(others) {
         question.request.model.clone_from(model);
-        if let Some(asked) = replay(worker, &key(claim, &question)).await? {
+        if let Some(asked) = replay(worker, claim, &key(claim, &question)).await? {
             let warning = (model != first).then(|| warning(first, model, "already paid"));
             return Ok(Some(Answered { asked, model: model.clone(), warning }));
         }

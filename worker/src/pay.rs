@@ -5,7 +5,7 @@
 //! deployment, as an intent of its own: the first answer is used, and both calls are counted. It must know nothing of what a question is about, nor of when that is worth it.
 
 use crate::{
-    question::{Elsewhere, Question, Unanswered, pause, reject, save},
+    question::{Elsewhere, Question, Unanswered, reject, save},
     worker::{Worker, outage},
 };
 use futures::future::{Either, select};
@@ -19,9 +19,6 @@ use shared::{
 };
 use std::{pin::pin, sync::OnceLock, time::Duration};
 use tokio::time::Instant;
-
-/// How long to wait after a call that may have been paid: what broke it may break the next.
-const UNKNOWN_PAUSE: Duration = Duration::from_secs(1);
 
 /// One question that is paid for.
 pub(crate) struct Payment<'a> {
@@ -66,7 +63,6 @@ pub(crate) async fn pay(
 ) -> Result<Option<Reply>, Unanswered> {
     fault::point("intended");
     let (ended, other) = race(payment, call, slot).await;
-    let is_unknown = matches!(ended.result, Err(CallError::Unknown { .. }));
     // An answer is written down first: from then on nobody asks again.
     let result = close(payment, ended).await;
     match other {
@@ -83,9 +79,6 @@ pub(crate) async fn pay(
         None => {}
     }
     fault::point("call-ended");
-    if is_unknown {
-        pause(payment.worker, UNKNOWN_PAUSE).await?;
-    }
     result
 }
 
@@ -139,8 +132,8 @@ async fn send(payment: &Payment<'_>, call: i64, slot: Reservation) -> Ended {
 /// Writes a second call down; none where the ledger wants none.
 async fn intend(payment: &Payment<'_>, deployment: &str) -> Option<i64> {
     let Payment { worker, claim, key, question, .. } = payment;
-    let (store, calls_max) = (&worker.services.store, worker.settings.calls_max);
-    match store.ledger().intent(claim, key, &question.label, deployment, calls_max).await {
+    let (ledger, limits) = (worker.services.store.ledger(), &worker.settings.call_limits);
+    match ledger.intent(claim, key, &question.label, deployment, limits).await {
         Ok(Intent::Call(call)) => Some(call),
         Ok(_) => None,
         Err(error) => {

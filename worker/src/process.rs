@@ -1,7 +1,7 @@
 //! One document from top to bottom: read, ask, check, prove, finish.
 
 use crate::{
-    answer,
+    answer::{Asking, answer},
     assemble::{Part, assemble, timings, usage},
     ended,
     extract::compiled::CompiledSchema,
@@ -83,7 +83,8 @@ async fn ask(
         if !goes_on.load(Ordering::Relaxed) {
             return None;
         }
-        let part = answer::answer(worker, claim, schema, request, index, total, deadline).await;
+        let asking = Asking { worker, claim, schema, request: &request, index, total, deadline };
+        let part = answer(&asking).await;
         goes_on.fetch_and(part.is_ok(), Ordering::Relaxed);
         Some(part)
     };

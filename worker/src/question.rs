@@ -23,6 +23,9 @@ pub(crate) struct Question {
     /// For people: which part, which round. Part of the key, so that a second round of the same
     /// words (with more room for the answer) is a question of its own.
     pub(crate) label: String,
+    /// The least room for an answer that is of use, in tokens: where the quota of a whole minute leaves
+    /// less than the request asks for, it gets what is left.
+    pub(crate) room_min: u32,
     /// After this an answer is of no use: its document will have gone back to the queue.
     pub(crate) deadline: Instant,
 }

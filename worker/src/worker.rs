@@ -12,7 +12,7 @@ use shared::{
     job::Verdict,
     schema::SchemaRef,
     services::Services,
-    store::{Store, StoreError},
+    store::{CallLimits, Store, StoreError},
 };
 use std::{
     collections::BTreeMap,
@@ -31,8 +31,8 @@ pub struct Settings {
     pub concurrency: u32,
     /// How many of these are kept for interactive ones.
     pub interactive_reserved: u32,
-    /// Payments at most for one question.
-    pub calls_max: u32,
+    /// How often, and how soon again, one question is paid for.
+    pub call_limits: CallLimits,
     /// How often a document is taken up before it is given up.
     pub attempts_max: u32,
     /// How long a claim lasts without a sign of life.

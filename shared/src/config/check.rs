@@ -108,12 +108,17 @@ fn ranges(config: &Config, faults: &mut Vec<Fault>) {
         ("worker.tokens_output_max", worker.tokens_output_max.into(), 16, 1_000_000),
         ("worker.context_tokens_max", worker.context_tokens_max.into(), 1000, 10_000_000),
     ];
-    for (path, value, least, most) in ranges {
+    let ranges = ranges.map(|(path, value, least, most)| (path.to_owned(), value, least, most));
+    let pauses = worker.call_pauses_seconds.iter().enumerate();
+    let pauses = pauses.map(|(index, seconds)| {
+        (format!("worker.call_pauses_seconds[{index}]"), *seconds, 0, 3600)
+    });
+    for (path, value, least, most) in ranges.into_iter().chain(pauses) {
         let rule = match value {
             value if value < least => format!("must be at least {least}"),
             value if value > most => format!("must be at most {most}"),
             _ => continue,
         };
-        faults.push(Fault { path: path.to_owned(), value: Some(value.to_string()), rule });
+        faults.push(Fault { path, value: Some(value.to_string()), rule });
     }
 }

@@ -213,6 +213,10 @@ fn impossible_values_are_named_with_the_remedy() {
         ),
         ("[worker]\ncalls_max = 0", "2: worker.calls_max is 0: it must be at least 1"),
         (
+            "[worker]\ncall_pauses_seconds = [0, 3601]",
+            "2: worker.call_pauses_seconds[1] is 3601: it must be at most 3600",
+        ),
+        (
             "[worker]\ninteractive_reserved = 10001",
             "2: worker.interactive_reserved is 10001: it must be at most 10000",
         ),

@@ -19,13 +19,17 @@ pub enum FailureCode {
     TextLimitExceeded,
     /// The document is too long for every deployment that serves its model.
     ContextTooLong,
+    /// The question counts more than a whole minute's quota of every deployment, even with the least
+    /// room for its answer.
+    LargerThanQuota,
     /// The model's output was cut off again in the largest room that it could get.
     OutputTruncated,
     /// The model refused to answer.
     ModelRefused,
     /// The provider's content filter stopped the question or the answer.
     ContentFiltered,
-    /// The reply did not fit the schema, nor did the one after it was asked again.
+    /// The reply was no answer that fits the schema, nor was the one after it was asked again. A
+    /// retry asks anew.
     InvalidReply,
     /// No deployment serves the model that the schema asks for.
     NoDeployment,
@@ -42,13 +46,14 @@ pub enum FailureCode {
 
 impl FailureCode {
     /// Every code.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::UnreadableDocument,
         Self::PasswordRequired,
         Self::NoText,
         Self::TooManyPages,
         Self::TextLimitExceeded,
         Self::ContextTooLong,
+        Self::LargerThanQuota,
         Self::OutputTruncated,
         Self::ModelRefused,
         Self::ContentFiltered,
@@ -64,7 +69,9 @@ impl FailureCode {
     pub fn is_retryable(self) -> bool {
         matches!(
             self,
-            Self::NoDeployment
+            Self::InvalidReply
+                | Self::LargerThanQuota
+                | Self::NoDeployment
                 | Self::DeploymentRejected
                 | Self::SchemaRejected
                 | Self::CallsExhausted

@@ -12,6 +12,7 @@ use crate::{
     document::{Attempt, DocumentId},
     job::Claim,
 };
+use jiff::Timestamp;
 use std::time::Duration;
 
 /// The answer to an intent: may the model be called for this question now?
@@ -23,10 +24,31 @@ pub enum Intent {
     Replay,
     /// No: another document asks the same question now. Look again later.
     Busy,
+    /// No: a call of this question may have been paid for nothing. Ask again after this.
+    Later(Duration),
     /// No: the model may have been paid so often already.
     Capped(u32),
     /// No: the claim is lost.
     Lost,
+}
+
+/// How often, and how soon again, one question may be paid for without a reply.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallLimits {
+    /// Payments at most.
+    pub calls_max: u32,
+    /// How long the question rests after each call whose outcome is unknown. After more calls than
+    /// there are pauses, the last counts; without any there is no rest.
+    pub pauses: Vec<Duration>,
+}
+
+impl CallLimits {
+    /// How long a question rests after so many calls.
+    fn pause(&self, calls: u32) -> Duration {
+        let index = usize::try_from(calls).unwrap_or(usize::MAX).checked_sub(1);
+        let pause = index.map(|index| self.pauses.get(index).or(self.pauses.last()));
+        pause.flatten().copied().unwrap_or_default()
+    }
 }
 
 /// How a call ended, for the ledger.
@@ -75,7 +97,7 @@ struct IntentRequest {
     question: String,
     label: String,
     deployment: String,
-    calls_max: u32,
+    limits: CallLimits,
 }
 
 /// The calls of models.
@@ -94,14 +116,14 @@ impl Ledger<'_> {
         question: &str,
         label: &str,
         deployment: &str,
-        calls_max: u32,
+        limits: &CallLimits,
     ) -> Result<Intent> {
         let request = IntentRequest {
             claim: claim.clone(),
             question: question.to_owned(),
             label: label.to_owned(),
             deployment: deployment.to_owned(),
-            calls_max,
+            limits: limits.clone(),
         };
         self.0.run(Access::Transaction, request, |db, request| Box::pin(intent(db, request))).await
     }
@@ -125,12 +147,18 @@ impl Ledger<'_> {
         ended.await
     }
 
-    /// Notes that storage holds a reply to a question that the ledger does not know as answered.
+    /// Notes that storage holds a reply to a question, where the ledger does not know it as
+    /// answered, and gives the time of the reply. A reply whose worker died before it said so
+    /// counts as of the last call: it cannot be older. `None` where the ledger does not know the
+    /// question, as after the loss of a database.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn adopt_reply(self, question: &str) -> Result<()> {
-        self.0.execute(&ANSWERED, values![question]).await.map(drop)
+    pub async fn adopt_reply(self, question: &str) -> Result<Option<Timestamp>> {
+        let adopted = self.0.run(Access::Transaction, question.to_owned(), |db, question| {
+            Box::pin(adopt_reply(db, question))
+        });
+        adopted.await
     }
 
     /// Notes that the reply to this question is not in storage any more: it went with the last
@@ -193,7 +221,19 @@ impl Ledger<'_> {
     }
 }
 
-/// Storage holds a reply to the question `$1`.
+async fn adopt_reply(db: &Db<'_>, question: &str) -> Result<Option<Timestamp>, DbError> {
+    static ADOPT: Sql = Sql::new(
+        "UPDATE questions SET owner = NULL, answered_ms = coalesce(
+           (SELECT max(started_ms) FROM calls WHERE question = $1 AND outcome <> 'unbilled'), {now})
+         WHERE key = $1 AND answered_ms IS NULL",
+    );
+    static WHEN: Sql = Sql::new("SELECT answered_ms FROM questions WHERE key = $1");
+    db.execute(&ADOPT, values![question]).await?;
+    let row = db.first(&WHEN, values![question]).await?;
+    row.map(|row| row.time(0)).transpose()
+}
+
+/// Storage holds a reply to the question `$1`, which arrived now.
 static ANSWERED: Sql = Sql::new(
     "UPDATE questions SET answered_ms = {now}, owner = NULL
      WHERE key = $1 AND answered_ms IS NULL",
@@ -238,7 +278,7 @@ async fn intent(db: &Db<'_>, request: &IntentRequest) -> Result<Intent, DbError>
         "INSERT INTO calls (question, label, document, run, fence, deployment, started_ms)
          VALUES ($1, $2, $3, $4, $5, $6, {now}) RETURNING id",
     );
-    let IntentRequest { claim, question, label, deployment, calls_max } = request;
+    let IntentRequest { claim, question, label, deployment, limits } = request;
     let (id, fence) = (&claim.document, claim.fence);
     if db.first(&LIVE, values![id, fence]).await?.is_none() {
         return Ok(Intent::Lost);
@@ -251,12 +291,54 @@ async fn intent(db: &Db<'_>, request: &IntentRequest) -> Result<Intent, DbError>
     if db.first(&OWNER, values![question, id]).await?.is_some() {
         return Ok(Intent::Busy);
     }
-    if calls >= *calls_max {
+    let calls = match calls >= limits.calls_max && allow_anew(db, question, id).await? {
+        true => 0,
+        false => calls,
+    };
+    if calls >= limits.calls_max {
         return Ok(Intent::Capped(calls));
+    }
+    if let Some(rest) = rest(db, question, limits.pause(calls)).await? {
+        return Ok(Intent::Later(rest));
     }
     db.execute(&COUNT, values![question, id, fence]).await?;
     let values = values![question, label, id, claim.run, fence, deployment];
     Ok(Intent::Call(db.one(&CALL, values).await?.number(0)?))
+}
+
+/// Who uploads a document, or asks for another run, after the last call for its question allows as many
+/// calls anew. True where that is so.
+async fn allow_anew(db: &Db<'_>, question: &str, id: &DocumentId) -> Result<bool, DbError> {
+    static CALLED: Sql = Sql::new(
+        "SELECT calls.id FROM calls JOIN documents ON documents.id = $2
+         WHERE question = $1 AND outcome <> 'unbilled' AND started_ms >= queued_ms LIMIT 1",
+    );
+    // As where a run is asked for: what ends unpaid later must not give back a count that is gone.
+    static CLOSE: Sql = Sql::new(
+        "UPDATE calls SET outcome = 'unknown', ended_ms = {now},
+           error = 'another upload allowed calls anew during the call'
+         WHERE question = $1 AND outcome = 'open'",
+    );
+    static RESET: Sql = Sql::new("UPDATE questions SET calls = 0 WHERE key = $1");
+    if db.first(&CALLED, values![question, id]).await?.is_some() {
+        return Ok(false);
+    }
+    db.execute(&CLOSE, values![question]).await?;
+    db.execute(&RESET, values![question]).await?;
+    Ok(true)
+}
+
+/// How long a question still rests, where it does.
+async fn rest(db: &Db<'_>, question: &str, pause: Duration) -> Result<Option<Duration>, DbError> {
+    static REST: Sql = Sql::new(
+        "SELECT max(ended_ms) + $2 - {now} FROM calls WHERE question = $1 AND outcome = 'unknown'",
+    );
+    if pause.is_zero() {
+        return Ok(None);
+    }
+    let left: Option<i64> = db.one(&REST, values![question, pause]).await?.number_or_null(0)?;
+    let left = left.and_then(|left| u64::try_from(left).ok()).filter(|left| *left > 0);
+    Ok(left.map(Duration::from_millis))
 }
 
 async fn call_ended(

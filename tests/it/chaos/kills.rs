@@ -48,8 +48,10 @@ impl Ordeal {
         let Some(broker) = Broker::shared() else { return };
         let vhost = broker.vhost().await;
         let concurrency = self.concurrency;
-        let settings =
-            format!("concurrency = {concurrency}\ncalls_max = {CALLS_MAX}\nattempts_max = 100");
+        let settings = format!(
+            "concurrency = {concurrency}\ncalls_max = {CALLS_MAX}\n\
+             call_pauses_seconds = [0, 1, 2]\nattempts_max = 100"
+        );
         let fleet = Fleet::new(&vhost.url, slow([300, 1500]), &settings).await;
         let Some(fleet) = fleet else { return };
         let mut front = Front::start(&fleet).await;

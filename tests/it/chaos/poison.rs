@@ -82,7 +82,7 @@ async fn mixed(good: usize, pace: Duration) -> Option<Mixed> {
     let broker = Broker::shared()?;
     let vhost = broker.vhost().await;
     let mut model = slow([20, 60]);
-    let stubborn = json!([{ "kind": "invalid_reply", "when_text": "POISON", "times": 1_000_000 }]);
+    let stubborn = json!([{ "kind": "invalid_json", "when_text": "POISON", "times": 1_000_000 }]);
     model.faults = serde_json::from_value(stubborn).unwrap();
     let settings = format!("concurrency = {AT_ONCE}\nattempts_max = 3");
     let fleet = Fleet::new(&vhost.url, model, &settings).await?;

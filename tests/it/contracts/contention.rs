@@ -1,7 +1,7 @@
 //! What every database must do when many ask for the same at once: every caller has connections
 //! of its own, as processes have.
 
-use super::database::{Engine, LEASE, NOW, answered, document, failure};
+use super::database::{Engine, LEASE, NOW, TWICE, answered, document, failure};
 use futures::future::{join, join_all};
 use shared::{
     document::{DocumentId, DocumentState},
@@ -58,7 +58,7 @@ async fn of_many_intents_at_once_one_may_pay(engine: Engine) {
             engine.store.ledger().call_ended(call, question, unbilled, NOW).await.unwrap();
         }
         let ask =
-            |n: usize| stores[n % 4].ledger().intent(&claims[n], question, "all", "sweden", 2);
+            |n: usize| stores[n % 4].ledger().intent(&claims[n], question, "all", "sweden", &TWICE);
         let intents: Vec<_> =
             join_all((0..16).map(ask)).await.into_iter().map(Result::unwrap).collect();
         let calls: Vec<_> = intents
@@ -228,7 +228,8 @@ async fn whatever_happens_at_once_nothing_fails(engine: Engine) {
 async fn step(store: &Store, id: &DocumentId, n: usize) {
     if let Some(claim) = store.work().claim(id, "w", LEASE).await.unwrap() {
         for question in [["q", "r"], ["r", "q"]][n % 2] {
-            let intent = store.ledger().intent(&claim, question, "all", "sweden", 2).await.unwrap();
+            let intent =
+                store.ledger().intent(&claim, question, "all", "sweden", &TWICE).await.unwrap();
             if let Intent::Call(call) = intent {
                 let unbilled = CallEnd::Unbilled { status: Some(429), error: "no".to_owned() };
                 store.ledger().call_ended(call, question, unbilled, NOW).await.unwrap();

@@ -9,7 +9,7 @@ use shared::{
     document::{DocumentId, DocumentState, Failure, FailureCode, Format, Priority, Stage},
     job::Claim,
     store::{
-        Accepted, CallEnd, Found, Intent, NewDocument, Store,
+        Accepted, CallEnd, CallLimits, Found, Intent, NewDocument, Store,
         postgres::PostgresStore,
         sqlite::{SqliteFile, SqliteStore},
     },
@@ -19,6 +19,9 @@ use tempfile::TempDir;
 
 pub(super) const LEASE: Duration = Duration::from_secs(60);
 pub(super) const NOW: Duration = Duration::ZERO;
+
+/// A question may be paid for twice, at once.
+pub(super) static TWICE: CallLimits = CallLimits { calls_max: 2, pauses: Vec::new() };
 
 enum Place {
     Sqlite { _folder: TempDir, path: PathBuf },
@@ -97,7 +100,7 @@ impl Engine {
     }
 
     pub(super) async fn intent(&self, claim: &Claim, question: &str) -> Intent {
-        self.store.ledger().intent(claim, question, "all", "sweden", 2).await.unwrap()
+        self.store.ledger().intent(claim, question, "all", "sweden", &TWICE).await.unwrap()
     }
 
     pub(super) async fn state(&self, id: &DocumentId) -> DocumentState {

@@ -7,7 +7,7 @@ use shared::{
     fleet::WorkerReport,
     message::Traceparent,
     store::{
-        Accepted, CallEnd, Changed, Filter, Found, IdempotencyKey, Intent, NewDocument,
+        Accepted, CallEnd, CallLimits, Changed, Filter, Found, IdempotencyKey, Intent, NewDocument,
         ResultLocation,
     },
 };
@@ -37,6 +37,9 @@ on_every_database! {
     every_change_is_told_once_and_in_order
     the_trace_of_an_upload_stays_with_its_document
     a_reply_that_is_gone_may_be_paid_for_again
+    a_reply_is_as_old_as_its_call
+    another_upload_allows_calls_anew
+    a_question_rests_after_a_call_that_nobody_knows_the_end_of
 }
 
 async fn one_claims_and_an_old_fence_changes_nothing(engine: Engine) {
@@ -504,4 +507,86 @@ async fn a_reply_that_is_gone_may_be_paid_for_again(engine: Engine) {
     assert_eq!(engine.intent(&claim, "q").await, Intent::Replay);
     store.ledger().forget_reply("q").await.unwrap();
     assert!(matches!(engine.intent(&claim, "q").await, Intent::Call(_)));
+}
+
+async fn a_reply_is_as_old_as_its_call(engine: Engine) {
+    let ledger = engine.store.ledger();
+    assert_eq!(ledger.adopt_reply("q").await.unwrap(), None, "nothing is known of it");
+    let id = engine.accept("a").await;
+    let claim = engine.claim(&id).await;
+    let Intent::Call(call) = engine.intent(&claim, "q").await else { panic!("a call") };
+    ledger.call_ended(call, "q", answered(), NOW).await.unwrap();
+    let answered_at = ledger.adopt_reply("q").await.unwrap().unwrap();
+    assert!(answered_at >= claim.queued_at, "it came during the run");
+    // The worker of another one dies before it says that it has saved the reply.
+    let Intent::Call(_) = engine.intent(&claim, "p").await else { panic!("a call") };
+    engine.store.documents().cancel(&id).await.unwrap();
+    engine.sql("UPDATE calls SET started_ms = started_ms - 1").await;
+    engine.store.documents().retry(&id).await.unwrap();
+    let again = engine.claim(&id).await;
+    let adopted = ledger.adopt_reply("p").await.unwrap().unwrap();
+    assert!(adopted < again.queued_at, "it was asked before the run");
+    assert_eq!(engine.intent(&again, "p").await, Intent::Replay);
+    assert_eq!(ledger.adopt_reply("p").await.unwrap(), Some(adopted), "the first time counts");
+    assert!(ledger.adopt_reply("q").await.unwrap().unwrap() <= again.queued_at);
+}
+
+async fn a_question_rests_after_a_call_that_nobody_knows_the_end_of(engine: Engine) {
+    let pauses = [0, 60, 600].map(Duration::from_secs).to_vec();
+    let limits = CallLimits { calls_max: 5, pauses: pauses.clone() };
+    let ledger = engine.store.ledger();
+    let id = engine.accept("a").await;
+    let claim = engine.claim(&id).await;
+    let ask = async || ledger.intent(&claim, "q", "all", "sweden", &limits).await.unwrap();
+    let unknown = || CallEnd::Unknown { status: None, error: "reset".to_owned() };
+    // What was certainly not paid is no reason to rest.
+    let Intent::Call(call) = ask().await else { panic!("a call") };
+    let unpaid = CallEnd::Unbilled { status: Some(429), error: "later".to_owned() };
+    ledger.call_ended(call, "q", unpaid, NOW).await.unwrap();
+    for pause in [pauses[0], pauses[1], pauses[2], pauses[2]] {
+        let Intent::Call(call) = ask().await else { panic!("a call") };
+        ledger.call_ended(call, "q", unknown(), NOW).await.unwrap();
+        if pause > NOW {
+            let Intent::Later(rest) = ask().await else { panic!("it rests") };
+            assert!(rest <= pause && rest > pause / 2, "{rest:?} of {pause:?}");
+            // Another question does not.
+            let other = ledger.intent(&claim, "p", "all", "sweden", &limits).await.unwrap();
+            let Intent::Call(other) = other else { panic!("a call") };
+            ledger.call_ended(other, "p", answered(), NOW).await.unwrap();
+            engine.sql("DELETE FROM questions WHERE key = 'p'").await;
+        }
+        engine.sql("UPDATE calls SET ended_ms = ended_ms - 600000").await;
+    }
+    let Intent::Call(call) = ask().await else { panic!("a call") };
+    ledger.call_ended(call, "q", unknown(), NOW).await.unwrap();
+    // Nothing is left to wait for.
+    assert_eq!(ask().await, Intent::Capped(5));
+}
+
+async fn another_upload_allows_calls_anew(engine: Engine) {
+    let ledger = engine.store.ledger();
+    let (first, with_it) = (engine.accept("same").await, engine.accept("same").await);
+    let claim = engine.claim(&first).await;
+    let unknown = || CallEnd::Unknown { status: None, error: "reset".to_owned() };
+    for _ in 0..2 {
+        let Intent::Call(call) = engine.intent(&claim, "q").await else { panic!("a call") };
+        ledger.call_ended(call, "q", unknown(), NOW).await.unwrap();
+    }
+    assert_eq!(engine.intent(&claim, "q").await, Intent::Capped(2));
+    // Who was there while the calls were made has had them as well.
+    let with_it = engine.claim(&with_it).await;
+    assert_eq!(engine.intent(&with_it, "q").await, Intent::Capped(2));
+    engine.sql("UPDATE calls SET started_ms = started_ms - 1").await;
+    let later = engine.accept("same").await;
+    engine
+        .sql(&format!("UPDATE documents SET queued_ms = queued_ms + 1 WHERE id = '{later}'"))
+        .await;
+    let later = engine.claim(&later).await;
+    for _ in 0..2 {
+        let Intent::Call(call) = engine.intent(&later, "q").await else { panic!("a call") };
+        engine.sql("UPDATE calls SET started_ms = started_ms + 5").await;
+        ledger.call_ended(call, "q", unknown(), NOW).await.unwrap();
+    }
+    assert_eq!(engine.intent(&later, "q").await, Intent::Capped(2), "as many, and no more");
+    assert_eq!(engine.intent(&claim, "q").await, Intent::Capped(2), "for nobody");
 }

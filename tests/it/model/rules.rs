@@ -35,6 +35,8 @@ pub(crate) struct Rules {
     /// A retry closes open calls in the ledger, so that none gives back what was forgiven. The
     /// code once did not.
     pub(crate) retry_closes: bool,
+    /// An upload after the last call of its question allows as many calls anew.
+    pub(crate) upload_allows: bool,
     /// A second call is an intent of its own.
     pub(crate) hedge_in_ledger: bool,
     /// The sweep rings for leases that ran out.
@@ -68,6 +70,7 @@ impl Rules {
         ledger_per_question: true,
         owner_frees: true,
         retry_closes: true,
+        upload_allows: true,
         hedge_in_ledger: true,
         sweep: true,
     };

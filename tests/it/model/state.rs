@@ -66,6 +66,8 @@ pub(crate) struct Document {
     pub(crate) attempts: u8,
     /// The ledger has a call of this document.
     pub(crate) asked: bool,
+    /// No call of its question was begun since it was accepted, or asked for again.
+    pub(crate) fresh: bool,
     pub(crate) outbox: u8,
     pub(crate) messages: u8,
     /// The result object of each run.

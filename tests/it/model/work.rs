@@ -4,13 +4,15 @@ use super::{
     next::Next,
     rules::{Acknowledge, Rules},
     state::{COPIES_MAX, Content, DOCUMENTS, Lease, Row, State, Step, WORKERS, Worker},
-    world::{claim, ring_arrives},
+    world::{claim, forgive, ring_arrives},
 };
 
 pub(crate) const PAID_WITHOUT_REASON: &str = "a second payment that nothing excuses";
 pub(crate) const CAP_PASSED: &str = "more payments than calls_max";
 pub(crate) const ASKED_AGAIN: &str = "a call although the reply was saved";
 pub(crate) const FAILED_WITH_REPLY: &str = "given up although the reply was saved";
+pub(crate) const GIVEN_UP_UNASKED: &str =
+    "given up although nothing was asked since it was accepted";
 pub(crate) const GIVEN_UP_UNPAID: &str = "given up although nothing was sent and nobody died";
 pub(crate) const STALE_WRITE: &str = "a write with an old fence changed a row";
 
@@ -287,12 +289,21 @@ impl Scene<'_> {
             return self.again();
         }
         self.job().late = saved.is_some();
+        if known.calls >= self.rules.calls_max && row.fresh && self.rules.upload_allows {
+            forgive(self.state, self.rules, self.document);
+        }
+        let known = *self.ledger();
         if known.calls >= self.rules.calls_max {
             let is_unpaid = known.paid == 0 && !known.lost && !self.somebody_calls();
-            self.broken = is_unpaid.then_some(GIVEN_UP_UNPAID);
+            let is_unasked = row.fresh.then_some(GIVEN_UP_UNASKED);
+            self.broken = is_unasked.or(is_unpaid.then_some(GIVEN_UP_UNPAID));
             self.job().step = Step::LookBeforeFail;
         } else {
             self.state.documents[self.document].asked = true;
+            let ledger = self.rules.ledger(self.document);
+            for (number, row) in self.state.documents.iter_mut().enumerate() {
+                row.fresh &= self.rules.ledger(number) != ledger;
+            }
             let owner = self.document as u8;
             let ledger = self.ledger();
             (ledger.calls, ledger.owner) = (ledger.calls + 1, Some(owner));

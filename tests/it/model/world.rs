@@ -27,7 +27,7 @@ fn upload(state: &State, rules: &Rules, document: usize, next: &mut Vec<Next>) {
         }),
         Upload::Stored => to("accepted", true, &|s| {
             let row = &mut s.documents[document];
-            row.row = Row::Queued;
+            (row.row, row.fresh) = (Row::Queued, true);
             if rules.outbox {
                 (row.upload, row.outbox) = (Upload::Over, 1);
             } else {
@@ -129,18 +129,21 @@ fn user(state: &State, rules: &Rules, document: usize, next: &mut Vec<Next>) {
         next.push(Next::of(state, document, "a user retries", false, &|s| {
             s.left.retries -= 1;
             new_fence(s, document);
-            forgive(s, rules, document);
+            if s.documents[document].asked {
+                forgive(s, rules, document);
+            }
             let row = &mut s.documents[document];
-            (row.row, row.run, row.attempts) = (Row::Queued, 1, 0);
+            (row.row, row.run, row.attempts, row.fresh) = (Row::Queued, 1, 0, true);
             row.outbox = (row.outbox + 1).min(COPIES_MAX);
         }));
     }
 }
 
-/// Who asks for another run allows the model to be paid again for what it never answered.
-fn forgive(state: &mut State, rules: &Rules, document: usize) {
+/// Who asks for another run, or uploads the same again, allows the model to be paid again for what it
+/// never answered.
+pub(crate) fn forgive(state: &mut State, rules: &Rules, document: usize) {
     let ledger = rules.ledger(document);
-    if !state.documents[document].asked || state.ledgers[ledger].answered {
+    if state.ledgers[ledger].answered {
         return;
     }
     state.ledgers[ledger].calls = 0;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use shared::{
     blob::BlobKey,
     document::{Failure, FailureCode, Stage},
-    store::Intent,
+    store::{CallLimits, Intent},
 };
 use std::time::{Duration, Instant};
 
@@ -158,7 +158,8 @@ async fn deleting_leaves_only_a_tombstone() {
     let claim = server.claim(&document).await;
     let question = "ab".repeat(32);
     let store = &server.services.store;
-    let intent = store.ledger().intent(&claim, &question, "all", "here", 2).await.unwrap();
+    let limits = CallLimits { calls_max: 2, ..CallLimits::default() };
+    let intent = store.ledger().intent(&claim, &question, "all", "here", &limits).await.unwrap();
     assert!(matches!(intent, Intent::Call(_)), "{intent:?}");
     let reply = BlobKey::reply(&question);
     server.services.blobs.put_if_absent(&reply, "{}".into()).await.unwrap();

@@ -6,7 +6,10 @@ use super::node::Node;
 use serde_json::{Map, Value};
 use shared::{
     document::{Failure, FailureCode, Stage},
-    schema::{ExtractionSchema, strict, validator::SchemaValidator},
+    schema::{
+        ExtractionSchema, strict,
+        validator::{SchemaValidator, Violation},
+    },
 };
 
 /// A schema, its strict forms and its validators.
@@ -40,20 +43,11 @@ impl CompiledSchema {
         Ok(Self { schema, strict, strict_part, whole, part })
     }
 
-    /// Whether the values of a whole document fit.
-    ///
-    /// # Errors
-    /// What is wrong, by its JSON pointer.
-    pub fn check(&self, data: &Value) -> Result<(), Vec<String>> {
-        self.whole.check(data)
-    }
-
-    /// Whether the values of a part fit. The root's required properties may stand in other parts.
-    ///
-    /// # Errors
-    /// What is wrong, by its JSON pointer.
-    pub fn check_part(&self, data: &Value) -> Result<(), Vec<String>> {
-        self.part.check(data)
+    /// Where the values of a document, or of a part of one, do not fit. The root's required properties
+    /// may stand in other parts.
+    pub fn check(&self, data: &Value, is_part: bool) -> Vec<Violation> {
+        let validator = if is_part { &self.part } else { &self.whole };
+        validator.check(data)
     }
 
     /// Removes the nulls that the strict form asks for and the schema itself does not allow.

@@ -218,9 +218,11 @@ impl Prover<'_> {
 
     fn field(&mut self, node: &Node<'_>, value: &Value, name: &str, near: Option<usize>) -> Field {
         let places = match value {
-            Value::Null => return without(FieldStatus::Missing),
-            Value::String(text) if text.trim().is_empty() => return without(FieldStatus::Missing),
-            Value::Bool(_) => return without(FieldStatus::Inferred),
+            Value::Null => return Field::of(FieldStatus::Missing),
+            Value::String(text) if text.trim().is_empty() => {
+                return Field::of(FieldStatus::Missing);
+            }
+            Value::Bool(_) => return Field::of(FieldStatus::Inferred),
             Value::String(text) => self.places(text),
             Value::Number(number) => {
                 self.text.numbers.get(&Decimal::of(number)).cloned().unwrap_or_default()
@@ -232,9 +234,9 @@ impl Prover<'_> {
         let evidence: Vec<_> =
             places.iter().take(most).filter_map(|place| self.text.evidence(place)).collect();
         match evidence.is_empty() {
-            false => Field { status: FieldStatus::Verified, evidence },
-            true if node.is_choice() || !node.is_printed() => without(FieldStatus::Inferred),
-            true => without(FieldStatus::NotFound),
+            false => Field { evidence, ..Field::of(FieldStatus::Verified) },
+            true if node.is_choice() || !node.is_printed() => Field::of(FieldStatus::Inferred),
+            true => Field::of(FieldStatus::NotFound),
         }
     }
 
@@ -273,10 +275,6 @@ impl Prover<'_> {
         places.dedup();
         places
     }
-}
-
-fn without(status: FieldStatus) -> Field {
-    Field { status, evidence: Vec::new() }
 }
 
 #[cfg(test)]

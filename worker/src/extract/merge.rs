@@ -2,7 +2,7 @@
 //!
 //! It must know nothing of how the parts were found.
 
-use super::node::Node;
+use super::{node::Node, pointer, set_aside::Invalid};
 use serde_json::{Map, Value};
 use shared::schema::ExtractionSchema;
 
@@ -24,12 +24,44 @@ pub fn merge(schema: &ExtractionSchema, mut parts: Vec<Value>) -> Value {
             Some(value) => ordered.insert(name.to_owned(), value),
             None if !node.requires(name) => None,
             None if property.allows_null() => ordered.insert(name.to_owned(), Value::Null),
-            None if property.is_list() => ordered.insert(name.to_owned(), Value::Array(vec![])),
+            None if property.has_type("array") => {
+                ordered.insert(name.to_owned(), Value::Array(vec![]))
+            }
             None => None,
         };
     }
     ordered.extend(found);
     Value::Object(ordered)
+}
+
+/// What was set aside in the parts, at its places in the whole: the items of a list stand after those
+/// of the parts before.
+pub fn moved(parts: &[Value], invalid: Vec<Vec<Invalid>>) -> Vec<Invalid> {
+    let place = |index: usize, place: &str| {
+        let mut tokens = pointer::tokens(place);
+        for end in 0..tokens.len() {
+            let list = pointer::of(tokens.get(..end).unwrap_or_default());
+            let length = |part: &Value| part.pointer(&list)?.as_array().map(Vec::len);
+            if parts.get(index).and_then(length).is_none() {
+                continue;
+            }
+            let before: usize = parts.iter().take(index).filter_map(length).sum();
+            if let Some(token) = tokens.get_mut(end)
+                && let Ok(own) = token.parse::<usize>()
+            {
+                *token = (before + own).to_string();
+            }
+            break;
+        }
+        pointer::of(&tokens)
+    };
+    let parts = invalid.into_iter().enumerate();
+    let moved = parts.flat_map(|(index, invalid)| {
+        let there =
+            move |Invalid { pointer, value }| Invalid { pointer: place(index, &pointer), value };
+        invalid.into_iter().map(there)
+    });
+    moved.collect()
 }
 
 fn join(first: Value, second: Value) -> Value {
@@ -83,5 +115,20 @@ mod tests {
         let merged = merge(&schema, parts);
         assert_eq!(merged.to_string(), expected.to_string());
         assert_eq!(merge(&schema, vec![json!({ "total": 1 })]), json!({ "total": 1 }));
+    }
+
+    #[test]
+    fn what_was_set_aside_moves_with_its_list() {
+        let parts = [
+            json!({ "lines": [{ "a": 1 }, { "a": 2 }], "n": { "notes": ["x"] } }),
+            json!({ "lines": [{ "a": 3, "parts": [1, 2] }], "n": { "notes": ["y"] } }),
+        ];
+        let invalid = |pointer: &str| Invalid { pointer: pointer.to_owned(), value: json!(1) };
+        let first = vec![invalid("/lines/1/b"), invalid("/date")];
+        let second = ["/lines/0/b", "/lines/0/parts/1", "/lines", "/n/notes/0", "/date"];
+        let moved = moved(&parts, vec![first, second.map(invalid).to_vec()]);
+        let places: Vec<_> = moved.iter().map(|invalid| invalid.pointer.as_str()).collect();
+        let there = ["/lines/2/b", "/lines/2/parts/1", "/lines", "/n/notes/1", "/date"];
+        assert_eq!(places, [&["/lines/1/b", "/date"][..], &there].concat());
     }
 }

@@ -80,12 +80,25 @@ impl<'a> Node<'a> {
         typed.peek().is_none() || typed.any(|schema| is_null(schema))
     }
 
-    /// Whether it is a list.
-    pub fn is_list(&self) -> bool {
+    /// What it says about the value at a JSON pointer, given as its tokens.
+    pub fn at(&self, tokens: &[String]) -> Self {
+        tokens.iter().fold(self.clone(), |node, token| {
+            let is_index = token.bytes().all(|c| c.is_ascii_digit()) && node.has_type("array");
+            if is_index { node.items() } else { node.property(token) }
+        })
+    }
+
+    /// Whether it may have this type.
+    pub fn has_type(&self, name: &str) -> bool {
         let kinds = self.schemas.iter().filter_map(|schema| schema.get("type"));
         let mut kinds =
             kinds.flat_map(|kind| kind.as_array().map_or(std::slice::from_ref(kind), |k| k));
-        kinds.any(|kind| kind == "array")
+        kinds.any(|kind| kind == name)
+    }
+
+    /// Whether its text may have this format.
+    pub fn has_format(&self, name: &str) -> bool {
+        self.schemas.iter().any(|schema| schema.get("format").is_some_and(|format| format == name))
     }
 
     /// Whether it is chosen from given values, which need not be printed.

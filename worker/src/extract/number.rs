@@ -41,6 +41,11 @@ impl Decimal {
         is_legal.then(|| Self::new(text.starts_with('-'), whole, fraction))
     }
 
+    /// Its digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     fn negated(&self) -> Self {
         match self.0.strip_prefix('-') {
             Some(positive) => Self(positive.to_owned()),
