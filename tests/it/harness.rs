@@ -5,7 +5,7 @@ use anyhow::{Context, bail};
 use reqwest::Client;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use simulator::{Config, DeploymentConfig, Running};
+use simulator::{Config, DeploymentConfig, Running, ScriptedAnswer};
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
@@ -88,11 +88,29 @@ impl Place {
     /// With these deployments, and these lines added to the configuration (sections first seen
     /// there; `[worker]` is open).
     pub(crate) async fn new(deployments: Vec<DeploymentConfig>, worker: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self::within(folder, deployments, vec![], worker).await
+    }
+
+    /// With one deployment that answers in these words, whatever it is asked.
+    pub(crate) async fn answering(answer: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("answer.json");
+        std::fs::write(&file, answer).expect("the answer");
+        let answer = ScriptedAnswer { when_text: "<document>".to_owned(), file };
+        Self::within(folder, vec![fast("sweden")], vec![answer], "").await
+    }
+
+    async fn within(
+        folder: TempDir,
+        deployments: Vec<DeploymentConfig>,
+        answers: Vec<ScriptedAnswer>,
+        worker: &str,
+    ) -> Self {
         let mut config = Config::demo();
         config.listen = "127.0.0.1:0".to_owned();
-        config.deployments = deployments;
+        (config.deployments, config.answers) = (deployments, answers);
         let simulation = simulator::start(config.clone()).await.expect("the simulator starts");
-        let folder = tempfile::tempdir().expect("a temporary folder");
         let concurrency = if worker.contains("concurrency") { "" } else { "concurrency = 8" };
         let port = free_port();
         let mut text = format!(
@@ -219,6 +237,13 @@ impl Place {
             bail!("{status}: {body}");
         }
         Ok(body)
+    }
+
+    /// Keeps a schema under this name.
+    pub(crate) async fn put_schema(&self, name: &str, body: &Value) {
+        let url = self.url(&format!("/v1/schemas/{name}"));
+        let answer = self.http.put(url).json(body).send().await.expect("an answer");
+        assert!(answer.status().is_success(), "{}", answer.text().await.expect("text"));
     }
 
     /// Gets JSON, whatever the status.

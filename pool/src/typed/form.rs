@@ -123,7 +123,7 @@ mod tests {
     fn each_mode_asks_in_its_way() {
         let dialect = Dialect { limit: "max_completion_tokens", temperature: true };
         let questions = Mode::ALL.map(|mode| question("m", dialect, mode, &request()));
-        insta::assert_json_snapshot!(questions);
+        insta::assert_snapshot!(serde_json::to_string_pretty(&questions).unwrap());
     }
 
     #[test]

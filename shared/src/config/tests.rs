@@ -78,7 +78,7 @@ fn a_wrong_type_is_named_without_the_value() {
         ("deployments = 3", "1: deployments must be a list, not a whole number"),
         ("storage = 3", "1: storage must be text, not a whole number"),
         ("[text]\nengine = \"x\"", "2: text.engine must be hayro or pdf-extract"),
-        ("[text]\nengine = 3", "2: text.engine must be text, not a whole number"),
+        ("[text]\nengine = 3", "2: text.engine must be text"),
         ("[log]\nformat = \"x\"", "2: log.format must be auto, human or json"),
         ("[auth]\nmode = \"x\"", "2: auth.mode must be none or keys"),
         ("[[deployments]]\nname = 'n'", "1: deployments[0].model is missing"),
