@@ -6,13 +6,13 @@ use super::node::Node;
 use serde_json::{Map, Value};
 use shared::{
     document::{Failure, FailureCode, Stage},
-    schema::{ExtractionSchema, strict, validator::SchemaValidator},
+    schema::{ExtractionSchema, nullable, strict, validator::SchemaValidator},
 };
 
 /// A schema, its strict forms and its validators.
 #[derive(Debug)]
 pub struct CompiledSchema {
-    /// The schema as it is stored.
+    /// The schema as it is stored, `nullable` in the words of JSON Schema.
     pub schema: ExtractionSchema,
     /// What structured outputs accept of it.
     pub strict: Value,
@@ -27,7 +27,8 @@ impl CompiledSchema {
     ///
     /// # Errors
     /// When no model can be asked for this schema.
-    pub fn new(schema: ExtractionSchema) -> Result<Self, Failure> {
+    pub fn new(mut schema: ExtractionSchema) -> Result<Self, Failure> {
+        schema.body = nullable::expand(&schema.body);
         let strict = strict::convert(&schema.body).map_err(|faults| {
             let first = faults.first().map(|fault| format!("{}: {}", fault.path, fault.message));
             rejected(&first.unwrap_or_default())
