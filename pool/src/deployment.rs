@@ -56,7 +56,8 @@ pub(super) struct Deployment {
 
 impl Deployment {
     pub(super) fn new(config: DeploymentConfig) -> Self {
-        let endpoint = config.endpoint.trim().trim_end_matches('/').to_ascii_lowercase();
+        let endpoint = config.endpoint().map_or(&*config.endpoint, |endpoint| endpoint.base);
+        let endpoint = endpoint.to_ascii_lowercase();
         let address = format!("{endpoint} {}", config.provider_model()).into();
         let (health, counts) = (Health::default(), Counts::default());
         Self { config, address, turn: 0.0, provider_model: None, health, in_flight: 0, counts }

@@ -399,6 +399,17 @@ fn providers_own_variables_make_a_deployment() {
         assert_eq!(shown["tokens_per_minute"], 30_000);
     }
     assert!(parse("", &azure[..2]).unwrap().deployments.is_empty());
+    // The portal's Target URI names the deployment, too.
+    let uri = "https://x.openai.azure.com/openai/deployments/mine/chat/completions?api-version=1";
+    let pasted = [("AZURE_OPENAI_ENDPOINT", uri), azure[1]];
+    assert_eq!(parse("", &pasted).unwrap().deployments[0].model, "mine");
+    refused(
+        "",
+        &[("OPENAI_BASE_URL", uri), key],
+        "the environment variable OPENAI_BASE_URL: deployments[0].endpoint is Azure's: set \
+         provider = \"azure\" (in the environment: AZURE_OPENAI_ENDPOINT, AZURE_OPENAI_API_KEY and \
+         AZURE_OPENAI_DEPLOYMENT)",
+    );
     assert_eq!(parse(&self::azure(""), &both).unwrap().deployments[0].name, "a");
     assert_eq!(
         Config::default().deployments_required().unwrap_err().to_string(),
