@@ -8,6 +8,7 @@ use super::{
     explain,
     interpolate::interpolate,
     position,
+    variables::{Variable, variable},
 };
 use pool::Provider;
 use serde_path_to_error::{Path, Segment};
@@ -18,16 +19,6 @@ use toml_edit::{Document, Item, Table};
 /// The longest configuration file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// The variables that start with `SLUICE_` and are no settings.
-const RESERVED: [&str; 6] = [
-    "SLUICE_CONFIG",
-    "SLUICE_URL",
-    "SLUICE_API_KEY",
-    "SLUICE_MASTER_KEY",
-    "SLUICE_LOG",
-    "SLUICE_KILL_AT",
-];
-
 /// A configuration on its way: values, and where they came from.
 struct Source<'a> {
     file: &'a str,
@@ -35,6 +26,8 @@ struct Source<'a> {
     values: Value,
     /// Paths whose value came out of the environment, with the variable for whole overrides.
     from_environment: BTreeMap<String, Option<String>>,
+    /// What is odd and does not stop it.
+    warnings: Vec<String>,
 }
 
 /// Reads a configuration from the text of a file.
@@ -52,6 +45,7 @@ pub(super) fn read(
         document: &document,
         values: Value::Table(Map::new()),
         from_environment: BTreeMap::new(),
+        warnings: Vec::new(),
     };
     source.values = source.table(document.as_table(), "", environment)?;
     source.overrides(environment)?;
@@ -72,6 +66,7 @@ pub(super) fn read(
         }
     }
     source.check(&config)?;
+    config.warnings = source.warnings;
     Ok(config)
 }
 
@@ -161,11 +156,14 @@ impl Source<'_> {
     /// Lays `SLUICE_SECTION__KEY` over what the file says.
     fn overrides(&mut self, environment: &BTreeMap<String, String>) -> Result<(), ConfigError> {
         for (name, value) in environment {
-            let Some(rest) = name.strip_prefix("SLUICE_") else { continue };
-            if RESERVED.contains(&name.as_str()) {
-                continue;
-            }
-            let keys: Vec<String> = rest.split("__").map(str::to_lowercase).collect();
+            let keys = match variable(name) {
+                Variable::Setting(keys) => keys,
+                Variable::Foreign(words) => {
+                    self.warnings.push(words);
+                    continue;
+                }
+                Variable::Other => continue,
+            };
             let path = keys.iter().fold(String::new(), |path, key| match key.parse::<usize>() {
                 Ok(index) => format!("{path}[{index}]"),
                 Err(_) => join(&path, key),
