@@ -7,8 +7,9 @@ mod secret;
 mod endpoint;
 mod deployment;
 
+pub use deployment::DeploymentConfig;
 pub(crate) use deployment::NO_HEADER;
-pub use deployment::{DeploymentConfig, Provider};
+pub use endpoint::Provider;
 pub(crate) use endpoint::{Endpoint, NO_URL};
 pub use secret::Secret;
 

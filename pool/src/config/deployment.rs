@@ -1,6 +1,6 @@
 //! One deployment: its settings, their defaults and their rules.
 
-use super::{Endpoint, PoolError, Secret};
+use super::{Endpoint, PoolError, Provider, Secret};
 use crate::limiter::LimiterKind;
 use crate::typed::mode::{self, Mode};
 use serde::{Deserialize, Serialize, Serializer};
@@ -92,18 +92,6 @@ pub struct DeploymentConfig {
     pub context_tokens_max: Option<u32>,
 }
 
-/// Whose addressing a deployment follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Provider {
-    /// Azure OpenAI.
-    Azure,
-    /// api.openai.com.
-    OpenAi,
-    /// A server that speaks OpenAI's API.
-    Compatible,
-}
-
 fn concurrency_max() -> u32 {
     CONCURRENCY_MAX
 }
@@ -148,7 +136,7 @@ impl DeploymentConfig {
 
     /// What the provider calls it: see [`Self::deployment`].
     pub fn provider_model(&self) -> &str {
-        let named = || Some(self.endpoint().ok()?.deployment?);
+        let named = || self.endpoint().ok()?.deployment;
         self.deployment.as_deref().or_else(named).unwrap_or(&self.model)
     }
 

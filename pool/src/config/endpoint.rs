@@ -3,7 +3,7 @@
 //! Azure's portal shows the address of a call ("Target URI"), its documentation the resource's, and
 //! every client library wants something else. Pure: no network is used.
 
-use super::Provider;
+use serde::{Deserialize, Serialize};
 
 /// What is wrong with an endpoint, to be read after the setting's name.
 pub(crate) const NO_URL: &str = "must be a URL that starts with https:// or http://";
@@ -18,6 +18,18 @@ const HAS_QUERY: &str = "has a query: leave out the ? and what follows it, up to
 /// What APIs have below their base, in the order in which it is looked for.
 const CALLS: [&str; 5] =
     ["/chat/completions", "/completions", "/responses", "/embeddings", "/models"];
+
+/// Whose addressing a deployment follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// Azure OpenAI.
+    Azure,
+    /// api.openai.com.
+    OpenAi,
+    /// A server that speaks OpenAI's API.
+    Compatible,
+}
 
 /// What an endpoint says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
