@@ -4,10 +4,13 @@
 //! secret. Where the file is and how it is read is the caller's.
 
 mod secret;
+mod endpoint;
 mod deployment;
 
-pub use deployment::{DeploymentConfig, Provider};
-pub(crate) use deployment::{NO_HEADER, NO_URL};
+pub use deployment::DeploymentConfig;
+pub(crate) use deployment::NO_HEADER;
+pub use endpoint::Provider;
+pub(crate) use endpoint::{Endpoint, NO_URL};
 pub use secret::Secret;
 
 use crate::strategy::Strategy;

@@ -62,8 +62,8 @@ pub(super) struct Deployment {
 
 impl Deployment {
     pub(super) fn new(config: DeploymentConfig) -> Self {
-        let endpoint = config.endpoint.trim().trim_end_matches('/').to_ascii_lowercase();
-        let address = format!("{endpoint} {}", config.provider_model());
+        let endpoint = config.endpoint().map_or(&*config.endpoint, |endpoint| endpoint.base);
+        let address = format!("{} {}", endpoint.to_ascii_lowercase(), config.provider_model());
         // Secrets are not in it.
         let configured = serde_json::to_vec(&config).unwrap_or_default();
         let fingerprint = Sha256::digest(&configured);

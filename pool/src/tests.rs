@@ -1,5 +1,6 @@
 //! The whole pool against a real HTTP server on this machine, which answers what it is told.
 
+mod addresses;
 mod forward;
 
 use super::*;

@@ -5,6 +5,7 @@
 mod address;
 mod deployment;
 mod explain;
+mod variables;
 mod interpolate;
 mod model;
 mod position;
@@ -62,6 +63,9 @@ pub struct Config {
     pub models: Vec<Model>,
     /// Schemas beside the built-in ones.
     pub schemas: Vec<Schema>,
+    /// What is odd and does not stop it, each a sentence for the log; it cannot be set.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
 }
 
 impl Default for Config {
@@ -82,6 +86,7 @@ impl Default for Config {
             deployments: Vec::new(),
             models: Vec::new(),
             schemas: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 }
@@ -254,8 +259,9 @@ pub struct Schema {
 }
 
 /// Reads the configuration: the file where one is named, else `./sluice.toml` where there is one,
-/// else the defaults; then `SLUICE_SECTION__KEY` from the environment goes over it. A file has at
-/// most 1 MiB.
+/// else the defaults; then `SLUICE_SECTION__KEY` from the environment goes over it. Other variables
+/// that start with `SLUICE_`, such as those that Kubernetes makes of a Service, become warnings. A
+/// file has at most 1 MiB.
 ///
 /// With no `[[deployments]]` there is the one that the environment names as the providers' own
 /// tools do: `OPENAI_API_KEY` (with `OPENAI_BASE_URL`, and `OPENAI_MODEL`, by default `gpt-4o`)

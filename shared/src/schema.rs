@@ -3,6 +3,7 @@
 //! Plain data and pure functions. It must know nothing of where schemas are kept.
 
 pub mod rule;
+pub mod nullable;
 pub mod strict;
 pub mod builtin;
 pub mod validator;

@@ -80,11 +80,11 @@ pub(crate) fn run(cli: Cli) -> Result<(), End> {
     let load = || shared::config::load(cli.config.as_deref(), &environment).map_err(End::usage);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     // Commands for people log warnings only, services log what they do.
-    let quiet = |config: &Config| telemetry::init(&config.log, Some("warn"));
+    let quiet = |config: &Config| start_logging(config, Some("warn"));
     match cli.command {
         Command::Up | Command::Uploader | Command::Worker => {
             let config = load()?;
-            telemetry::init(&config.log, None);
+            start_logging(&config, None);
             let roles = match cli.command {
                 Command::Uploader => roles::Roles { uploader: true, worker: false },
                 Command::Worker => roles::Roles { uploader: false, worker: true },
@@ -127,6 +127,12 @@ pub(crate) fn run(cli: Cli) -> Result<(), End> {
         }
         Command::TextChild => Ok(()),
     }
+}
+
+/// Starts to log, at first what is odd about the configuration.
+fn start_logging(config: &Config, level: Option<&str>) {
+    telemetry::init(&config.log, level);
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
 }
 
 fn environment() -> BTreeMap<String, String> {

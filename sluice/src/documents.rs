@@ -6,7 +6,7 @@ use crate::{
 };
 use clap::{Args, Subcommand, ValueEnum};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::io::Write;
 
 #[derive(Debug, Args)]
@@ -55,8 +55,16 @@ enum DocumentsCommand {
     Result { id: String },
     /// Print the text by page
     Text { id: String },
-    /// Run a failed document again
-    Retry { id: String },
+    /// Run a failed document again, or all that match a filter
+    #[command(
+        after_help = "Example:\n  sluice documents retry --code no_deployment --schema invoice"
+    )]
+    Retry {
+        /// The document
+        id: Option<String>,
+        #[command(flatten)]
+        filter: RetryFilter,
+    },
     /// Run a document again, with another schema where one is given
     Reprocess {
         id: String,
@@ -67,6 +75,32 @@ enum DocumentsCommand {
     Cancel { id: String },
     /// Delete a document with everything that belongs to it
     Delete { id: String },
+}
+
+/// Which failed documents are run again; all that are named must hold.
+#[derive(Debug, Args)]
+#[group(conflicts_with = "id")]
+struct RetryFilter {
+    /// Those that failed with this code
+    #[arg(long)]
+    code: Option<String>,
+    /// Those of this schema
+    #[arg(long)]
+    schema: Option<String>,
+    /// Those that were uploaded before this time, such as 2025-03-01T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    before: Option<String>,
+    /// All that failed
+    #[arg(long)]
+    all: bool,
+}
+
+impl RetryFilter {
+    fn body(self) -> Value {
+        let given = [("code", self.code), ("schema", self.schema), ("before", self.before)];
+        let given = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        given.map(|(name, value)| (name, Value::from(value))).collect()
+    }
 }
 
 pub(crate) async fn run(documents: Documents) -> Result<(), End> {
@@ -97,7 +131,19 @@ pub(crate) async fn run(documents: Documents) -> Result<(), End> {
             Ok(writeln!(std::io::stdout(), "{text}")?)
         }
         DocumentsCommand::Text { id } => print(&api.get(&path(&id, "/text")).await?),
-        DocumentsCommand::Retry { id } => print(&post(&id, "/retry", json!({})).await?),
+        DocumentsCommand::Retry { id: Some(id), .. } => {
+            print(&post(&id, "/retry", json!({})).await?)
+        }
+        DocumentsCommand::Retry { id: None, filter } => {
+            let is_all = filter.all;
+            let body = filter.body();
+            if !is_all && body.as_object().is_none_or(Map::is_empty) {
+                let message = "say which: a document, or --code, --schema, --before or --all";
+                return Err(End::usage(message));
+            }
+            let request = || api.request(Method::POST, "/v1/documents/retry").json(&body);
+            print(&api.json(request).await?)
+        }
         DocumentsCommand::Cancel { id } => print(&post(&id, "/cancel", json!({})).await?),
         DocumentsCommand::Reprocess { id, schema } => {
             let body = schema.map_or(json!({}), |schema| json!({ "schema": schema }));

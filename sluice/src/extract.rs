@@ -95,15 +95,14 @@ async fn name(extract: &Extract, api: &Api) -> Result<String, End> {
 }
 
 async fn one(api: &Api, file: PathBuf, schema: String) -> Result<Value, End> {
-    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let bytes = bytes(&file)?;
-    let document = send(api, &name, bytes, &schema).await;
-    match document {
-        Ok(document) => upload::result(api, document).await,
-        // One refused file does not stop the others.
-        Err(End::Failed(error)) => Ok(serde_json::json!({ "filename": name, "error": error })),
-        Err(other) => Err(other),
-    }
+    let name = upload::name(&file);
+    let sha256 = upload::digest(&file).ok();
+    let outcome = async {
+        let document = send(api, &name, bytes(&file)?, &schema).await?;
+        upload::result(api, document).await
+    };
+    // One refused file does not stop the others.
+    upload::line(&name, sha256, outcome.await)
 }
 
 fn bytes(file: &Path) -> Result<Vec<u8>, End> {

@@ -20,6 +20,9 @@ enum SettingsCommand {
 pub(crate) fn run(settings: &Settings, config: &Config) -> Result<(), End> {
     match settings.action {
         SettingsCommand::Check => {
+            for warning in &config.warnings {
+                writeln!(std::io::stderr(), "warning: {warning}")?;
+            }
             let shown = serde_json::to_string_pretty(&config.redacted());
             writeln!(std::io::stdout(), "{}", shown.map_err(anyhow::Error::from)?)?;
             Ok(())

@@ -9,7 +9,7 @@ use clap::Args;
 use futures::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::Method;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use shared::schema::hexadecimal;
 use std::{
@@ -61,18 +61,15 @@ pub(crate) async fn run(upload: Upload) -> Result<(), End> {
     let mut sent = stream::iter(files).map(send).buffer_unordered(AT_ONCE);
     let mut failed = 0_u32;
     while let Some((file, outcome)) = sent.next().await {
-        let line = match outcome {
-            Ok(value) => {
-                failed += u32::from(upload.wait && !ended_well(&value));
-                value
-            }
-            // Nothing else would fare better.
-            Err(End::Unreachable(message)) => return Err(End::Unreachable(message)),
-            Err(End::Failed(message) | End::Usage(message)) => {
-                failed += 1;
-                serde_json::json!({ "file": file, "error": message })
-            }
+        let is_bad = match &outcome {
+            Ok(value) => upload.wait && !ended_well(value),
+            Err(_) => true,
         };
+        failed += u32::from(is_bad);
+        let mut line = line(&name(&file), digest(&file).ok(), outcome)?;
+        if let Some(object) = line.as_object_mut().filter(|object| object.contains_key("error")) {
+            object.insert("file".to_owned(), file.display().to_string().into());
+        }
         bar.suspend(|| writeln!(std::io::stdout(), "{line}"))?;
     }
     bar.finish_and_clear();
@@ -88,7 +85,7 @@ async fn one(
     metadata: &Map<String, Value>,
     file: &Path,
 ) -> Result<Value, End> {
-    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = name(file);
     let priority = if upload.interactive { "interactive" } else { "bulk" };
     let metadata = Value::Object(metadata.clone()).to_string();
     let key = key(file, &[&name, &upload.schema, priority, &metadata])?;
@@ -113,6 +110,31 @@ async fn one(
     };
     let document = api.json(make).await?;
     if upload.wait { result(api, document).await } else { Ok(document) }
+}
+
+/// A line of output: what became of a file, with its name and the hash of its content. Where nothing
+/// can be reached, nothing else would fare better.
+pub(crate) fn line(
+    filename: &str,
+    sha256: Option<String>,
+    outcome: Result<Value, End>,
+) -> Result<Value, End> {
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(End::Unreachable(message)) => return Err(End::Unreachable(message)),
+        Err(End::Failed(message) | End::Usage(message)) => json!({ "error": message }),
+    };
+    let mut line = Map::new();
+    line.insert("filename".to_owned(), filename.into());
+    line.extend(sha256.map(|sha256| ("sha256".to_owned(), sha256.into())));
+    // What the uploader says of them counts.
+    line.extend(outcome.as_object().cloned().unwrap_or_default());
+    Ok(Value::Object(line))
+}
+
+/// The name of a file, without its folder.
+pub(crate) fn name(file: &Path) -> String {
+    file.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The result of an uploaded document, once there is one: its extraction, or the document as it
@@ -149,16 +171,27 @@ fn key(file: &Path, parts: &[&str]) -> Result<String, End> {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
+    read(file, &mut hash)?;
+    Ok(format!("sluice-upload-{}", hexadecimal(&hash.finalize())))
+}
+
+/// SHA-256 of a file's content, in hexadecimal digits.
+pub(crate) fn digest(file: &Path) -> Result<String, End> {
+    let mut hash = Sha256::new();
+    read(file, &mut hash)?;
+    Ok(hexadecimal(&hash.finalize()))
+}
+
+fn read(file: &Path, hash: &mut Sha256) -> Result<(), End> {
     let mut handle = std::fs::File::open(file).map_err(|error| unreadable(file, &error))?;
     let mut buffer = vec![0; 128 * 1024];
     loop {
         let read = handle.read(&mut buffer).map_err(|error| unreadable(file, &error))?;
         match buffer.get(..read) {
-            Some([]) | None => break,
+            Some([]) | None => return Ok(()),
             Some(piece) => hash.update(piece),
         }
     }
-    Ok(format!("sluice-upload-{}", hexadecimal(&hash.finalize())))
 }
 
 fn metadata(pairs: &[String]) -> Result<Map<String, Value>, End> {

@@ -2,6 +2,7 @@
 
 use crate::harness::{Place, fast, repository, run};
 use serde_json::Value;
+use std::path::Path;
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
@@ -44,12 +45,27 @@ async fn extract_prints_json_without_a_server() {
     let extraction: Value = serde_json::from_str(&out).unwrap();
     assert!(extraction["data"]["total"].is_number(), "{extraction}");
     let scan = document("scan.pdf");
-    let arguments = ["--config", config, "extract", &one, &scan, &two, "--schema", "invoice"];
+    std::fs::write(place.folder.path().join("a.zip"), b"PK\x03\x04\x14\0").unwrap();
+    let arguments =
+        ["--config", config, "extract", &one, &scan, &two, "a.zip", "--schema", "invoice"];
     let (code, out, err) = run(&arguments, place.folder.path(), &[]).await;
     assert_eq!(code, 1, "{err}");
     let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines.len(), 3);
+    assert_eq!(lines.len(), 4);
     assert_eq!(lines[1]["failure"]["code"], "no_text");
+    assert!(lines[3]["error"].as_str().unwrap().contains("ZIP"), "{out}");
+    // Whatever became of it, a line says which file it is about.
+    let names: Vec<_> = lines.iter().map(|line| &line["filename"]).collect();
+    let expected = ["invoice-en-classic.pdf", "scan.pdf", "invoice-de-agentur.pdf", "a.zip"];
+    assert_eq!(names, expected);
+    let hash = |path: &str| {
+        use sha2::Digest;
+        let bytes = std::fs::read(place.folder.path().join(path)).unwrap();
+        shared::schema::hexadecimal(&sha2::Sha256::digest(bytes))
+    };
+    for (line, path) in lines.iter().zip([&one, &scan, &two, "a.zip"]) {
+        assert_eq!(line["sha256"], hash(path), "{line}");
+    }
     let schema = repository().join("fixtures/schemas/delivery-note.json");
     let letter = document("delivery.txt");
     let schema = schema.to_str().unwrap();
@@ -71,6 +87,12 @@ async fn upload_and_documents_talk_to_a_running_uploader() {
     assert_eq!(code, 1, "two of the documents cannot be read: {err}");
     let count = out.lines().count();
     assert!(count >= 14, "{out}");
+    for line in out.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let name = line["filename"].as_str().unwrap();
+        assert!(Path::new(documents).join(name).exists(), "{line}");
+        assert_eq!(line["sha256"].as_str().unwrap().len(), 64, "{line}");
+    }
     // Again: everything is there already.
     run(&arguments, here, &[]).await;
     let list = ["documents", "list", "--limit", "200", "-o", "json", "--url", &url];
@@ -78,6 +100,21 @@ async fn upload_and_documents_talk_to_a_running_uploader() {
     assert_eq!(code, 0);
     let page: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(page["data"].as_array().unwrap().len(), count);
+    let failed = page["data"].as_array().unwrap().iter().filter(|d| d["state"] == "failed").count();
+    assert_eq!(failed, 2);
+    for (filter, retried) in [
+        (&["--code", "no_deployment"][..], 0),
+        (&["--schema", "invoice"], 0),
+        (&["--code", "no_text", "--schema", "generic"], 1),
+    ] {
+        let retry = [&["documents", "retry", "--url", &url], filter].concat();
+        let (code, out, err) = run(&retry, here, &[]).await;
+        assert_eq!(code, 0, "{filter:?}: {err}");
+        let said: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(said["retried"], retried, "{filter:?}");
+    }
+    let (code, _, err) = run(&["documents", "retry", "--url", &url], here, &[]).await;
+    assert!(code == 2 && err.contains("--code"), "which ones must be said: {err}");
     let ok = page["data"].as_array().unwrap().iter().find(|d| d["state"] == "succeeded").unwrap();
     let id = ok["id"].as_str().unwrap();
     for (verb, part) in [("show", "\"calls\""), ("result", "\"fields\""), ("text", "page")] {
@@ -121,6 +158,43 @@ async fn config_check_shows_no_secret() {
     let (code, out, err) = run(&["config", "check"], folder().path(), &environment).await;
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("\"listen\"") && !out.contains("canary") && !err.contains("canary"));
+}
+
+#[tokio::test]
+async fn variables_of_kubernetes_do_not_stop_a_start() {
+    let environment = [
+        ("SLUICE_UPLOADER_SERVICE_HOST", "10.0.0.7"),
+        ("SLUICE_UPLOADER_PORT_8080_TCP_ADDR", "10.0.0.7"),
+        ("SLUICE_PORT", "tcp://10.0.0.7:8080"),
+    ];
+    let (code, _, err) = run(&["config", "check"], folder().path(), &environment).await;
+    assert_eq!(code, 0, "{err}");
+    for (name, _) in environment {
+        assert!(err.contains(name), "{name} is missing from {err}");
+    }
+    let place = Place::new(vec![fast("sweden")], "").await;
+    let _sluice = place.start_with("up", &environment).await;
+    assert!(place.log().contains("SLUICE_UPLOADER_SERVICE_HOST"), "{}", place.log());
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_understood_is_refused_with_the_right_form() {
+    let here = folder();
+    let check = async |endpoint: &str| {
+        let environment = [
+            ("AZURE_OPENAI_ENDPOINT", endpoint),
+            ("AZURE_OPENAI_API_KEY", "sk-canary-0123456789"),
+            ("AZURE_OPENAI_DEPLOYMENT", "g"),
+        ];
+        run(&["config", "check"], here.path(), &environment).await
+    };
+    let pasted = "https://r.openai.azure.com/openai/deployments/g/chat/completions?api-version=1";
+    assert_eq!(check(pasted).await.0, 0);
+    let (code, _, err) = check("https://r.services.ai.azure.com/api/projects/p").await;
+    assert_eq!(code, 2);
+    for part in ["AZURE_OPENAI_ENDPOINT", "https://NAME.openai.azure.com"] {
+        assert!(err.contains(part), "{part} is missing from {err}");
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use anyhow::{Context, bail};
 use reqwest::Client;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use simulator::{Config, DeploymentConfig, Running};
+use simulator::{Config, DeploymentConfig, Running, ScriptedAnswer};
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
@@ -97,12 +97,30 @@ impl Place {
         answers: Value,
         worker: &str,
     ) -> Self {
-        let mut config = Config::demo();
-        config.answers = serde_json::from_value(answers).expect("scripted answers");
-        config.listen = "127.0.0.1:0".to_owned();
-        config.deployments = deployments;
-        let simulation = simulator::start(config.clone()).await.expect("the simulator starts");
         let folder = tempfile::tempdir().expect("a temporary folder");
+        let answers = serde_json::from_value(answers).expect("scripted answers");
+        Self::within(folder, deployments, answers, worker).await
+    }
+
+    /// With one deployment that answers in these words, whatever it is asked.
+    pub(crate) async fn answering(answer: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("answer.json");
+        std::fs::write(&file, answer).expect("the answer");
+        let answer = ScriptedAnswer { when_text: "<document>".to_owned(), file };
+        Self::within(folder, vec![fast("sweden")], vec![answer], "").await
+    }
+
+    async fn within(
+        folder: TempDir,
+        deployments: Vec<DeploymentConfig>,
+        answers: Vec<ScriptedAnswer>,
+        worker: &str,
+    ) -> Self {
+        let mut config = Config::demo();
+        config.listen = "127.0.0.1:0".to_owned();
+        (config.deployments, config.answers) = (deployments, answers);
+        let simulation = simulator::start(config.clone()).await.expect("the simulator starts");
         let concurrency = if worker.contains("concurrency") { "" } else { "concurrency = 8" };
         let port = free_port();
         let mut text = format!(
@@ -236,6 +254,13 @@ impl Place {
             bail!("{status}: {body}");
         }
         Ok(body)
+    }
+
+    /// Keeps a schema under this name.
+    pub(crate) async fn put_schema(&self, name: &str, body: &Value) {
+        let url = self.url(&format!("/v1/schemas/{name}"));
+        let answer = self.http.put(url).json(body).send().await.expect("an answer");
+        assert!(answer.status().is_success(), "{}", answer.text().await.expect("text"));
     }
 
     /// Gets JSON, whatever the status.

@@ -32,6 +32,7 @@ mod rights;
 mod journey;
 mod text;
 mod answers;
+mod numbers;
 mod fallback;
 mod hedge;
 mod interactive;

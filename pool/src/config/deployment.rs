@@ -1,6 +1,6 @@
 //! One deployment: its settings, their defaults and their rules.
 
-use super::{PoolError, Secret};
+use super::{Endpoint, PoolError, Provider, Secret};
 use crate::limiter::LimiterKind;
 use crate::typed::effort::Effort;
 use crate::typed::mode::{self, Mode};
@@ -18,7 +18,8 @@ const EMPTY: &str = "is empty";
 const AT_LEAST_ONE: &str = "must be at least 1";
 const ABOVE_ZERO: &str = "must be a number above 0";
 const NOT_NEGATIVE: &str = "must be a number that is not negative";
-pub(crate) const NO_URL: &str = "must be a URL that starts with https:// or http://";
+const TWO_DEPLOYMENTS: &str = "names another deployment than the setting `deployment` does: leave one \
+                               of them out";
 pub(crate) const NO_HEADER: &str = "has characters that a header cannot carry";
 
 /// One deployment of one model.
@@ -31,12 +32,13 @@ pub struct DeploymentConfig {
     pub model: String,
     /// Whose addressing it follows.
     pub provider: Provider,
-    /// Azure: the resource's address without a path; others: the base up to and with `/v1`. It is
-    /// shown without user, password and query.
+    /// Azure: the resource's address, or the Target URI that the portal shows, which also names
+    /// deployment and api-version; others: the base up to and with `/v1`. It is shown without user,
+    /// password and query.
     #[serde(default, serialize_with = "masked")]
     pub endpoint: String,
     /// What the provider calls it: the deployment's name at Azure, the model's elsewhere. By default
-    /// `model`.
+    /// the one that the endpoint names, else `model`.
     #[serde(default)]
     pub deployment: Option<String>,
     /// Azure's api-version, by default `v1`: the addresses without a version. A date, such as
@@ -95,18 +97,6 @@ pub struct DeploymentConfig {
     pub context_tokens_max: Option<u32>,
 }
 
-/// Whose addressing a deployment follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Provider {
-    /// Azure OpenAI.
-    Azure,
-    /// api.openai.com.
-    OpenAi,
-    /// A server that speaks OpenAI's API.
-    Compatible,
-}
-
 fn concurrency_max() -> u32 {
     CONCURRENCY_MAX
 }
@@ -152,12 +142,19 @@ impl DeploymentConfig {
 
     /// What the provider calls it: see [`Self::deployment`].
     pub fn provider_model(&self) -> &str {
-        self.deployment.as_deref().unwrap_or(&self.model)
+        let named = || self.endpoint().ok()?.deployment;
+        self.deployment.as_deref().or_else(named).unwrap_or(&self.model)
+    }
+
+    /// What the endpoint says, or the rule that it breaks.
+    pub(crate) fn endpoint(&self) -> Result<Endpoint<'_>, &'static str> {
+        Endpoint::read(self.provider, &self.endpoint)
     }
 
     /// Azure's api-version; none for the addresses without one, and for other providers.
     pub(crate) fn dated_api_version(&self) -> Option<&str> {
-        let version = self.api_version.as_deref().unwrap_or(AZURE_API_VERSION);
+        let named = || self.endpoint().ok()?.api_version;
+        let version = self.api_version.as_deref().or_else(named).unwrap_or(AZURE_API_VERSION);
         (self.provider == Provider::Azure && version != "v1").then_some(version)
     }
 
@@ -169,10 +166,14 @@ impl DeploymentConfig {
         let positive = |number: f64| number.is_finite() && number > 0.0;
         let keyless = self.api_key.as_ref().is_none_or(|key| key.expose().is_empty());
         let characters = self.charge_characters_per_token;
+        let endpoint = self.endpoint();
+        let named = endpoint.ok().and_then(|endpoint| endpoint.deployment);
+        let is_other = |own: &str| named.is_some_and(|named| named != own);
         let rules = [
             ("name", self.name.is_empty(), EMPTY),
             ("model", self.model.is_empty(), EMPTY),
-            ("endpoint", !is_url(&self.endpoint), NO_URL),
+            ("endpoint", endpoint.is_err(), endpoint.err().unwrap_or_default()),
+            ("endpoint", self.deployment.as_deref().is_some_and(is_other), TWO_DEPLOYMENTS),
             ("deployment", is_empty(&self.deployment), EMPTY),
             ("api_version", is_empty(&self.api_version), EMPTY),
             (
@@ -208,13 +209,6 @@ impl fmt::Debug for DeploymentConfig {
         // Like what is serialized: an address may hold a password.
         write!(f, "DeploymentConfig {}", serde_json::to_value(self).unwrap_or_default())
     }
-}
-
-fn is_url(text: &str) -> bool {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    rest.is_some_and(|rest| {
-        !rest.is_empty() && !rest.starts_with('/') && !rest.contains(char::is_whitespace)
-    })
 }
 
 fn masked<S: Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {

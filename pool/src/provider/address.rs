@@ -29,9 +29,9 @@ pub(crate) struct Address {
 impl Address {
     /// The address of this deployment. No network is used.
     pub(crate) fn of(config: &DeploymentConfig) -> Result<Self, PoolError> {
-        let endpoint = config.endpoint.trim().trim_end_matches('/');
+        let endpoint = config.endpoint().map_err(|rule| config.error("endpoint", rule))?;
         let url = |path: &str| {
-            let url = Url::parse(&format!("{endpoint}{path}")).ok().filter(Url::has_host);
+            let url = Url::parse(&format!("{}{path}", endpoint.base)).ok().filter(Url::has_host);
             url.ok_or_else(|| config.error("endpoint", NO_URL))
         };
         let name = config.provider_model();
@@ -43,6 +43,7 @@ impl Address {
                 (base, Some(url("/openai")?), config.model.as_str())
             }
             (Provider::Azure, None) => (url("/openai/v1")?, None, name),
+            (Provider::OpenAi, _) if url("")?.path() == "/" => (url("/v1")?, None, name),
             (Provider::OpenAi | Provider::Compatible, _) => (url("")?, None, name),
         };
         Ok(Self {
@@ -52,6 +53,22 @@ impl Address {
             model: model.to_owned(),
             key: key(config)?,
         })
+    }
+
+    /// The same API with `/v1` at the end of its base, or without it where it is there: which of the
+    /// two a server has is not always known. None at Azure, whose paths are known.
+    pub(crate) fn with_or_without_version(&self, config: &DeploymentConfig) -> Option<Self> {
+        if config.provider == Provider::Azure {
+            return None;
+        }
+        let path = self.base.path().trim_end_matches('/');
+        let other = match path.strip_suffix("/v1") {
+            Some(without) => without.to_owned(),
+            None => format!("{path}/v1"),
+        };
+        let mut address = self.clone();
+        address.base.set_path(&other);
+        Some(address)
     }
 
     /// The address of a path of the API, such as `/chat/completions`, which may have a query. Its
@@ -100,6 +117,7 @@ fn key(config: &DeploymentConfig) -> Result<Option<(HeaderName, HeaderValue)>, P
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Secret;
 
     fn address(provider: Provider, api_version: Option<&str>) -> Address {
         Address::of(&DeploymentConfig {
@@ -111,6 +129,39 @@ mod tests {
             ..DeploymentConfig::default()
         })
         .unwrap()
+    }
+
+    #[test]
+    fn what_is_pasted_names_deployment_and_version() {
+        let pasted = "https://h/openai/deployments/g/chat/completions?api-version=2025-01-01";
+        let config = DeploymentConfig {
+            name: "a".into(),
+            model: "gpt-4o".into(),
+            endpoint: pasted.into(),
+            api_key: Some(Secret::new("k")),
+            provider: Provider::Azure,
+            ..DeploymentConfig::default()
+        };
+        let url = |config: &DeploymentConfig| Address::of(config).unwrap().url("/chat/completions");
+        assert_eq!(url(&config).unwrap().as_str(), pasted);
+        assert_eq!(config.broken_rules().collect::<Vec<_>>(), []);
+        // What is configured apart counts.
+        let version = Some("2024-10-21".to_owned());
+        let older = DeploymentConfig { api_version: version, ..config.clone() };
+        let expected = "https://h/openai/deployments/g/chat/completions?api-version=2024-10-21";
+        assert_eq!(url(&older).unwrap().as_str(), expected);
+        let v1 = DeploymentConfig { endpoint: "https://h/openai/v1".into(), ..config.clone() };
+        assert_eq!(url(&v1).unwrap().as_str(), "https://h/openai/v1/chat/completions");
+        // Two names of a deployment are one too many.
+        let other = DeploymentConfig { deployment: Some("other".into()), ..config };
+        let (field, rule) = other.broken_rules().next().unwrap();
+        assert!(field == "endpoint" && rule.contains("another deployment"), "{field} {rule}");
+        let openai = DeploymentConfig {
+            endpoint: "https://api.openai.com".into(),
+            provider: Provider::OpenAi,
+            ..DeploymentConfig::default()
+        };
+        assert_eq!(url(&openai).unwrap().as_str(), "https://api.openai.com/v1/chat/completions");
     }
 
     #[test]
@@ -126,6 +177,12 @@ mod tests {
         check(&classic, chat, Some(&format!("{below}2024-10-21")));
         check(&v1, chat, Some("https://h/x/openai/v1/chat/completions"));
         check(&other, chat, Some("https://h/x/chat/completions"));
+        let config =
+            DeploymentConfig { provider: Provider::Compatible, ..DeploymentConfig::default() };
+        let with = other.with_or_without_version(&config).unwrap();
+        check(&with, chat, Some("https://h/x/v1/chat/completions"));
+        let without = with.with_or_without_version(&config).unwrap();
+        check(&without, chat, Some("https://h/x/chat/completions"));
         assert_eq!([&*classic.model, &v1.model, &other.model], ["m", "d", "d"]);
         // Responses are beside the deployments.
         let beside = "https://h/x/openai/responses/a?include=b&api-version=2024-10-21";

@@ -1,6 +1,6 @@
 //! The way to one deployment: raw HTTP requests and responses.
 //!
-//! A request is sent once and never repeated. Questions of ours are written by async-openai; our HTTP
+//! A request is sent once and never repeated, but for one whose address does not exist. Questions of ours are written by async-openai; our HTTP
 //! service under it sends them and reads the whole response itself, because that crate repeats failed
 //! calls, drops headers, loses the status of bodies that it cannot read, and logs such bodies. The
 //! transport must know nothing of quotas, nor of what a body says.
@@ -18,12 +18,16 @@ use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use reqwest::{Client, Method, Request, Response, redirect};
 use serde_json::{Map, Value};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest response that is read as a whole.
 const RESPONSE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+const NOT_FOUND: u16 = 404;
 
 /// Where chat completions are.
 pub(crate) const CHAT: &str = "/chat/completions";
@@ -67,6 +71,9 @@ pub(crate) fn client() -> Result<Client, PoolError> {
 pub(crate) struct Transport {
     deployment: String,
     address: Address,
+    /// The same with or without `/v1`, and whether that turned out to be the right one.
+    other: Option<Address>,
+    is_other: Arc<AtomicBool>,
     client: Client,
 }
 
@@ -111,7 +118,8 @@ impl Transport {
     /// The way to this deployment. No network is used.
     pub(crate) fn new(client: &Client, config: &DeploymentConfig) -> Result<Self, PoolError> {
         let (client, address) = (client.clone(), Address::of(config)?);
-        Ok(Self { deployment: config.name.clone(), address, client })
+        let (other, is_other) = (address.with_or_without_version(config), Arc::default());
+        Ok(Self { deployment: config.name.clone(), address, other, is_other, client })
     }
 
     /// The name of the deployment.
@@ -138,7 +146,19 @@ impl Transport {
         headers: HeaderMap,
         body: Bytes,
     ) -> Option<Request> {
-        let mut request = Request::new(method, self.address.url(path)?);
+        let other = self.other.as_ref().filter(|_| self.is_other.load(Ordering::Relaxed));
+        self.request_to(other.unwrap_or(&self.address), method, path, headers, body)
+    }
+
+    fn request_to(
+        &self,
+        address: &Address,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Option<Request> {
+        let mut request = Request::new(method, address.url(path)?);
         let mut headers = end_to_end(headers);
         OF_THE_CALLER.iter().for_each(|name| drop(headers.remove(*name)));
         if let Some((name, value)) = &self.address.key {
@@ -185,12 +205,34 @@ impl Transport {
         let written = factory.build().await?;
         let body = written.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
         let body = Bytes::copy_from_slice(body);
-        let read = self.read(written.headers().clone(), body).await;
+        let read = self.find(written.headers().clone(), body).await;
         Err(OpenAIError::Boxed(Box::new(Unread(read))))
     }
 
-    async fn read(&self, headers: HeaderMap, body: Bytes) -> Result<RawResponse, NoResponse> {
-        let request = self.request(Method::POST, CHAT, headers, body);
+    /// Asks once more with or without `/v1` where an address does not exist: nothing was asked of
+    /// anybody then. What does exist is kept.
+    async fn find(&self, headers: HeaderMap, body: Bytes) -> Result<RawResponse, NoResponse> {
+        let first = self.request(Method::POST, CHAT, headers.clone(), body.clone());
+        let first = self.read(first).await?;
+        let Some(other) = self.other.as_ref().filter(|_| first.status == NOT_FOUND) else {
+            return Ok(first);
+        };
+        if self.is_other.load(Ordering::Relaxed) {
+            return Ok(first);
+        }
+        let second = self.request_to(other, Method::POST, CHAT, headers, body);
+        match self.read(second).await {
+            Ok(second) if second.status != NOT_FOUND => {
+                self.is_other.store(true, Ordering::Relaxed);
+                Ok(second)
+            }
+            // What is configured is what its owner looks at.
+            Ok(_) => Ok(first),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read(&self, request: Option<Request>) -> Result<RawResponse, NoResponse> {
         let request = request.ok_or_else(|| NoResponse::broken("it has no address"))?;
         let mut response = self.send(request).await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());

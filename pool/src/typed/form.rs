@@ -171,7 +171,7 @@ mod tests {
     fn each_mode_asks_in_its_way() {
         let dialect = Dialect::default();
         let questions = Mode::ALL.map(|mode| question(&wording(mode, &dialect), &request()));
-        insta::assert_json_snapshot!(questions);
+        insta::assert_snapshot!(serde_json::to_string_pretty(&questions).unwrap());
     }
 
     fn wording(mode: Mode, dialect: &Dialect) -> Wording<'_> {

@@ -22,17 +22,17 @@ pub(super) fn from_environment(
         };
         return Some((deployment, vec![("endpoint", "OPENAI_BASE_URL")]));
     }
-    let endpoint = get("AZURE_OPENAI_ENDPOINT")?;
-    let deployment = get("AZURE_OPENAI_DEPLOYMENT")?;
-    let deployment = DeploymentConfig {
+    let mut deployment = DeploymentConfig {
         name: "azure".to_owned(),
-        model: get("OPENAI_MODEL").unwrap_or_else(|| deployment.clone()),
         provider: Provider::Azure,
-        endpoint,
-        deployment: Some(deployment),
-        api_version: get("OPENAI_API_VERSION"),
+        endpoint: get("AZURE_OPENAI_ENDPOINT")?,
+        deployment: get("AZURE_OPENAI_DEPLOYMENT"),
+        api_version: get("AZURE_OPENAI_API_VERSION").or_else(|| get("OPENAI_API_VERSION")),
         api_key: Some(Secret::new(get("AZURE_OPENAI_API_KEY")?)),
         ..DeploymentConfig::default()
     };
+    // The endpoint may name it, too.
+    let named = Some(deployment.provider_model().to_owned()).filter(|name| !name.is_empty())?;
+    deployment.model = get("OPENAI_MODEL").unwrap_or(named);
     Some((deployment, vec![("endpoint", "AZURE_OPENAI_ENDPOINT")]))
 }

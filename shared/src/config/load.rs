@@ -8,25 +8,16 @@ use super::{
     explain,
     interpolate::interpolate,
     position,
+    variables::{Variable, variable},
 };
 use pool::Provider;
-use serde_json::{Map, Value};
 use serde_path_to_error::{Path, Segment};
 use std::{borrow::Cow, collections::BTreeMap, io::Read};
+use toml::{Table as Map, Value};
 use toml_edit::{Document, Item, Table};
 
 /// The longest configuration file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-
-/// The variables that start with `SLUICE_` and are no settings.
-const RESERVED: [&str; 6] = [
-    "SLUICE_CONFIG",
-    "SLUICE_URL",
-    "SLUICE_API_KEY",
-    "SLUICE_MASTER_KEY",
-    "SLUICE_LOG",
-    "SLUICE_KILL_AT",
-];
 
 /// A configuration on its way: values, and where they came from.
 struct Source<'a> {
@@ -35,6 +26,8 @@ struct Source<'a> {
     values: Value,
     /// Paths whose value came out of the environment, with the variable for whole overrides.
     from_environment: BTreeMap<String, Option<String>>,
+    /// What is odd and does not stop it.
+    warnings: Vec<String>,
 }
 
 /// Reads a configuration from the text of a file.
@@ -50,8 +43,9 @@ pub(super) fn read(
     let mut source = Source {
         file,
         document: &document,
-        values: Value::Null,
+        values: Value::Table(Map::new()),
         from_environment: BTreeMap::new(),
+        warnings: Vec::new(),
     };
     source.values = source.table(document.as_table(), "", environment)?;
     source.overrides(environment)?;
@@ -72,6 +66,7 @@ pub(super) fn read(
         }
     }
     source.check(&config)?;
+    config.warnings = source.warnings;
     Ok(config)
 }
 
@@ -86,9 +81,11 @@ impl Source<'_> {
         let mut values = Map::new();
         for (key, item) in table {
             let path = join(path, key);
-            values.insert(key.to_owned(), self.item(item, &path, environment)?);
+            if let Some(value) = self.item(item, &path, environment)? {
+                values.insert(key.to_owned(), value);
+            }
         }
-        Ok(Value::Object(values))
+        Ok(Value::Table(values))
     }
 
     fn item(
@@ -96,9 +93,9 @@ impl Source<'_> {
         item: &Item,
         path: &str,
         environment: &BTreeMap<String, String>,
-    ) -> Result<Value, ConfigError> {
-        match item {
-            Item::None => Ok(Value::Null),
+    ) -> Result<Option<Value>, ConfigError> {
+        let value = match item {
+            Item::None => return Ok(None),
             Item::Table(table) => self.table(table, path, environment),
             Item::ArrayOfTables(tables) => {
                 let tables = tables.iter().enumerate();
@@ -108,7 +105,8 @@ impl Source<'_> {
                 values.collect::<Result<_, _>>().map(Value::Array)
             }
             Item::Value(value) => self.value(value, path, environment),
-        }
+        };
+        value.map(Some)
     }
 
     fn value(
@@ -150,7 +148,7 @@ impl Source<'_> {
                     let path = join(path, key);
                     values.insert(key.to_owned(), self.value(value, &path, environment)?);
                 }
-                Value::Object(values)
+                Value::Table(values)
             }
         })
     }
@@ -158,11 +156,14 @@ impl Source<'_> {
     /// Lays `SLUICE_SECTION__KEY` over what the file says.
     fn overrides(&mut self, environment: &BTreeMap<String, String>) -> Result<(), ConfigError> {
         for (name, value) in environment {
-            let Some(rest) = name.strip_prefix("SLUICE_") else { continue };
-            if RESERVED.contains(&name.as_str()) {
-                continue;
-            }
-            let keys: Vec<String> = rest.split("__").map(str::to_lowercase).collect();
+            let keys = match variable(name) {
+                Variable::Setting(keys) => keys,
+                Variable::Foreign(words) => {
+                    self.warnings.push(words);
+                    continue;
+                }
+                Variable::Other => continue,
+            };
             let path = keys.iter().fold(String::new(), |path, key| match key.parse::<usize>() {
                 Ok(index) => format!("{path}[{index}]"),
                 Err(_) => join(&path, key),
@@ -181,12 +182,12 @@ impl Source<'_> {
     /// value is wanted, it is read as one.
     fn deserialize(&mut self) -> Result<Config, ConfigError> {
         loop {
-            let error = match serde_path_to_error::deserialize::<_, Config>(&self.values) {
+            let error = match serde_path_to_error::deserialize::<_, Config>(self.values.clone()) {
                 Ok(config) => return Ok(config),
                 Err(error) => error,
             };
             let path = error.path().to_string();
-            let message = error.inner().to_string();
+            let message = error.inner().message().to_owned();
             // A string becomes something else at most once, so this ends.
             if message.starts_with("invalid type: string ")
                 && self.from_environment.contains_key(&path)
@@ -266,7 +267,7 @@ impl Source<'_> {
 
     /// Refuses a list where a section belongs; serde would take its elements in turn.
     fn sections(&self) -> Result<(), ConfigError> {
-        let entries = self.values.as_object().into_iter().flatten();
+        let entries = self.values.as_table().into_iter().flatten();
         for (key, value) in entries {
             let wrong = match (key.as_str(), value) {
                 ("limits" | "worker" | "text" | "auth" | "log", Value::Array(_)) => key.clone(),
@@ -307,21 +308,25 @@ fn set(values: &mut Value, keys: &[String], value: &str) -> bool {
             let item = first.parse::<usize>().ok().and_then(|index| items.get_mut(index));
             item.is_some_and(|item| set(item, rest, value))
         }
-        Value::Object(entries) => {
+        Value::Table(entries) => {
             let is_list = rest.first().is_some_and(|key| key.parse::<usize>().is_ok());
             if is_list && !entries.contains_key(first) {
                 return false;
             }
             let entry = entries.entry(first.clone());
-            set(entry.or_insert_with(|| Value::Object(Map::new())), rest, value)
+            set(entry.or_insert_with(|| Value::Table(Map::new())), rest, value)
         }
         _ => false,
     }
 }
 
 fn at_mut<'a>(values: &'a mut Value, path: &str) -> Option<&'a mut Value> {
-    let pointer = path.replace('[', ".").replace(']', "").replace('.', "/");
-    values.pointer_mut(&format!("/{pointer}"))
+    let path = path.replace('[', ".").replace(']', "");
+    path.split('.').try_fold(values, |value, key| match value {
+        Value::Array(items) => items.get_mut(key.parse::<usize>().ok()?),
+        Value::Table(entries) => entries.get_mut(key),
+        _ => None,
+    })
 }
 
 fn join(path: &str, key: &str) -> String {

@@ -78,7 +78,7 @@ fn a_wrong_type_is_named_without_the_value() {
         ("deployments = 3", "1: deployments must be a list, not a whole number"),
         ("storage = 3", "1: storage must be text, not a whole number"),
         ("[text]\nengine = \"x\"", "2: text.engine must be hayro or pdf-extract"),
-        ("[text]\nengine = 3", "2: text.engine must be text, not a whole number"),
+        ("[text]\nengine = 3", "2: text.engine must be text"),
         ("[log]\nformat = \"x\"", "2: log.format must be auto, human or json"),
         ("[auth]\nmode = \"x\"", "2: auth.mode must be none or keys"),
         ("[[deployments]]\nname = 'n'", "1: deployments[0].model is missing"),
@@ -329,11 +329,20 @@ fn the_environment_goes_over_the_file() {
 }
 
 #[test]
+fn what_kubernetes_puts_into_a_pod_is_a_warning() {
+    let host = ("SLUICE_UPLOADER_SERVICE_HOST", "10.0.0.7");
+    let port = ("SLUICE_UPLOADER_PORT", "tcp://10.0.0.7:8080");
+    let config = parse("", &[host, port, ("SLUICE_LISTEN", "127.0.0.1:9")]).unwrap();
+    assert_eq!(config.listen, "127.0.0.1:9");
+    assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+    assert!(config.warnings.iter().all(|warning| !warning.contains("10.0.0.7")));
+}
+
+#[test]
 fn what_is_wrong_in_the_environment_is_named_by_variable() {
     for (name, expected) in [
         ("WORKER__CALLS", "worker.calls is not a setting; did you mean worker.calls_max?"),
         ("WORKR__CALLS_MAX", "workr is not a setting; did you mean worker?"),
-        ("", " is not a setting; did you mean schemas?"),
         ("WORKER__CALLS_MAX", "worker.calls_max must be a whole number from 0 to 4294967295"),
         ("MIGRATE", "migrate must be true or false"),
         ("WORKER", "worker must be a section"),
@@ -403,6 +412,17 @@ fn providers_own_variables_make_a_deployment() {
         assert_eq!(shown["tokens_per_minute"], 30_000);
     }
     assert!(parse("", &azure[..2]).unwrap().deployments.is_empty());
+    // The portal's Target URI names the deployment, too.
+    let uri = "https://x.openai.azure.com/openai/deployments/mine/chat/completions?api-version=1";
+    let pasted = [("AZURE_OPENAI_ENDPOINT", uri), azure[1]];
+    assert_eq!(parse("", &pasted).unwrap().deployments[0].model, "mine");
+    refused(
+        "",
+        &[("OPENAI_BASE_URL", uri), key],
+        "the environment variable OPENAI_BASE_URL: deployments[0].endpoint is Azure's: set \
+         provider = \"azure\" (in the environment: AZURE_OPENAI_ENDPOINT, AZURE_OPENAI_API_KEY and \
+         AZURE_OPENAI_DEPLOYMENT)",
+    );
     assert_eq!(parse(&self::azure(""), &both).unwrap().deployments[0].name, "a");
     assert_eq!(
         Config::default().deployments_required().unwrap_err().to_string(),

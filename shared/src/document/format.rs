@@ -1,7 +1,45 @@
 //! Which formats are read, and how they are told apart.
 
+use super::charset;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+/// What RTF begins with: text, but not the one that is read.
+const RTF: &str = "{\\rtf";
+
+/// Fields that only programs put into an e-mail: a letter may have `From:` and `To:`.
+const EMAIL_FIELDS: [&str; 7] = [
+    "mime-version",
+    "message-id",
+    "received",
+    "return-path",
+    "content-transfer-encoding",
+    "dkim-signature",
+    "delivered-to",
+];
+
+/// Whether a text is an e-mail as mail programs store it (RFC 5322): its body is encoded, mostly.
+pub fn is_email(text: &str) -> bool {
+    let head = text.trim_start().lines().take_while(|line| !line.trim().is_empty());
+    // A mailbox has a line of its own before each.
+    let mut lines = head.skip_while(|line| line.starts_with("From ")).peekable();
+    let is_name = |name: &str| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':')
+    };
+    let mut is_of_program = false;
+    while let Some(line) = lines.next() {
+        match line.split_once(':') {
+            Some((name, _)) if is_name(name) => {
+                let name = name.to_ascii_lowercase();
+                is_of_program |= EMAIL_FIELDS.contains(&name.as_str());
+            }
+            _ if line.starts_with([' ', '\t']) => {}
+            // The head may have been cut in the middle of a line.
+            _ => return is_of_program && lines.peek().is_none(),
+        }
+    }
+    is_of_program
+}
 
 /// The formats that are read. Found from the content, never from the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -46,14 +84,10 @@ impl Format {
         if start.windows(5).any(|window| window == b"%PDF-") {
             return Some(Self::Pdf);
         }
-        let text = match std::str::from_utf8(head) {
-            Ok(text) => text,
-            // The cut may have gone through a character.
-            Err(error) if error.error_len().is_none() && error.valid_up_to() > 0 => {
-                std::str::from_utf8(head.get(..error.valid_up_to())?).ok()?
-            }
-            Err(_) => return None,
-        };
+        let text = charset::decode_start(head)?;
+        if is_email(&text) || text.starts_with(RTF) {
+            return None;
+        }
         let allowed = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t' | '\u{c}');
         if text.trim_start_matches('\u{feff}').trim().is_empty() || !text.chars().all(allowed) {
             return None;
@@ -91,6 +125,14 @@ mod tests {
         check(b"\x89PNG\r\n\x1a\n\x00", "a.txt", None);
         check(b"", "a.txt", None);
         check(b" \n\t", "a.txt", None);
+        check(b"{\\rtf1\\ansi Invoice}", "a.txt", None);
+        check(b"From: a@b\r\nSubject: x\r\n y\r\nMIME-Version: 1.0\r\n\r\naGk=", "a.txt", None);
+        check(b"From x Sat\nReceived: from y\n by z\nFrom: a@b\n\nhi", "mail", None);
+        check(b"From: Ann\nTo: Bob\n\nPlease pay.", "a.eml", Some(Format::Text));
+        check(b"Invoice: 7\nMessage-ID of the order\n\n", "a.txt", Some(Format::Text));
+        check(b"<html><meta charset=iso-8859-1>Stra\xdfe", "a.txt", Some(Format::Html));
+        check(b"\xff\xfea\0b\0", "a.txt", Some(Format::Text));
+        check(b"Stra\xdfe", "a.txt", None);
         let mut cut = "x".repeat(Format::SNIFF_BYTES - 1).into_bytes();
         cut.extend("ü".as_bytes());
         check(&cut, "a.txt", Some(Format::Text));

@@ -11,17 +11,22 @@
 //! ```
 //!
 //! The functions are `sum`, `min`, `max` and `count`, of a path with `[]`, and `abs`. Text is
-//! compared letter by letter, so that ISO dates compare as dates.
+//! compared letter by letter, so that ISO dates compare as dates. Numbers are decimals of up to 28
+//! digits, and so is text that is one where a number is wanted: nothing is lost to binary fractions.
 
 mod reader;
 
 use reader::Reader;
+use rust_decimal::Decimal;
 use serde_json::Value;
 use std::fmt;
 
 /// Amounts are printed rounded: sides that differ by no more than this are equal. Half a cent
 /// would do for one rounding; a sum of rounded amounts may be off by one.
-pub const TOLERANCE: f64 = 0.01 + 1e-9;
+pub const TOLERANCE: Decimal = Decimal::from_parts(1, 0, 0, false, 2);
+
+/// What is shown of a quotient, in digits after the point.
+const SHOWN_DIGITS: u32 = 6;
 
 /// The longest rule, in bytes.
 pub const LENGTH_MAX: usize = 1_000;
@@ -76,7 +81,7 @@ enum Function {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Expression {
-    Number(f64),
+    Number(Decimal),
     Text(String),
     Path(Path),
     Call(Function, Box<Expression>),
@@ -91,7 +96,7 @@ struct Path(Vec<(String, bool)>);
 /// What an expression comes to.
 #[derive(Clone, Debug, PartialEq)]
 enum Amount {
-    Number(f64),
+    Number(Decimal),
     Text(String),
 }
 
@@ -121,11 +126,11 @@ impl Rule {
             (Err(missing), _) | (_, Err(missing)) => return Outcome::Unknown(missing),
         };
         let holds = match (&left, &right) {
-            (Amount::Number(left), Amount::Number(right)) => {
-                self.comparison.of_numbers(*left, *right)
-            }
             (Amount::Text(left), Amount::Text(right)) => self.comparison.of_texts(left, right),
-            _ => return Outcome::Unknown(format!("{left} and {right} cannot be compared")),
+            _ => match (left.number(), right.number()) {
+                (Ok(left), Ok(right)) => self.comparison.of_numbers(left, right),
+                _ => return Outcome::Unknown(format!("{left} and {right} cannot be compared")),
+            },
         };
         if holds {
             Outcome::Holds
@@ -145,8 +150,8 @@ impl Comparison {
         (">", Self::Greater),
     ];
 
-    fn of_numbers(self, left: f64, right: f64) -> bool {
-        let equal = (left - right).abs() <= TOLERANCE;
+    fn of_numbers(self, left: Decimal, right: Decimal) -> bool {
+        let equal = left.checked_sub(right).is_some_and(|gap| gap.abs() <= TOLERANCE);
         match self {
             Self::Equal => equal,
             Self::Unequal => !equal,
@@ -189,8 +194,7 @@ impl Function {
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // Sums of binary fractions carry dust in their last digits.
-            Self::Number(number) => write!(f, "{}", (number * 1e6).round() / 1e6),
+            Self::Number(number) => write!(f, "{}", number.round_dp(SHOWN_DIGITS).normalize()),
             Self::Text(text) => write!(f, "{text:?}"),
         }
     }
@@ -211,23 +215,50 @@ impl Expression {
             },
             Self::Binary(left, sign, right) => {
                 let (left, right) = (left.number(data)?, right.number(data)?);
-                Ok(Amount::Number(match sign {
-                    '+' => left + right,
-                    '-' => left - right,
-                    '*' => left * right,
-                    _ if right == 0.0 => return Err("a division by zero".to_owned()),
-                    _ => left / right,
-                }))
+                let result = match sign {
+                    '+' => left.checked_add(right),
+                    '-' => left.checked_sub(right),
+                    '*' => left.checked_mul(right),
+                    _ if right.is_zero() => return Err("a division by zero".to_owned()),
+                    _ => left.checked_div(right),
+                };
+                let too_large = || format!("{left} {sign} {right} is too large to calculate with");
+                result.map(Amount::Number).ok_or_else(too_large)
             }
         }
     }
 
-    fn number(&self, data: &Value) -> Result<f64, String> {
-        match self.value(data)? {
-            Amount::Number(number) => Ok(number),
-            Amount::Text(text) => Err(format!("{text:?} is not a number")),
+    fn number(&self, data: &Value) -> Result<Decimal, String> {
+        self.value(data)?.number()
+    }
+}
+
+impl Amount {
+    /// What a value comes to; none where it is no plain value.
+    fn of(value: &Value) -> Option<Result<Self, String>> {
+        match value {
+            Value::Number(number) => Some(decimal(&number.to_string()).map(Self::Number)),
+            Value::String(text) => Some(Ok(Self::Text(text.clone()))),
+            Value::Bool(yes) => Some(Ok(Self::Text(yes.to_string()))),
+            _ => None,
         }
     }
+
+    /// The number that it is, or that its text is.
+    fn number(&self) -> Result<Decimal, String> {
+        match self {
+            Self::Number(number) => Ok(*number),
+            Self::Text(text) => decimal(text).map_err(|_| format!("{text:?} is not a number")),
+        }
+    }
+}
+
+/// The number that a JSON number, or a text of the same form, stands for. A fraction is rounded to
+/// what a decimal can hold.
+fn decimal(text: &str) -> Result<Decimal, String> {
+    let is_scientific = text.contains(['e', 'E']);
+    let read = if is_scientific { Decimal::from_scientific(text) } else { text.parse() };
+    read.map_err(|_| format!("{text} is too large to calculate with"))
 }
 
 impl fmt::Display for Path {
@@ -259,27 +290,28 @@ impl Path {
     }
 
     fn one(&self, data: &Value) -> Result<Amount, String> {
-        match self.values(data).first() {
-            Some(Value::Number(number)) => Ok(Amount::Number(number.as_f64().unwrap_or(f64::NAN))),
-            Some(Value::String(text)) => Ok(Amount::Text(text.clone())),
-            Some(Value::Bool(yes)) => Ok(Amount::Text(yes.to_string())),
-            _ => Err(format!("{self} is missing")),
-        }
+        let first = self.values(data).first().copied().and_then(Amount::of);
+        first.unwrap_or_else(|| Err(format!("{self} is missing")))
     }
 
-    fn all(&self, function: Function, data: &Value) -> Result<f64, String> {
+    fn all(&self, function: Function, data: &Value) -> Result<Decimal, String> {
         let values = self.values(data);
         if function == Function::Count {
-            return Ok(values.iter().filter(|value| !value.is_null()).count() as f64);
+            return Ok(values.iter().filter(|value| !value.is_null()).count().into());
         }
-        let numbers: Option<Vec<f64>> = values.iter().map(|value| value.as_f64()).collect();
-        let numbers = numbers.ok_or_else(|| format!("{self} is missing in an item"))?;
-        let found = match function {
-            Function::Min => numbers.into_iter().reduce(f64::min),
-            Function::Max => numbers.into_iter().reduce(f64::max),
-            _ => numbers.into_iter().reduce(|sum, number| sum + number),
+        let number = |value: &Value| {
+            let amount = Amount::of(value);
+            amount.unwrap_or_else(|| Err(format!("{self} is missing in an item")))?.number()
         };
-        found.ok_or_else(|| format!("{self} has no items"))
+        let numbers: Vec<Decimal> = values.into_iter().map(number).collect::<Result<_, _>>()?;
+        let mut numbers = numbers.into_iter();
+        let first = numbers.next().ok_or_else(|| format!("{self} has no items"))?;
+        let found = match function {
+            Function::Min => Some(numbers.fold(first, Decimal::min)),
+            Function::Max => Some(numbers.fold(first, Decimal::max)),
+            _ => numbers.try_fold(first, Decimal::checked_add),
+        };
+        found.ok_or_else(|| format!("the sum of {self} is too large to calculate with"))
     }
 }
 
@@ -325,6 +357,42 @@ mod tests {
         check("sum(gaps[].amount) == net", "gaps[].amount is missing in an item");
         check("sum(empty[].amount) == net", "empty[].amount has no items");
         check("currency == total", "\"EUR\" and 119 cannot be compared");
+    }
+
+    #[test]
+    fn rules_calculate_in_decimals() {
+        let check = |rule: &str, data: &str, expected: &str| {
+            let data = serde_json::from_str(data).unwrap();
+            let outcome = match Rule::parse(rule).unwrap().check(&data) {
+                Outcome::Holds => "holds".to_owned(),
+                Outcome::Broken(detail) | Outcome::Unknown(detail) => detail,
+            };
+            assert_eq!(outcome, expected, "{rule} of {data}");
+        };
+        // As binary fractions, both sides would be 20000000000000000.
+        let large = r#"{ "a": 19999999999999999.98, "b": 0.01, "c": 20000000000000000.02 }"#;
+        check("a + b == c", large, "19999999999999999.99 == 20000000000000000.02");
+        check("a + b + 0.03 == c", large, "holds");
+        let ids = r#"{ "a": 12345678901234567890123, "b": 12345678901234567890124 }"#;
+        check("a == b", ids, "12345678901234567890123 == 12345678901234567890124");
+        check("b - a == 1", ids, "holds");
+        // A cent is a cent, and what is more than a cent is more.
+        check("a == b", r#"{ "a": 0.29, "b": 0.30 }"#, "holds");
+        check("a == b", r#"{ "a": 0.2899999, "b": 0.30 }"#, "0.29 == 0.3");
+        check("a == 1200", r#"{ "a": 1.2e3 }"#, "holds");
+        // Amounts that a schema has as text.
+        check("a + b == 3.30", r#"{ "a": "1.10", "b": "2.20" }"#, "holds");
+        check("a == b", r#"{ "a": "119.00", "b": 119 }"#, "holds");
+        check("sum(x[].a) == 3", r#"{ "x": [{ "a": "1" }, { "a": 2.0 }] }"#, "holds");
+        check("a + 1 == 2", r#"{ "a": "EUR" }"#, "\"EUR\" is not a number");
+        let huge = format!(r#"{{ "a": 1{:0>40}, "b": 9e27 }}"#, "");
+        let message = format!("1{:0>40} is too large to calculate with", "");
+        check("a == a", &huge, &message);
+        check(
+            "b * b == 1",
+            &huge,
+            &format!("{0} * {0} is too large to calculate with", "9000000000000000000000000000"),
+        );
     }
 
     #[test]

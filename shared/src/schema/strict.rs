@@ -6,10 +6,12 @@
 //! Source: Azure OpenAI, "How to use structured outputs", supported schemas and limitations.
 
 mod size;
+mod words;
 
-use super::SchemaFault;
+use super::{SchemaFault, nullable};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
+use words::{described, words};
 
 pub use size::{LEVELS_MAX, PROPERTIES_MAX};
 
@@ -20,9 +22,6 @@ const DEPTH_MAX: usize = 32;
 /// would make a small schema endless.)
 const NODES_MAX: usize = 5_000;
 
-/// A pattern or format longer than this is not described to the model.
-const DESCRIBED_CHARACTERS_MAX: usize = 120;
-
 /// Keywords that say what kind of value is meant, where no `type` does.
 const KIND_BY_KEYWORD: [(&str, &str); 4] = [
     ("properties", "object"),
@@ -31,20 +30,19 @@ const KIND_BY_KEYWORD: [(&str, &str); 4] = [
     ("pattern", "string"),
 ];
 
-/// Keywords that the subset cannot carry and that a model keeps better when it is described.
-const DESCRIBED: [(&str, &str); 12] = [
-    ("format", "format"),
-    ("pattern", "pattern"),
-    ("minimum", "at least"),
-    ("exclusiveMinimum", "greater than"),
-    ("maximum", "at most"),
-    ("exclusiveMaximum", "less than"),
-    ("multipleOf", "a multiple of"),
-    ("minLength", "characters, at least"),
-    ("maxLength", "characters, at most"),
-    ("minItems", "items, at least"),
-    ("maxItems", "items, at most"),
-    ("uniqueItems", "without repetition"),
+/// Keywords that say more of a value than words do: beside a reference they are merged with what it
+/// refers to.
+const SHAPE: [&str; 10] = [
+    "type",
+    "properties",
+    "required",
+    "additionalProperties",
+    "items",
+    "prefixItems",
+    "enum",
+    "const",
+    "anyOf",
+    "oneOf",
 ];
 
 /// What to send to the model for a schema as a user wrote it. What may be left out may be null.
@@ -52,6 +50,7 @@ const DESCRIBED: [(&str, &str); 12] = [
 /// # Errors
 /// Everything in it that the subset cannot carry, by its JSON pointer.
 pub fn convert(body: &Value) -> Result<Value, Vec<SchemaFault>> {
+    let body = &nullable::expand(body);
     let mut converter =
         Converter { root: body, names: HashMap::new(), open: vec![], nodes: 0, faults: vec![] };
     let mut strict = converter.start();
@@ -78,7 +77,7 @@ pub fn relax(strict: &Value) -> Value {
     let properties = relaxed.get_mut("properties").and_then(Value::as_object_mut);
     for (_, property) in properties.into_iter().flatten() {
         if property.get("type").and_then(Value::as_str) != Some("array") {
-            *property = nullable(property.take());
+            *property = or_null(property.take());
         }
     }
     relaxed
@@ -119,7 +118,10 @@ impl Converter<'_> {
                 "the root must be an object with properties: put what you ask for into one";
             return self.fault(&path, message);
         }
-        self.node(node, &path, 0)
+        let strict = self.node(node, &path, 0);
+        // What stands beside a reference of the root.
+        let beside = self.root.as_object().filter(|_| !path.is_empty());
+        described(strict, beside.and_then(|root| words(root, "")))
     }
 
     fn node(&mut self, given: &Value, path: &str, depth: usize) -> Value {
@@ -137,41 +139,58 @@ impl Converter<'_> {
         let Some(given) = given.as_object() else {
             return self.fault(path, "anything would be allowed here: say which type it has");
         };
-        if let Some(reference) = given.get("$ref").and_then(Value::as_str) {
-            return self.reference(reference, path);
+        if let Some(reference) = referred(given) {
+            return self.reference(reference, words(given, path), path, depth);
         }
-        let merged =
-            given.contains_key("allOf").then(|| merge_all_of(self.root, given, &mut self.nodes, 0));
+        let is_merged = given.contains_key("allOf") || given.contains_key("$ref");
+        let merged = is_merged.then(|| merge(self.root, given, &mut self.nodes, 0));
         let node = merged.as_ref().unwrap_or(given);
         let kinds = kinds(node);
-        let is_nested = kinds.iter().any(|kind| matches!(*kind, "object" | "array"));
+        let of_kind = |kind: &str| {
+            let mut one = node.clone();
+            one.insert("type".to_owned(), json!(kind));
+            Value::Object(one)
+        };
         match kinds.as_slice() {
             [] => self.choices(node, path, depth),
             ["object"] => self.object(node, path, depth),
             ["array"] => self.array(node, path, depth),
-            _ if is_nested => {
-                let one = |kind: &&str| {
-                    let mut one = node.clone();
-                    one.insert("type".to_owned(), json!(kind));
-                    self.node(&Value::Object(one), path, depth + 1)
-                };
-                json!({ "anyOf": kinds.iter().map(one).collect::<Vec<_>>() })
+            kinds if kinds.iter().any(|kind| is_nested(kind)) => {
+                let kinds: Vec<_> = kinds.iter().map(|kind| of_kind(kind)).collect();
+                let choices: Vec<_> = kinds.iter().map(|kind| (kind, path.to_owned())).collect();
+                self.either(&choices, None, depth)
             }
-            _ => plain(node, &kinds),
+            _ => plain(node, &kinds, path),
         }
     }
 
-    /// A reference may have nothing beside it in the subset.
-    fn reference(&mut self, reference: &str, path: &str) -> Value {
+    /// A reference may have nothing beside it in the subset: what describes it goes into a choice of
+    /// one around it, or into the value itself where that is no object or list.
+    fn reference(
+        &mut self,
+        reference: &str,
+        words: Option<String>,
+        path: &str,
+        depth: usize,
+    ) -> Value {
         if reference == "#" {
-            return json!({ "$ref": "#" });
+            return described(json!({ "$ref": "#" }), words);
         }
-        let pointer = reference.strip_prefix('#').unwrap_or_default();
-        if pointer.is_empty() || self.root.pointer(pointer).is_none() {
+        let pointer = reference.strip_prefix('#').filter(|pointer| !pointer.is_empty());
+        let Some((pointer, target)) = pointer.and_then(|p| Some((p, self.root.pointer(p)?))) else {
             return self.fault(path, format!("{reference} leads nowhere: use #/$defs/NAME"));
+        };
+        if words.is_some() && target.as_object().is_some_and(is_plain) {
+            return described(self.node(target, pointer, depth + 1), words);
         }
+        let name = self.name(pointer);
+        described(json!({ "$ref": format!("#/$defs/{name}") }), words)
+    }
+
+    /// The name of a definition, which is converted later.
+    fn name(&mut self, pointer: &str) -> String {
         if let Some(name) = self.names.get(pointer) {
-            return json!({ "$ref": format!("#/$defs/{name}") });
+            return name.clone();
         }
         let legal = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' };
         let last: String =
@@ -185,7 +204,7 @@ impl Converter<'_> {
         }
         self.names.insert(pointer.to_owned(), name.clone());
         self.open.push((pointer.to_owned(), name.clone()));
-        json!({ "$ref": format!("#/$defs/{name}") })
+        name
     }
 
     fn choices(&mut self, node: &Map<String, Value>, path: &str, depth: usize) -> Value {
@@ -194,13 +213,23 @@ impl Converter<'_> {
         let Some((word, choices)) = given.next() else {
             return self.fault(path, "say which type it has");
         };
-        let choices = choices
-            .iter()
-            .enumerate()
-            .map(|(index, choice)| self.node(choice, &format!("{path}/{word}/{index}"), depth + 1));
-        let mut strict = Map::from_iter(description(node));
-        strict.insert("anyOf".to_owned(), choices.collect());
-        Value::Object(strict)
+        let choices = choices.iter().enumerate();
+        let choices: Vec<_> =
+            choices.map(|(index, choice)| (choice, format!("{path}/{word}/{index}"))).collect();
+        self.either(&choices, words(node, path), depth)
+    }
+
+    /// One of several, each with its path. One or null is the same as the one that may be null.
+    fn either(&mut self, all: &[(&Value, String)], words: Option<String>, depth: usize) -> Value {
+        let is_null = |choice: &Value| choice.as_object().is_some_and(|one| kinds(one) == ["null"]);
+        let mut others = all.iter().filter(|(choice, _)| !is_null(choice));
+        if let (Some((choice, path)), None) = (others.next(), others.next())
+            && all.len() > 1
+        {
+            return or_null(described(self.node(choice, path, depth + 1), words));
+        }
+        let choices = all.iter().map(|(choice, path)| self.node(choice, path, depth + 1)).collect();
+        described(json!({ "anyOf": Value::Array(choices) }), words)
     }
 
     fn object(&mut self, node: &Map<String, Value>, path: &str, depth: usize) -> Value {
@@ -233,11 +262,11 @@ impl Converter<'_> {
             let strict =
                 self.node(property, &format!("{path}/properties/{}", escape(name)), depth + 1);
             let is_required = required.iter().any(|required| *required == name);
-            properties.insert(name.clone(), if is_required { strict } else { nullable(strict) });
+            properties.insert(name.clone(), if is_required { strict } else { or_null(strict) });
         }
         let names: Vec<_> = properties.keys().cloned().collect();
         let mut strict = Map::from_iter([("type".to_owned(), json!("object"))]);
-        strict.extend(description(node));
+        strict.extend(words(node, path).map(words::entry));
         strict.insert("properties".to_owned(), Value::Object(properties));
         strict.insert("required".to_owned(), json!(names));
         strict.insert("additionalProperties".to_owned(), json!(false));
@@ -253,10 +282,33 @@ impl Converter<'_> {
         let items = node.get("items").unwrap_or(&Value::Null);
         let items = self.node(items, &format!("{path}/items"), depth + 1);
         let mut strict = Map::from_iter([("type".to_owned(), json!("array"))]);
-        strict.extend(description(node));
+        strict.extend(words(node, path).map(words::entry));
         strict.insert("items".to_owned(), items);
         Value::Object(strict)
     }
+}
+
+/// The reference that a node is: beside it there is nothing but words.
+fn referred(node: &Map<String, Value>) -> Option<&str> {
+    if SHAPE.iter().any(|keyword| node.contains_key(*keyword)) {
+        return None;
+    }
+    match (node.get("$ref"), node.get("allOf").map(|parts| parts.as_array().map(Vec::as_slice))) {
+        (Some(reference), None) => reference.as_str(),
+        (None, Some(Some([Value::Object(part)]))) if part.len() == 1 => part.get("$ref")?.as_str(),
+        _ => None,
+    }
+}
+
+fn is_nested(kind: &str) -> bool {
+    matches!(kind, "object" | "array")
+}
+
+/// Whether a node is a string, number, boolean or null, as it stands there.
+fn is_plain(node: &Map<String, Value>) -> bool {
+    let kinds = kinds(node);
+    let refers = node.contains_key("$ref") || node.contains_key("allOf");
+    !refers && !kinds.is_empty() && !kinds.iter().any(|kind| is_nested(kind))
 }
 
 /// The types that a node names, or that follow from its other keywords.
@@ -298,43 +350,21 @@ fn values(node: &Map<String, Value>) -> Option<Vec<Value>> {
 }
 
 /// A string, number, boolean or null, or one of several of these.
-fn plain(node: &Map<String, Value>, kinds: &[&str]) -> Value {
+fn plain(node: &Map<String, Value>, kinds: &[&str], path: &str) -> Value {
     let kind = match kinds {
         [kind] => json!(kind),
         kinds => json!(kinds),
     };
     let mut strict = Map::from_iter([("type".to_owned(), kind)]);
-    strict.extend(description(node));
+    strict.extend(words(node, path).map(words::entry));
     if let Some(values) = values(node) {
         strict.insert("enum".to_owned(), Value::Array(values));
     }
     Value::Object(strict)
 }
 
-/// The description with what the subset cannot say otherwise.
-fn description(node: &Map<String, Value>) -> Option<(String, Value)> {
-    let own = node.get("description").and_then(Value::as_str).unwrap_or_default().trim();
-    let described = DESCRIBED.iter().filter_map(|(keyword, words)| {
-        let value = match node.get(*keyword)? {
-            Value::Bool(true) => return Some((*words).to_owned()),
-            Value::String(text) if text.len() <= DESCRIBED_CHARACTERS_MAX => text.clone(),
-            Value::Number(number) => number.to_string(),
-            _ => return None,
-        };
-        Some(format!("{words} {value}"))
-    });
-    let described = described.collect::<Vec<_>>().join("; ");
-    let text = match (own, described.as_str()) {
-        ("", "") => return None,
-        (own, "") => own.to_owned(),
-        ("", described) => format!("({described})"),
-        (own, described) => format!("{own} ({described})"),
-    };
-    Some(("description".to_owned(), Value::String(text)))
-}
-
 /// The same node, or null.
-fn nullable(node: Value) -> Value {
+fn or_null(node: Value) -> Value {
     let Value::Object(mut object) = node else { return node };
     if let Some(Value::Array(choices)) = object.get_mut("anyOf") {
         let null = json!({ "type": "null" });
@@ -343,7 +373,7 @@ fn nullable(node: Value) -> Value {
         }
         return Value::Object(object);
     }
-    let is_nested = matches!(object.get("type"), Some(Value::String(kind)) if kind == "object" || kind == "array");
+    let is_nested = object.get("type").and_then(Value::as_str).is_some_and(is_nested);
     if is_nested || object.contains_key("$ref") {
         return json!({ "anyOf": [object, { "type": "null" }] });
     }
@@ -363,28 +393,35 @@ fn nullable(node: Value) -> Value {
     Value::Object(object)
 }
 
-/// One node that says what a node and everything in its `allOf` say together.
-fn merge_all_of(
+/// One node that says what a node, what it refers to and everything in its `allOf` say together.
+fn merge(
     root: &Value,
     node: &Map<String, Value>,
     nodes: &mut usize,
     depth: usize,
 ) -> Map<String, Value> {
     let mut merged = node.clone();
-    let Some(Value::Array(parts)) = merged.remove("allOf") else { return merged };
-    for part in &parts {
+    let reference = merged.remove("$ref");
+    let target = reference.as_ref().and_then(|reference| {
+        let pointer =
+            reference.as_str()?.strip_prefix('#').filter(|pointer| !pointer.is_empty())?;
+        root.pointer(pointer)
+    });
+    let parts = merged.remove("allOf");
+    let parts = parts.iter().filter_map(Value::as_array).flatten();
+    for part in target.into_iter().chain(parts).filter_map(Value::as_object) {
         *nodes += 1;
         if *nodes > NODES_MAX || depth > DEPTH_MAX {
             break;
         }
-        let reference = part.get("$ref").and_then(Value::as_str);
-        let target = reference.and_then(|reference| root.pointer(reference.strip_prefix('#')?));
-        let Some(part) = target.unwrap_or(part).as_object() else { continue };
-        for (key, value) in merge_all_of(root, part, nodes, depth + 1) {
+        for (key, value) in merge(root, part, nodes, depth + 1) {
             match (merged.get_mut(&key), value) {
                 (Some(Value::Object(there)), Value::Object(more)) => there.extend(more),
                 (Some(Value::Array(there)), Value::Array(more)) if key == "required" => {
                     there.extend(more);
+                }
+                (Some(Value::String(there)), Value::String(more)) if key == "description" => {
+                    *there = words::joined(there, &more);
                 }
                 (Some(_), _) => {}
                 (None, value) => {

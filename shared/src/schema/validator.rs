@@ -171,4 +171,32 @@ mod tests {
         let lines = json!({ "a/b": 1, "lines": [{ "name": "x" }, { "name": null }, 3] });
         check(schema, lines, &[("/lines/1/name", false), ("/lines/2", false)]);
     }
+
+    #[test]
+    fn numbers_of_any_length_are_checked() {
+        let check = |schema: &str, data: &str, fits: bool| {
+            let schema = serde_json::from_str(schema).unwrap();
+            let data = serde_json::from_str(data).unwrap();
+            let checked = SchemaValidator::new(&schema).unwrap().check(&data);
+            assert_eq!(checked.is_empty(), fits, "{schema} {data}: {checked:?}");
+        };
+        let integer = r#"{ "type": "integer", "minimum": 12345678901234567890122 }"#;
+        check(integer, "12345678901234567890123", true);
+        check(integer, "12345678901234567890121", false);
+        check(integer, "12345678901234567890123.5", false);
+        let cents = r#"{ "type": "number", "multipleOf": 0.01, "maximum": 99999999999999999.99 }"#;
+        check(cents, "99999999999999999.99", true);
+        check(cents, "100000000000000000.00", false);
+        check(cents, "0.015", false);
+        check(r#"{ "enum": [1, 2.5] }"#, "2.50", true);
+        // What a reply may contain to do harm ends as quickly.
+        for number in ["1e999999999", "-1e999999999", "1e-999999999", "1.5e400"] {
+            check(r#"{ "type": "number" }"#, number, true);
+            check(
+                r#"{ "type": "number", "minimum": 0, "maximum": 5 }"#,
+                number,
+                number == "1e-999999999",
+            );
+        }
+    }
 }

@@ -194,9 +194,12 @@ impl Row {
         self.text(column)?.parse().map_err(DbError::row)
     }
 
+    /// By way of a [`Value`]: where numbers keep their digits, serde reads those of a flattened
+    /// struct only from there.
     pub(super) fn json<T: DeserializeOwned>(&self, column: usize) -> Result<Option<T>, DbError> {
-        let text = self.text_or_null(column)?;
-        text.map(serde_json::from_str).transpose().map_err(DbError::row)
+        let value = self.text_or_null(column)?.map(serde_json::from_str::<Value>);
+        let value = value.transpose().map_err(DbError::row)?;
+        value.map(serde_json::from_value).transpose().map_err(DbError::row)
     }
 
     pub(super) fn time_or_null(&self, column: usize) -> Result<Option<Timestamp>, DbError> {

@@ -1,6 +1,7 @@
 //! `POST /v1/documents`: reads a form or a raw body, and hands its files to acceptance.
 
 mod response;
+mod disposition;
 mod options;
 
 use super::{
@@ -21,6 +22,7 @@ use axum::{
     http::{HeaderMap, Uri, header},
     response::Response,
 };
+use disposition::Disposition;
 use options::UploadOptions;
 use shared::{
     clock,
@@ -237,9 +239,10 @@ async fn fields(
         let field = field.map_err(|error| chunks.error(error.body_text()))?;
         chunks.progress();
         let Some(field) = field else { return Ok(()) };
-        let name = field.name().unwrap_or_default().to_owned();
+        let Disposition { name, filename } = disposition(&field);
+        let name = name.unwrap_or_default();
         match name.as_str() {
-            "file" => files.extend(file(app, field, chunks, files.len()).await?),
+            "file" => files.extend(file(app, field, filename, chunks, files.len()).await?),
             "schema" | "priority" => {
                 let text = text(field, chunks, FIELD_BYTES_MAX).await?;
                 let text = text.ok_or_else(|| ApiError::parameter(&name, "is not a short text"))?;
@@ -264,10 +267,16 @@ async fn fields(
     }
 }
 
+fn disposition(field: &Field<'_>) -> Disposition {
+    let header = field.headers().get(header::CONTENT_DISPOSITION);
+    header.map(|header| Disposition::read(header.as_bytes())).unwrap_or_default()
+}
+
 /// One file of a form; `None` for the empty one that browsers send when none was chosen.
 async fn file(
     app: &App,
     mut field: Field<'_>,
+    filename: Option<String>,
     chunks: &BodyChunks,
     before: usize,
 ) -> Result<Option<StoredFile>, ApiError> {
@@ -276,8 +285,8 @@ async fn file(
         let detail = format!("a request carries at most {most} files");
         return Err(ApiError::new(Code::TooManyFiles, detail));
     }
-    let nameless = field.file_name() == Some("");
-    let name = field.file_name().map(options::filename).filter(|name| !name.is_empty());
+    let nameless = filename.as_deref() == Some("");
+    let name = filename.as_deref().map(options::filename).filter(|name| !name.is_empty());
     let mut intake = intake(app, name.unwrap_or_else(|| FILENAME_DEFAULT.to_owned()));
     while let Some(chunk) = chunk(&mut field, chunks).await? {
         intake.write(chunk).await?;

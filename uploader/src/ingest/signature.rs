@@ -1,8 +1,10 @@
 //! Names what a file seems to be, for people whose file was refused.
 
+use shared::document::{charset, is_email};
+
 /// The first bytes of formats that are not read.
 #[rustfmt::skip]
-const SIGNATURES: [(&[u8], &str); 22] = [
+const SIGNATURES: [(&[u8], &str); 20] = [
     (b"\x89PNG\r\n\x1a\n", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"GIF8", "a GIF image"),
@@ -22,8 +24,6 @@ const SIGNATURES: [(&[u8], &str); 22] = [
     (b"\x7fELF", "a program"),
     (b"MZ", "a program"),
     (b"SQLite format 3\0", "a SQLite database"),
-    (b"\xff\xfe", "text in UTF-16: save it as UTF-8"),
-    (b"\xfe\xff", "text in UTF-16: save it as UTF-8"),
     (b"{\\rtf", "RTF"),
 ];
 
@@ -37,12 +37,14 @@ pub(super) fn describe(head: &[u8]) -> &'static str {
         Some(kind) if kind.starts_with(b"ftyp") => return "a video",
         _ => {}
     }
-    if head.iter().all(u8::is_ascii_whitespace) {
+    if charset::decode_start(head).is_some_and(|text| is_email(&text)) {
+        "an e-mail: save what it carries as PDF, HTML or text"
+    } else if head.iter().all(u8::is_ascii_whitespace) {
         "nothing but white space"
     } else if head.contains(&0) {
         "binary data"
     } else {
-        "text that is not UTF-8, or binary data"
+        "text that is not UTF-8 and does not declare its character set, or binary data"
     }
 }
 
@@ -55,7 +57,11 @@ mod tests {
         check(b"PK\x03\x04\x14\0", "a ZIP archive or an Office document (docx, xlsx, odt)");
         check(b"\0\0\0\x18ftypheic\0", "a HEIC image");
         check(b" \n\t", "nothing but white space");
-        check(b"Gr\xf6\xdfe", "text that is not UTF-8, or binary data");
+        let undeclared =
+            "text that is not UTF-8 and does not declare its character set, or binary data";
+        check(b"Gr\xf6\xdfe", undeclared);
+        let email = "an e-mail: save what it carries as PDF, HTML or text";
+        check(b"From: a@b\nMIME-Version: 1.0\n\n", email);
         check(b"a\0b", "binary data");
     }
 }

@@ -1,6 +1,6 @@
 //! What is refused, how, and that nothing of it stays.
 
-use crate::harness::{Server, read_answer, status_and_json, until};
+use crate::harness::{Server, pretty, read_answer, status_and_json, until};
 use futures::FutureExt;
 use reqwest::{
     Method,
@@ -56,6 +56,7 @@ async fn requests_that_are_refused() {
         ("POST /v1/documents?metadata=[1]", b"text", 400, "invalid_metadata"),
         ("POST /v1/documents?metadata=x", b"text", 400, "invalid_metadata"),
         ("POST /v1/documents?metadata={\"a\":[1]}", b"text", 400, "invalid_metadata"),
+        ("POST /v1/documents?metadata={\"a\":1e999}", b"text", 400, "invalid_metadata"),
         ("POST /v1/documents", &long, 413, "too_large"),
         ("POST /v1/documents?filename=a.pdf", b"\x89PNG\r\n\x1a\n\0\0", 415, "unsupported_format"),
         ("POST /v1/documents", b"PK\x03\x04\0\0", 415, "unsupported_format"),
@@ -281,35 +282,29 @@ async fn problems_in_full() {
     let server = Server::with(small()).await;
     let problem = async |path: &str, body: &'static [u8]| {
         let answer = server.post(path).body(body).send().await.unwrap();
-        status_and_json(answer).await.1
+        pretty(&status_and_json(answer).await.1)
     };
-    insta::assert_json_snapshot!(
-        "unknown_schema",
-        problem("/v1/documents?schema=invoce", b"x").await
-    );
-    insta::assert_json_snapshot!(
+    insta::assert_snapshot!("unknown_schema", problem("/v1/documents?schema=invoce", b"x").await);
+    insta::assert_snapshot!(
         "unsupported_format",
         problem("/v1/documents?filename=scan.pdf", b"\xff\xd8\xff\xe0").await
     );
-    insta::assert_json_snapshot!(
-        "unknown_parameter",
-        problem("/v1/documents?color=red", b"x").await
-    );
+    insta::assert_snapshot!("unknown_parameter", problem("/v1/documents?color=red", b"x").await);
     let answer = server.http.delete(server.url("/v1/schemas/invoice")).send().await.unwrap();
     let allow = answer.headers()["allow"].to_str().unwrap().to_owned();
     assert!(allow.contains("GET") && allow.contains("PUT"), "{allow}");
-    insta::assert_json_snapshot!("method_not_allowed", status_and_json(answer).await.1);
+    insta::assert_snapshot!("method_not_allowed", pretty(&status_and_json(answer).await.1));
     let put = server.http.put(server.url("/v1/schemas/mine")).body("{\n \"type\": oops }");
-    insta::assert_json_snapshot!(
+    insta::assert_snapshot!(
         "malformed_json",
-        status_and_json(put.send().await.unwrap()).await.1
+        pretty(&status_and_json(put.send().await.unwrap()).await.1)
     );
     let put = server
         .http
         .put(server.url("/v1/schemas/mine"))
         .body(r#"{"type":"object","x-sluice":{"modle":1,"checks":7}}"#);
-    insta::assert_json_snapshot!(
+    insta::assert_snapshot!(
         "invalid_schema",
-        status_and_json(put.send().await.unwrap()).await.1
+        pretty(&status_and_json(put.send().await.unwrap()).await.1)
     );
 }

@@ -1,6 +1,6 @@
 //! Result, text and source of a document.
 
-use crate::harness::{Server, id, status_and_json};
+use crate::harness::{Server, id, pretty, status_and_json};
 use serde_json::{Value, json};
 use shared::document::{Failure, FailureCode, Stage};
 use std::time::Duration;
@@ -41,7 +41,7 @@ async fn a_document_that_failed_says_why() {
     let path = format!("/v1/documents/{}/result", id(&document));
     let (status, problem) = status_and_json(server.get(&path).send().await.unwrap()).await;
     assert_eq!(status, 409);
-    insta::assert_json_snapshot!("document_failed", problem);
+    insta::assert_snapshot!("document_failed", pretty(&problem));
     let other = server.upload("", "text").await;
     let cancel = format!("/v1/documents/{}/cancel", id(&other));
     server.post(&cancel).send().await.unwrap();

@@ -197,6 +197,11 @@ pub(crate) fn id(document: &Value) -> DocumentId {
     document["id"].as_str().expect("a document has an id").parse().unwrap()
 }
 
+/// JSON for a snapshot: insta's own form of a number is not that of one that keeps its digits.
+pub(crate) fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap()
+}
+
 pub(crate) async fn status_and_json(answer: Response) -> (u16, Value) {
     let status = answer.status().as_u16();
     let text = answer.text().await.unwrap();

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use shared::{
     document::{Failure, FailureCode, Stage},
     schema::{
-        ExtractionSchema, strict,
+        ExtractionSchema, nullable, strict,
         validator::{SchemaValidator, Violation},
     },
 };
@@ -15,7 +15,7 @@ use shared::{
 /// A schema, its strict forms and its validators.
 #[derive(Debug)]
 pub struct CompiledSchema {
-    /// The schema as it is stored.
+    /// The schema as it is stored, `nullable` in the words of JSON Schema.
     pub schema: ExtractionSchema,
     /// What structured outputs accept of it.
     pub strict: Value,
@@ -30,7 +30,8 @@ impl CompiledSchema {
     ///
     /// # Errors
     /// When no model can be asked for this schema.
-    pub fn new(schema: ExtractionSchema) -> Result<Self, Failure> {
+    pub fn new(mut schema: ExtractionSchema) -> Result<Self, Failure> {
+        schema.body = nullable::expand(&schema.body);
         let strict = strict::convert(&schema.body).map_err(|faults| {
             let first = faults.first().map(|fault| format!("{}: {}", fault.path, fault.message));
             rejected(&first.unwrap_or_default())

@@ -7,6 +7,9 @@ use regex::Regex;
 use serde_json::Number;
 use std::{ops::Range, sync::LazyLock};
 
+/// A larger exponent of ten is of no number that is printed.
+const EXPONENT_MAX: u16 = 400;
+
 /// A number without its way of writing: an optional minus, digits without leading zeros, and a
 /// point with digits without trailing zeros where there is a fraction.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,14 +25,22 @@ impl Decimal {
         Self(format!("{sign}{whole}{point}{fraction}"))
     }
 
-    /// The value of a JSON number.
+    /// The value of a JSON number, digit by digit.
     pub fn of(number: &Number) -> Self {
-        let text = match number.as_f64().filter(|_| number.is_f64()) {
-            // Unlike the text of a JSON number this has no exponent.
-            Some(float) => float.to_string(),
-            None => number.to_string(),
+        let text = number.to_string();
+        Self::scientific(&text).unwrap_or(Self(text))
+    }
+
+    /// The value of digits that an exponent of ten may follow.
+    fn scientific(text: &str) -> Option<Self> {
+        let Some((digits, exponent)) = text.split_once(['e', 'E']) else {
+            return Self::parse(text);
         };
-        Self::parse(&text).unwrap_or(Self(text))
+        let exponent = exponent.parse::<i16>().ok()?;
+        if exponent.unsigned_abs() > EXPONENT_MAX {
+            return None;
+        }
+        Some(Self::parse(digits)?.shifted(exponent))
     }
 
     /// The value of digits with at most one point.
@@ -54,13 +65,21 @@ impl Decimal {
         }
     }
 
-    /// A hundredth of it: what 19 % is.
-    fn hundredth(&self) -> Self {
+    /// With its point moved so many places to the right: a per cent is moved by -2.
+    fn shifted(&self, places: i16) -> Self {
+        let count = usize::from(places.unsigned_abs());
         let digits = self.0.trim_start_matches('-');
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        let whole = format!("{whole:0>3}");
-        let (whole, moved) = whole.split_at(whole.len() - 2);
-        Self::new(self.0.starts_with('-'), whole, &format!("{moved}{fraction}"))
+        let (whole, fraction) = if places < 0 {
+            let padded = format!("{}{whole}", "0".repeat(count));
+            let (whole, moved) = padded.split_at(padded.len() - count);
+            (whole.to_owned(), format!("{moved}{fraction}"))
+        } else {
+            let padded = format!("{fraction}{}", "0".repeat(count));
+            let (moved, fraction) = padded.split_at(count);
+            (format!("{whole}{moved}"), fraction.to_owned())
+        };
+        Self::new(self.0.starts_with('-'), &whole, &fraction)
     }
 }
 
@@ -149,7 +168,7 @@ fn number(
         let mut add = |value: Decimal| found.push((value, place.clone()));
         let is_share = after.trim_start_matches([' ', '\u{a0}', '\u{202f}']).starts_with('%');
         if is_share && sign != Sign::Minus {
-            add(value.hundredth());
+            add(value.shifted(-2));
         }
         if sign != Sign::Plus {
             add(value.negated());
@@ -327,6 +346,12 @@ mod tests {
         check("1e-7", "0.0000001");
         check("12345678901234567890", "12345678901234567890");
         check("-0.0", "0");
+        // More digits than a binary fraction has.
+        check("12345678901234567890123", "12345678901234567890123");
+        check("99999999999999999.99", "99999999999999999.99");
+        check("-1.50E+3", "-1500");
+        check("12e-3", "0.012");
+        check("1e+999", "1e+999");
     }
 
     proptest! {

@@ -3,7 +3,10 @@
 //! It must know nothing of other formats.
 
 use super::limits::TextError;
-use shared::extraction::{Page, Pages};
+use shared::{
+    document::charset,
+    extraction::{Page, Pages},
+};
 
 /// Part of replay keys: change it whenever the same bytes give other pages.
 const ENGINE: &str = "plain-1";
@@ -35,13 +38,12 @@ pub(super) fn of_texts(engine: &str, texts: impl IntoIterator<Item = String>) ->
     Pages { engine: engine.to_owned(), pages, warnings: Vec::new() }
 }
 
-/// UTF-8 without a byte order mark and with `\n` at the end of each line.
+/// UTF-8, or what is declared, without a byte order mark and with `\n` at the end of each line.
 pub(super) fn decode(bytes: &[u8]) -> Result<String, TextError> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let at = error.valid_up_to();
+    let text = charset::decode(bytes).ok_or_else(|| {
+        let at = std::str::from_utf8(bytes).err().map_or(0, |error| error.valid_up_to());
         TextError::Unreadable(format!("it is not UTF-8: byte {at} does not belong to a character"))
     })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     Ok(text.replace("\r\n", "\n").replace('\r', "\n"))
 }
 

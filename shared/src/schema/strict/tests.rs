@@ -63,6 +63,150 @@ fn nodes_are_brought_into_the_subset() {
     );
 }
 
+/// A property of a schema with these definitions, as the model gets it.
+fn referring(definitions: Value, body: Value) -> Value {
+    let root = json!({
+        "type": "object", "properties": { "a": body }, "required": ["a"], "$defs": definitions,
+    });
+    strict(root)["properties"]["a"].clone()
+}
+
+#[test]
+fn what_is_said_beside_a_reference_is_kept() {
+    let definitions = json!({
+        "address": {
+            "title": "Address", "type": "object", "properties": { "city": { "type": "string" } },
+            "required": ["city"],
+        },
+        "amount": { "type": "number", "minimum": 0, "description": "In euros." },
+        "kind": { "enum": ["a", "b"] },
+        "alias": { "$ref": "#/$defs/amount" },
+        "again": { "$ref": "#/$defs/address", "description": "Of the sender." },
+    });
+    let check = |body: Value, expected: Value| {
+        assert_eq!(referring(definitions.clone(), body), expected);
+    };
+    let address = json!({ "$ref": "#/$defs/address" });
+    check(address.clone(), address.clone());
+    check(
+        json!({ "$ref": "#/$defs/address", "description": "Where it is delivered to." }),
+        json!({ "description": "Where it is delivered to.", "anyOf": [address] }),
+    );
+    check(
+        json!({ "allOf": [address], "title": "Delivery", "description": "Where it goes to." }),
+        json!({ "description": "Delivery: Where it goes to.", "anyOf": [address] }),
+    );
+    // As pydantic writes what is optional, and OpenAPI what is nullable.
+    let optional = json!({ "description": "Where.", "anyOf": [address, { "type": "null" }] });
+    check(
+        json!({ "anyOf": [address, { "type": "null" }], "default": null, "description": "Where." }),
+        optional.clone(),
+    );
+    check(
+        json!({ "$ref": "#/$defs/address", "nullable": true, "description": "Where." }),
+        optional.clone(),
+    );
+    check(json!({ "oneOf": [{ "type": "null" }, address], "description": "Where." }), optional);
+    // A plain value takes the words itself, and what stands with it is not lost.
+    check(
+        json!({ "$ref": "#/$defs/amount", "description": "Paid in advance." }),
+        json!({ "type": "number", "description": "Paid in advance.; In euros. (at least 0)" }),
+    );
+    check(
+        json!({ "$ref": "#/$defs/kind", "description": "Which." }),
+        json!({ "type": "string", "description": "Which.", "enum": ["a", "b"] }),
+    );
+    // What restricts is merged, through as many references as there are.
+    check(
+        json!({ "$ref": "#/$defs/alias", "type": "number", "maximum": 9 }),
+        json!({ "type": "number", "description": "In euros. (at least 0; at most 9)" }),
+    );
+    check(
+        json!({ "$ref": "#/$defs/address", "required": ["city", "zip"], "properties": { "zip": { "type": "string" } } }),
+        json!({
+            "type": "object", "description": "Address", "required": ["zip", "city"],
+            "additionalProperties": false,
+            "properties": { "zip": { "type": "string" }, "city": { "type": "string" } },
+        }),
+    );
+    check(
+        json!({ "$ref": "#/$defs/again", "description": "Of the ship." }),
+        json!({ "description": "Of the ship.", "anyOf": [{ "$ref": "#/$defs/again" }] }),
+    );
+    // A tree may describe its branches.
+    let node = json!({ "node": { "type": "object", "required": ["left"], "properties": {
+        "left": { "description": "The smaller half.", "anyOf": [{ "$ref": "#/$defs/node" }, { "type": "null" }] },
+    } } });
+    check_tree(&node);
+    let root = json!({ "$ref": "#/$defs/r", "description": "A bill.", "$defs": {
+        "r": { "type": "object", "properties": { "x": { "type": "string" } }, "description": "Any." },
+    } });
+    assert_eq!(strict(root)["description"], "A bill.; Any.");
+}
+
+fn check_tree(definitions: &Value) {
+    let root = json!({
+        "type": "object", "required": ["a"], "$defs": definitions,
+        "properties": { "a": { "$ref": "#/$defs/node", "description": "The root." } },
+    });
+    let converted = strict(root);
+    let branch = &converted["$defs"]["node"]["properties"]["left"];
+    assert_eq!(branch["description"], "The smaller half.");
+    assert_eq!(branch["anyOf"][0], json!({ "$ref": "#/$defs/node" }));
+}
+
+#[test]
+fn one_or_null_is_the_same_however_it_is_written() {
+    let expected = json!({ "type": ["string", "null"], "description": "A note." });
+    for given in [
+        json!({ "type": ["string", "null"], "description": "A note." }),
+        json!({ "type": "string", "nullable": true, "description": "A note." }),
+        json!({ "anyOf": [{ "type": "string" }, { "type": "null" }], "description": "A note." }),
+        json!({ "oneOf": [{ "type": "null" }, { "type": "string" }], "description": "A note." }),
+        json!({ "anyOf": [{ "type": "string", "description": "A note." }, { "const": null }] }),
+    ] {
+        assert_eq!(property(given.clone()), expected, "{given}");
+    }
+    let list = json!({ "type": "array", "items": { "type": "string" } });
+    let either = json!({ "anyOf": [list, { "type": "null" }] });
+    assert_eq!(
+        property(json!({ "type": ["null", "array"], "items": { "type": "string" } })),
+        either
+    );
+    assert_eq!(property(either.clone()), either);
+}
+
+#[test]
+fn titles_examples_and_meanings_go_along() {
+    let check = |given: Value, expected: &str| {
+        let mut given = given;
+        given["type"] = json!("string");
+        assert_eq!(property(given.clone())["description"], expected, "{given}");
+    };
+    check(json!({ "title": "Lender" }), "Lender");
+    check(json!({ "title": "Lender", "description": "As printed." }), "Lender: As printed.");
+    // What generators make of the name says nothing.
+    check(json!({ "title": "A", "description": "As printed." }), "As printed.");
+    check(json!({ "title": "Lender", "description": "The lender's name." }), "The lender's name.");
+    check(json!({ "examples": ["R-1", "R-2"] }), "(for example R-1, R-2)");
+    check(
+        json!({ "description": "Which.", "minLength": 2, "example": "DE" }),
+        "Which. (characters, at least 2; for example DE)",
+    );
+    check(json!({ "examples": ["x".repeat(200), "y"] }), "(for example y)");
+    check(
+        json!({ "enum": ["n", "c"], "x-enumDescriptions": ["net", "cash"] }),
+        "(n: net; c: cash)",
+    );
+    check(json!({ "enum": ["n", "c"], "x-enumDescriptions": { "c": "cash" } }), "(c: cash)");
+    let choices = json!({ "oneOf": [
+        { "const": "n", "title": "Net" }, { "const": "c", "description": "Paid at once." },
+    ] });
+    let choices = property(choices);
+    assert_eq!(choices["anyOf"][0]["description"], "Net");
+    assert_eq!(choices["anyOf"][1]["description"], "Paid at once.");
+}
+
 #[test]
 fn what_refers_to_itself_may() {
     let tree = json!({

@@ -114,13 +114,24 @@ fn metadata(text: &str, bytes_max: u64) -> Result<Map<String, Value>, ApiError> 
     let Value::Object(metadata) = value else {
         return Err(invalid("metadata is not a JSON object".to_owned()));
     };
-    match metadata.iter().find(|(_, value)| value.is_array() || value.is_object()) {
-        None => Ok(metadata),
-        Some((key, _)) => {
-            let key: String = key.chars().take(80).collect();
-            Err(invalid(format!("metadata {key:?} is not a string, number, true, false or null")))
+    let named = |key: &String| key.chars().take(80).collect::<String>();
+    for (key, value) in &metadata {
+        match value {
+            Value::Array(_) | Value::Object(_) => {
+                let key = named(key);
+                let detail =
+                    format!("metadata {key:?} is not a string, number, true, false or null");
+                return Err(invalid(detail));
+            }
+            // Databases search in them.
+            Value::Number(number) if number.as_f64().is_none() => {
+                let key = named(key);
+                return Err(invalid(format!("metadata {key:?} is too large a number: send text")));
+            }
+            _ => {}
         }
     }
+    Ok(metadata)
 }
 
 /// A name as it is kept: without control characters, not too long.
