@@ -106,3 +106,36 @@ async fn a_reply_that_was_removed_is_paid_for_again_and_blocks_nobody() {
     let again = place.upload("b.pdf", "invoice", bytes).await;
     assert_eq!(place.extraction(&again).await["usage"]["calls"], 1);
 }
+
+#[tokio::test]
+async fn a_question_that_rests_shows_it_and_holds_no_slot() {
+    let faults = json!([{ "kind": "reset", "when_text": "F-0001" }]);
+    let worker = "concurrency = 1\ncall_pauses_seconds = [0, 3600]";
+    let place = Place::new(vec![faulty("sweden", faults)], worker).await;
+    let _sluice = place.start("up").await;
+    let unlucky = place.upload("a.txt", "invoice", crate::harness::letter(1)).await;
+    let path = format!("/v1/documents/{}", id(&unlucky));
+    let rests = async || {
+        let now = place.get(&path).await;
+        let rests = now["state"] == "queued" && now["waiting"]["reason"] == "outage";
+        rests.then_some(now)
+    };
+    let resting = crate::harness::until("the question rests", rests).await;
+    assert!(resting["waiting"]["until"].is_string(), "{resting}");
+    let other = place.upload("b.txt", "invoice", crate::harness::letter(2)).await;
+    place.extraction(&other).await;
+    assert_eq!(place.get(&path).await["state"], "queued");
+    let attempts = place.get(&format!("{path}/attempts")).await;
+    let outcomes = attempts["data"].as_array().unwrap().iter().map(|a| a["outcome"].clone());
+    assert_eq!(outcomes.collect::<Vec<_>>(), ["unknown", "unknown"], "{attempts}");
+}
+
+#[tokio::test]
+async fn who_never_pays_twice_gives_up_after_one_call() {
+    let place =
+        Place::new(vec![faulty("sweden", json!([{ "kind": "reset" }]))], "calls_max = 1").await;
+    let _sluice = place.start("up").await;
+    let document = place.upload("a.txt", "invoice", crate::harness::letter(1)).await;
+    assert_eq!(place.ended(&document).await["failure"]["code"], "calls_exhausted");
+    assert_eq!(place.paid().await.values().sum::<u64>(), 1);
+}
