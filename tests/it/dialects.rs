@@ -11,6 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Map, Value, json};
+use simulator::DeploymentConfig;
 
 type Body = Map<String, Value>;
 
@@ -20,7 +21,8 @@ const THOUGHTS: u64 = 12_000;
 /// A check and two documents: all is well with this double, and it refused so many requests before
 /// it answered the first document.
 async fn works(before: Before, after: After, refusals: usize) -> (Place, Double) {
-    let place = Place::new(vec![fast("sweden")], "").await;
+    let sweden = DeploymentConfig { output_tokens_max: 100_000, ..fast("sweden") };
+    let place = Place::new(vec![sweden], "").await;
     let double = Double::start(place.simulation.url(), before, after).await;
     place.reach_at(&double.url);
     let config = place.folder.path().join("sluice.toml");
@@ -43,7 +45,7 @@ async fn works(before: Before, after: After, refusals: usize) -> (Place, Double)
     (place, double)
 }
 
-fn only_max_tokens(body: Body) -> Result<Body, Response> {
+fn only_max_tokens(body: Body) -> Result<Body, Box<Response>> {
     match body.contains_key("max_completion_tokens") {
         true => Err(refused(
             "max_completion_tokens",
@@ -54,7 +56,7 @@ fn only_max_tokens(body: Body) -> Result<Body, Response> {
     }
 }
 
-fn only_max_completion_tokens(body: Body) -> Result<Body, Response> {
+fn only_max_completion_tokens(body: Body) -> Result<Body, Box<Response>> {
     if body.contains_key("max_tokens") {
         return Err(refused("max_tokens", "unsupported_parameter", "not with this model"));
     }
@@ -67,7 +69,7 @@ fn only_max_completion_tokens(body: Body) -> Result<Body, Response> {
 }
 
 /// As servers that check bodies with pydantic.
-fn no_unknown_fields(body: Body) -> Result<Body, Response> {
+fn no_unknown_fields(body: Body) -> Result<Body, Box<Response>> {
     let known = ["model", "messages", "response_format", "max_tokens"];
     let unknown = body.keys().filter(|key| !known.contains(&key.as_str()));
     let forbidden = unknown.map(|key| {
@@ -78,15 +80,16 @@ fn no_unknown_fields(body: Body) -> Result<Body, Response> {
         true => Ok(body),
         false => {
             let status = StatusCode::UNPROCESSABLE_ENTITY;
-            Err((status, Json(json!({ "detail": detail }))).into_response())
+            Err(Box::new((status, Json(json!({ "detail": detail }))).into_response()))
         }
     }
 }
 
-fn no_response_format(mut body: Body) -> Result<Body, Response> {
+fn no_response_format(mut body: Body) -> Result<Body, Box<Response>> {
     for key in ["response_format", "tools"] {
         if body.contains_key(key) {
-            return Err((StatusCode::BAD_REQUEST, format!("unknown field `{key}`")).into_response());
+            let refusal = (StatusCode::BAD_REQUEST, format!("unknown field `{key}`"));
+            return Err(Box::new(refusal.into_response()));
         }
     }
     // The simulated deployment reads the schema in the prompt only so.
@@ -94,7 +97,7 @@ fn no_response_format(mut body: Body) -> Result<Body, Response> {
     Ok(body)
 }
 
-fn pass(body: Body) -> Result<Body, Response> {
+fn pass(body: Body) -> Result<Body, Box<Response>> {
     Ok(body)
 }
 

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 
 /// What it does with a request, before the simulated deployment sees it: answers itself, or lets a
 /// body through.
-pub(crate) type Before = fn(Map<String, Value>) -> Result<Map<String, Value>, Response>;
+pub(crate) type Before = fn(Map<String, Value>) -> Result<Map<String, Value>, Box<Response>>;
 
 /// What it makes of the answer of the simulated deployment to a request.
 pub(crate) type After = fn(&Value, Value) -> Response;
@@ -57,7 +57,7 @@ async fn answer(State(double): State<Arc<Behaviour>>, uri: Uri, body: Bytes) -> 
     double.seen.lock().expect("nothing panics while it is held").push(asked.clone());
     let body = match (double.before)(asked.as_object().expect("an object").clone()) {
         Ok(body) => body,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     let url = format!("{}{uri}", double.upstream);
     let answer = double.client.post(url).header("api-key", "x").json(&body).send().await;
@@ -76,7 +76,7 @@ pub(crate) fn as_it_is(_: &Value, reply: Value) -> Response {
 }
 
 /// A refusal in the way of OpenAI.
-pub(crate) fn refused(param: &str, code: &str, message: &str) -> Response {
+pub(crate) fn refused(param: &str, code: &str, message: &str) -> Box<Response> {
     let error = json!({ "message": message, "type": "invalid_request_error", "param": param, "code": code });
-    (StatusCode::BAD_REQUEST, Json(json!({ "error": error }))).into_response()
+    Box::new((StatusCode::BAD_REQUEST, Json(json!({ "error": error }))).into_response())
 }

@@ -29,7 +29,7 @@ macro_rules! outage {
                 let status = StatusCode::from_u16($status).expect("a status");
                 let error = Json(json!({ "error": { "message": "not now", "code": null } }));
                 match BEGUN.get_or_init(Instant::now).elapsed() < length() {
-                    true => Err((status, error).into_response()),
+                    true => Err(Box::new((status, error).into_response())),
                     false => Ok(body),
                 }
             };

@@ -62,7 +62,7 @@ fn words(part: Part) -> &'static [&'static str] {
 }
 
 /// The words that mean the way of asking for JSON.
-const MODE_WORDS: [&str; 13] = [
+const MODE_WORDS: [&str; 16] = [
     "responseformat",
     "response format",
     "jsonschema",
@@ -74,6 +74,9 @@ const MODE_WORDS: [&str; 13] = [
     "tool use",
     "tool call",
     "support tools",
+    "'tools'",
+    "\"tools\"",
+    "`tools`",
     "tools param",
     "function call",
 ];

@@ -133,6 +133,7 @@ fn errors_in_words_are_read() {
         &[Learned(Refused(Part::WholeAnswer))],
     );
     check(&said("This response_format type is unavailable now"), &[Mode]);
+    check(&"unknown field `tools`, expected `messages`".into(), &[Mode]);
     check(&said("unknown variant `json_schema`, expected `text` or `json_object`"), &[Mode]);
     check(&said("\"auto\" tool choice requires --enable-auto-tool-choice"), &[Mode]);
     for nothing in

@@ -119,6 +119,7 @@ impl Fault {
             "tool call",
             "'tools'",
             "\"tools\"",
+            "`tools`",
             "support tools",
             "tools param",
             "function call",
