@@ -70,7 +70,11 @@ impl Server {
         let router = uploader::router(services.clone(), limits, Some(recorder()));
         let stop = CancellationToken::new();
         let task = tokio::spawn(uploader::serve(router, listener, stop.clone()));
-        let http = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let http = Client::builder()
+            .no_gzip()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
         Self { address, services, http, stop, task, folder }
     }
 
