@@ -21,16 +21,23 @@ use rabbit::{RabbitConsumer, RabbitQueue, RabbitReceipt};
 pub struct QueueError {
     text: String,
     is_lasting: bool,
+    is_other_kind: bool,
 }
 
 impl QueueError {
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_lasting: false }
+        Self { text: text.into(), is_lasting: false, is_other_kind: false }
     }
 
     /// Whether a retry is useless: a password, a name or a certificate is wrong.
     pub fn is_lasting(&self) -> bool {
         self.is_lasting
+    }
+
+    /// Whether the broker has a queue or an exchange of that name which is of another kind: nothing
+    /// is published or consumed until somebody has deleted it.
+    pub fn is_other_kind(&self) -> bool {
+        self.is_other_kind
     }
 }
 

@@ -71,7 +71,7 @@ pub(crate) async fn start(config: Config, roles: Roles) -> Result<Running, End> 
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let metrics = telemetry::metrics().ok();
     let services = Services::open(&config).map_err(End::usage)?;
-    start::prepare(&config, &services).await?;
+    start::prepare(&config, &services, roles.uploader).await?;
     let [soft, hard, background] = [(); 3].map(|()| CancellationToken::new());
     let mut running = Running {
         address: None,

@@ -8,7 +8,6 @@ use crate::end::End;
 use shared::{
     blob::BlobError,
     config::Config,
-    queue::QueueError,
     schema::{self, builtin},
     services::Services,
     store::StoreError,
@@ -22,8 +21,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How long the queue may take to say whether it lets us in.
 const QUEUE_MAX: Duration = Duration::from_secs(10);
 
-/// Waits until database and storage answer, and makes them ready.
-pub(crate) async fn prepare(config: &Config, services: &Services) -> Result<(), End> {
+/// Waits until database and storage answer, and makes them ready. Who takes uploads starts also where
+/// the queue cannot be used yet.
+pub(crate) async fn prepare(
+    config: &Config,
+    services: &Services,
+    takes_uploads: bool,
+) -> Result<(), End> {
     let patience = Patience::new(Duration::from_secs(config.start_seconds_max));
     let store = &services.store;
     let database = async || match config.migrate {
@@ -38,7 +42,7 @@ pub(crate) async fn prepare(config: &Config, services: &Services) -> Result<(), 
         false => End::unreachable(error),
     };
     patience.wait("storage", BlobError::is_lasting, storage).await.map_err(refused)?;
-    queue(services).await?;
+    queue(services, takes_uploads).await?;
     seed(config, services).await
 }
 
@@ -50,10 +54,16 @@ fn tables(error: StoreError, migrates: bool) -> String {
 }
 
 /// Nobody waits for a queue that is away: uploads go on without it, and consuming begins when it is
-/// back. But who is not let in now never will be.
-async fn queue(services: &Services) -> Result<(), End> {
+/// back. But who is not let in now never will be, and a worker has nothing to do while another queue
+/// has the name of its own.
+async fn queue(services: &Services, takes_uploads: bool) -> Result<(), End> {
     match timeout(QUEUE_MAX, services.queue.ready()).await {
-        Ok(Err(error)) if QueueError::is_lasting(&error) => Err(End::unreachable(error)),
+        Ok(Err(error)) if error.is_lasting() => Err(End::unreachable(error)),
+        Ok(Err(error)) if error.is_other_kind() && !takes_uploads => Err(End::unreachable(error)),
+        Ok(Err(error)) if error.is_other_kind() => {
+            tracing::error!(%error, "uploads are accepted, and no work begins until this is mended");
+            Ok(())
+        }
         Ok(Err(error)) => {
             tracing::warn!(%error, "the queue does not answer yet: work begins when it does");
             Ok(())

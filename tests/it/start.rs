@@ -7,6 +7,8 @@ use crate::{
     proxy::{Proxy, Wire},
     servers::{fresh_database, server},
 };
+use reqwest::Method;
+use serde_json::{Value, json};
 
 /// A place on Postgres and RabbitMQ, with a wire to each, and their addresses.
 async fn place() -> Option<(Place, Proxy, Proxy)> {
@@ -48,6 +50,26 @@ async fn a_service_that_is_away_at_the_start_is_waited_for() {
     rabbit.set(Wire::Pass);
     place.extraction(&document).await;
     assert!(!place.log().contains("canary"), "a password stands in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_of_another_kind_stops_the_worker_and_no_upload() {
+    let Some(broker) = Broker::shared() else { return };
+    let vhost = broker.vhost().await;
+    let path = format!("queues/{}/sluice.documents", vhost.name);
+    broker.manage(Method::PUT, &path, json!({ "durable": true, "arguments": {} })).await;
+    let mut place = Place::new(vec![fast("sweden")], "").await;
+    place.settings = vec![("SLUICE_QUEUE", vhost.url.clone())];
+    let text = ends(&place).await;
+    for part in ["sluice.documents", "quorum", "delete it", "virtual host"] {
+        assert!(text.contains(part), "{part} {text}");
+    }
+    let _up = place.spawn("up", &[]);
+    said(&place, "no work begins until this is mended").await;
+    let bytes = fixture("documents/invoice-en-classic.pdf");
+    let document = place.upload("a.pdf", "invoice", bytes).await;
+    broker.manage(Method::DELETE, &path, Value::Null).await;
+    place.extraction(&document).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

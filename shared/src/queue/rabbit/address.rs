@@ -57,7 +57,7 @@ impl Brokers {
     pub(super) fn error(&self, doing: &str, error: impl fmt::Display) -> QueueError {
         let text = trust::explained(self.redacted(&format!("cannot {doing}: {error}")));
         let is_lasting = trust::is_refused(&text);
-        QueueError { text, is_lasting }
+        QueueError { text, is_lasting, is_other_kind: false }
     }
 
     /// Why a broker did not let us in.

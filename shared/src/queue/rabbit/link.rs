@@ -3,7 +3,10 @@
 //! Lapin's own recovery is not used: it knows one host only, gives up, and would declare again
 //! what it declared once instead of what is needed.
 
-use super::{address::Brokers, topology};
+use super::{
+    address::Brokers,
+    topology::{self, NotDeclared},
+};
 use crate::queue::QueueError;
 use lapin::{
     Connection, ConnectionProperties,
@@ -110,9 +113,14 @@ impl Link {
             None => Arc::new(self.connect().await?),
         };
         let declared = timeout(DECLARE_MAX, topology::declare(&connection)).await;
-        declared
-            .unwrap_or_else(|_| Err(format!("no answer within {} s", DECLARE_MAX.as_secs())))
-            .map_err(|error| self.brokers.error("declare its queues and exchanges", error))?;
+        let declared = declared.unwrap_or_else(|_| {
+            let text = format!("no answer within {} s", DECLARE_MAX.as_secs());
+            Err(NotDeclared { text, is_other_kind: false })
+        });
+        declared.map_err(|NotDeclared { text, is_other_kind }| QueueError {
+            is_other_kind,
+            ..self.brokers.error("declare its queues and exchanges", text)
+        })?;
         self.declared.store(true, Ordering::SeqCst);
         Ok(connection)
     }

@@ -40,7 +40,7 @@ pub(super) fn documents(priority: Priority) -> &'static str {
 }
 
 /// Makes sure that everything is there.
-pub(super) async fn declare(connection: &Connection) -> Result<(), String> {
+pub(super) async fn declare(connection: &Connection) -> Result<(), NotDeclared> {
     let error = match all(connection, false).await {
         Ok(()) => return Ok(()),
         Err(error) => error,
@@ -48,22 +48,34 @@ pub(super) async fn declare(connection: &Connection) -> Result<(), String> {
     match code(&error) {
         // A user that may not declare them checks that they exist.
         Some(ACCESS_REFUSED) => all(connection, true).await.map_err(|looked| {
-            if code(&looked) == Some(NOT_FOUND) {
+            let text = if code(&looked) == Some(NOT_FOUND) {
                 format!(
                     "{looked}; this user may not make it ({error}): import \
                      deploy/rabbitmq/definitions.json"
                 )
             } else {
                 looked.to_string()
-            }
+            };
+            NotDeclared { text, is_other_kind: false }
         }),
-        Some(PRECONDITION_FAILED) => Err(format!(
-            "{error}: something of that name exists and is not what Sluice declares (a durable \
-             queue whose only argument is x-queue-type=quorum): delete it, or give Sluice a \
-             virtual host of its own"
-        )),
-        _ => Err(error.to_string()),
+        Some(PRECONDITION_FAILED) => Err(NotDeclared {
+            text: format!(
+                "{error}: something of that name exists and is not what Sluice declares (a durable \
+                 queue whose only argument is x-queue-type=quorum): delete it, or give Sluice a \
+                 virtual host of its own"
+            ),
+            is_other_kind: true,
+        }),
+        _ => Err(NotDeclared { text: error.to_string(), is_other_kind: false }),
     }
+}
+
+/// Why queues and exchanges are not in place.
+#[derive(Debug)]
+pub(super) struct NotDeclared {
+    pub(super) text: String,
+    /// Whether something of another kind has one of their names.
+    pub(super) is_other_kind: bool,
 }
 
 /// The reply code of a broker that refused.
