@@ -130,15 +130,15 @@ async fn sixteen_members_share_one_window_and_no_slot_is_given_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tenants_at_members_of_their_own_get_their_weights() {
     let weights = [4.0, 2.0, 1.0, 1.0];
-    // What a bucket has stored goes to the first that ask. More calls must wait than get slots ahead,
-    // which are 40: otherwise no tenant waits for another.
-    let (stored, counted) = (800, 1_200);
+    // What a bucket has stored is given out in the first half of a minute, in bursts to the first that
+    // ask. More calls of each tenant must wait than get slots ahead: otherwise it waits for no other.
+    let (stored, counted) = (2_000, 1_200);
     // Each gets half a second's slots at once, so a plain count depends on where it begins and ends:
     // those in the middle weigh most (a Hann window).
     let weigh = |index: usize| 1.0 - (TAU * (index as f64 + 0.5) / counted as f64).cos();
     // A member that the machine lets wait misses its turns. That passes; a fault of ours does not.
     for is_last in [false, false, true] {
-        let taken = run(LimiterKind::Bucket, 2_400, (4, 32), &weights, stored + counted).await;
+        let taken = run(LimiterKind::Bucket, 2_400, (4, 64), &weights, stored + counted).await;
         let Some(taken) = taken else { return };
         let last = &taken[stored..stored + counted];
         let shares = [0, 1, 2, 3].map(|tenant| {
