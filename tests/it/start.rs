@@ -66,6 +66,7 @@ async fn a_queue_of_another_kind_stops_the_worker_and_no_upload() {
     }
     let _up = place.spawn("up", &[]);
     said(&place, "no work begins until this is mended").await;
+    until("it answers", async || place.http.get(place.url("/healthz")).send().await.ok()).await;
     let bytes = fixture("documents/invoice-en-classic.pdf");
     let document = place.upload("a.pdf", "invoice", bytes).await;
     broker.manage(Method::DELETE, &path, Value::Null).await;
