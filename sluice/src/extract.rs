@@ -10,7 +10,10 @@ use clap::Args;
 use futures::{StreamExt, stream};
 use reqwest::Method;
 use serde_json::Value;
-use shared::config::{Config, DatabaseAddress, QueueAddress, StorageAddress};
+use shared::{
+    config::{Config, DatabaseAddress, QueueAddress, StorageAddress},
+    document::Priority,
+};
 use std::{
     io::Write,
     path::{Path, PathBuf},
@@ -98,7 +101,7 @@ async fn one(api: &Api, file: PathBuf, schema: String) -> Result<Value, End> {
     let name = upload::name(&file);
     let sha256 = upload::digest(&file).ok();
     let outcome = async {
-        let document = send(api, &name, bytes(&file)?, &schema).await?;
+        let document = send(api, &name, bytes(&file)?, &schema, Priority::Bulk).await?;
         upload::result(api, document).await
     };
     // One refused file does not stop the others.
@@ -115,7 +118,9 @@ pub(crate) async fn send(
     name: &str,
     bytes: Vec<u8>,
     schema: &str,
+    priority: Priority,
 ) -> Result<Value, End> {
-    let path = format!("/v1/documents?schema={}&filename={}", segment(schema), segment(name));
+    let (schema, name, priority) = (segment(schema), segment(name), priority.as_str());
+    let path = format!("/v1/documents?schema={schema}&filename={name}&priority={priority}");
     api.json(|| api.request(Method::POST, &path).body(bytes.clone())).await
 }

@@ -6,6 +6,7 @@
 //! messages also list what could have been sent. Every part that is named is one that may be left
 //! out, so a wrong reading costs little. It must know nothing of how a request is asked again.
 
+use super::fault::{MODE_FIELDS, MODE_WORDS, plain};
 use crate::typed::dialect::{Lesson, Part};
 use crate::typed::effort::Effort;
 use serde_json::{Map, Value};
@@ -61,26 +62,6 @@ fn words(part: Part) -> &'static [&'static str] {
     }
 }
 
-/// The words that mean the way of asking for JSON.
-const MODE_WORDS: [&str; 16] = [
-    "responseformat",
-    "response format",
-    "jsonschema",
-    "jsonobject",
-    "json mode",
-    "structured output",
-    "toolchoice",
-    "tool choice",
-    "tool use",
-    "tool call",
-    "support tools",
-    "'tools'",
-    "\"tools\"",
-    "`tools`",
-    "tools param",
-    "function call",
-];
-
 /// What this body complains about, where it is about parts of the request that was sent.
 pub(crate) fn read(body: &str, sent: &Map<String, Value>) -> Vec<Complaint> {
     let value: Value = serde_json::from_str(body).unwrap_or_else(|_| body.into());
@@ -128,7 +109,7 @@ impl Sent<'_> {
         if named("strict") && self.has(Part::Strict) {
             return Some(Complaint::Lesson(Lesson::Refused(Part::Strict)));
         }
-        if ["response_format", "tools", "tool_choice", "functions"].into_iter().any(named) {
+        if MODE_FIELDS.into_iter().any(named) {
             return Some(Complaint::Mode);
         }
         if named("messages") {
@@ -233,11 +214,6 @@ const TOO_LARGE: [&str; 12] = [
 /// How messages say that another value would do.
 const OTHER_VALUE: [&str; 6] =
     ["one of", "should be", "supported values", "reasoning value", "invalid value", "must be"];
-
-/// A text without capitals and underscores, as names are written in several ways.
-fn plain(text: &str) -> String {
-    text.chars().filter(|c| *c != '_').flat_map(char::to_lowercase).collect()
-}
 
 /// Whether a word stands alone at a place of a text.
 fn is_word(text: &str, at: usize, word: &str) -> bool {

@@ -8,6 +8,34 @@ use serde_json::Value;
 /// The most characters of a message that are kept.
 const MESSAGE_CHARS_MAX: usize = 300;
 
+/// The fields of a request that ask for JSON.
+pub(super) const MODE_FIELDS: [&str; 4] = ["response_format", "tools", "tool_choice", "functions"];
+
+/// The words of a message that mean the way of asking for JSON, as [`plain`] text has them.
+pub(super) const MODE_WORDS: [&str; 16] = [
+    "responseformat",
+    "response format",
+    "jsonschema",
+    "jsonobject",
+    "json mode",
+    "structured output",
+    "toolchoice",
+    "tool choice",
+    "tool use",
+    "tool call",
+    "support tools",
+    "'tools'",
+    "\"tools\"",
+    "`tools`",
+    "tools param",
+    "function call",
+];
+
+/// A text without capitals and underscores, as names are written in several ways.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().filter(|c| *c != '_').flat_map(char::to_lowercase).collect()
+}
+
 /// What a body says, whatever its shape; empty where it says nothing.
 pub(crate) struct Fault {
     code: String,
@@ -104,28 +132,9 @@ impl Fault {
 
     /// Whether it is about the way of asking for JSON.
     pub(super) fn is_about_mode(&self) -> bool {
-        let message = self.message.to_ascii_lowercase();
-        let params = ["response_format", "tools", "tool_choice", "functions"];
-        let words = [
-            "response_format",
-            "response format",
-            "json_schema",
-            "json_object",
-            "json mode",
-            "structured output",
-            "tool_choice",
-            "tool choice",
-            "tool use",
-            "tool call",
-            "'tools'",
-            "\"tools\"",
-            "`tools`",
-            "support tools",
-            "tools param",
-            "function call",
-        ];
-        params.iter().any(|param| self.param.starts_with(param))
-            || words.iter().any(|word| message.contains(word))
+        let message = plain(&self.message);
+        MODE_FIELDS.iter().any(|field| self.param.starts_with(field))
+            || MODE_WORDS.iter().any(|word| message.contains(word))
     }
 
     pub(super) fn message(&self, status: u16) -> String {

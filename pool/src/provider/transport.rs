@@ -1,9 +1,9 @@
 //! The way to one deployment: raw HTTP requests and responses.
 //!
-//! A request is sent once and never repeated, but for one whose address does not exist. Questions of ours are written by async-openai; our HTTP
-//! service under it sends them and reads the whole response itself, because that crate repeats failed
-//! calls, drops headers, loses the status of bodies that it cannot read, and logs such bodies. The
-//! transport must know nothing of quotas, nor of what a body says.
+//! A request is sent once and never repeated, but for one whose address does not exist. Questions of
+//! ours are written by async-openai; our HTTP service under it sends them and reads the whole response
+//! itself, because that crate repeats failed calls, drops headers, loses the status of bodies that it
+//! cannot read, and logs such bodies. The transport must know nothing of quotas, nor of what a body says.
 
 use crate::config::{DeploymentConfig, PoolError};
 use crate::provider::address::Address;
