@@ -81,27 +81,32 @@ impl Deployment {
         }
     }
 
-    /// What the state needs to know of it; `at` is the same time as `now` on the state's clock.
-    pub(super) fn view(&self, now: Instant, at: f64) -> DeploymentView {
+    /// What is configured of its quota.
+    pub(super) fn terms(&self) -> Terms {
         let config = &self.config;
-        let room = match self.health.is_denied() {
-            // One call at a time tries it.
-            true => 1_u32.saturating_sub(self.in_flight),
-            false => config.concurrency_max.saturating_sub(self.in_flight),
-        };
-        let closed = self.health.denied_until(now);
-        let closed = closed.map(|until| at + (until - now).as_secs_f64() * 1_000.0);
-        let terms = Terms {
-            kind: config.limiter,
-            tokens_per_minute: config.tokens_per_minute as f64,
-            requests_per_minute: config.requests() as f64,
+        Terms {
             output_weight: family::output_weight(config, self.provider_model.as_deref()),
             charge: Charge {
                 output: config.charge_output,
                 input: 4.0 / config.charge_characters_per_token.unwrap_or(4.0),
                 settled: config.charge_settled,
             },
+            ..Terms::of_quota(config.limiter, config.tokens_per_minute, config.requests())
+        }
+    }
+
+    /// What the state needs to know of it; `at` is the same time as `now` on the state's clock.
+    pub(super) fn view(&self, limiter: Option<&Limiter>, now: Instant, at: f64) -> DeploymentView {
+        let config = &self.config;
+        let terms = self.terms();
+        let is_limited = limiter.map_or(terms.is_limited(), Limiter::is_limited);
+        let room = match self.health.is_denied() {
+            // One call at a time tries it.
+            true => 1_u32.saturating_sub(self.in_flight),
+            false => config.concurrency(is_limited).saturating_sub(self.in_flight),
         };
+        let closed = self.health.denied_until(now);
+        let closed = closed.map(|until| at + (until - now).as_secs_f64() * 1_000.0);
         let price = |per_million: Option<f64>| Some(per_million? / 1e6);
         let prices =
             price(config.input_price_per_million).zip(price(config.output_price_per_million));
@@ -240,8 +245,9 @@ impl Deployment {
         let denied = self.health.denied_until(now).map(|until| until - now);
         let (tokens_available, requests_available) = limiter.available(at);
         let (tokens_per_minute, requests_per_minute) = limiter.per_minute();
-        let Feedback { ratio, external_load, trim, level, ceiling_ms } = limiter.feedback(at);
         // Casting saturates: below zero is zero.
+        let whole = |limit: Option<f64>| limit.map(|limit| limit as u64);
+        let Feedback { ratio, external_load, trim, level, ceiling_ms } = limiter.feedback(at);
         DeploymentStatus {
             name: self.config.name.clone(),
             model: self.config.model.clone(),
@@ -254,11 +260,11 @@ impl Deployment {
             message: self.health.trouble().map(str::to_owned),
             dialect: self.dialect.get(),
             in_flight: self.in_flight,
-            concurrency_max: self.config.concurrency_max,
-            tokens_available: tokens_available as u64,
-            requests_available: requests_available as u64,
-            tokens_per_minute: tokens_per_minute as u64,
-            requests_per_minute: requests_per_minute as u64,
+            concurrency_max: self.config.concurrency(limiter.is_limited()),
+            tokens_available: tokens_per_minute.map(|_| tokens_available as u64),
+            requests_available: requests_per_minute.map(|_| requests_available as u64),
+            tokens_per_minute: whole(tokens_per_minute),
+            requests_per_minute: whole(requests_per_minute),
             utilisation: limiter.utilisation(at),
             ratio,
             external_load: external_load as u64,

@@ -77,6 +77,9 @@ pub struct Limiter {
     /// The limits that responses name.
     named_tokens: Option<f64>,
     named_requests: Option<f64>,
+    /// The tokens a minute that rejections have shown to be too many, where nobody names a limit.
+    #[serde(default)]
+    found_tokens: Option<f64>,
     /// The part of the quota that may be used: less than all where others cannot be asked.
     share: f64,
     /// What is used of the limit: less after rejections.
@@ -110,6 +113,7 @@ impl Limiter {
             says_left: false,
             named_tokens: None,
             named_requests: None,
+            found_tokens: None,
             share: 1.0,
             trim: 1.0,
             raised_at: now,
@@ -221,10 +225,21 @@ impl Limiter {
     }
 
     /// The limit of the whole deployment, or the share of it: what is configured, or less when the
-    /// provider says so.
+    /// provider says so, or when it rejects and says nothing.
     fn limit_tokens(&self) -> f64 {
         let configured = self.terms.tokens_per_minute;
-        self.named_tokens.map_or(configured, |named| named.min(configured)) * self.share
+        let seen = self.named_tokens.or(self.found_tokens);
+        seen.map_or(configured, |seen| seen.min(configured)) * self.share
+    }
+
+    /// Whether a limit of tokens is configured, named or found.
+    pub fn is_limited(&self) -> bool {
+        self.terms.is_limited() || self.named_tokens.or(self.found_tokens).is_some()
+    }
+
+    /// Whether nobody says what the limit is: then rejections are all that tells.
+    fn is_unnamed(&self) -> bool {
+        !self.terms.is_limited() && self.named_tokens.is_none()
     }
 
     fn limit_requests(&self) -> f64 {
@@ -247,3 +262,6 @@ impl Limiter {
 #[cfg(test)]
 #[path = "limiter_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod unnamed_tests;

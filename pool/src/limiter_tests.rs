@@ -206,7 +206,7 @@ fn limits_are_followed_down_and_up_again_as_far_as_is_configured() {
         let booking = limiter.reserve(&size(1.0, 1.0), 0.0);
         let hints = LimiterHints { tokens_limit: Some(named), ..LimiterHints::default() };
         limiter.settle(&booking, 0.0, &answered(1.0, 1.0, hints), 0.0);
-        assert_eq!(limiter.per_minute().0, expected);
+        assert_eq!(limiter.per_minute().0, Some(expected));
     }
 }
 
@@ -217,7 +217,7 @@ fn a_limit_of_requests_in_ten_seconds_is_none_of_a_minute() {
         let booking = limiter.reserve(&size(1.0, 1.0), 0.0);
         let hints = LimiterHints { requests_limit: Some(named), ..LimiterHints::default() };
         limiter.settle(&booking, 0.0, &answered(1.0, 1.0, hints), 0.0);
-        assert_eq!(limiter.per_minute().1, expected);
+        assert_eq!(limiter.per_minute().1, Some(expected));
     }
 }
 
@@ -258,11 +258,11 @@ fn what_one_limiter_was_taught_another_adopts() {
     let known = taught.knowledge().unwrap();
     let mut fresh = Limiter::new(terms(LimiterKind::Auto), 1_000.0);
     fresh.adopt(&known);
-    assert_eq!((fresh.per_minute().0, fresh.trim), (30_000.0, 0.9));
+    assert_eq!((fresh.per_minute().0, fresh.trim), (Some(30_000.0), 0.9));
     // One that knows better only becomes more careful.
     (fresh.trim, fresh.named_tokens) = (0.8, Some(40_000.0));
     fresh.adopt(&known);
-    assert_eq!((fresh.trim, fresh.per_minute().0), (0.8, 40_000.0));
+    assert_eq!((fresh.trim, fresh.per_minute().0), (0.8, Some(40_000.0)));
 }
 
 #[test]
@@ -381,7 +381,7 @@ fn whoever_goes_on_alone_has_a_share_of_what_is_left() {
     let sent = fill(&mut limiter, &one, 0.0, 10_000.0).len();
     let (left, mut alone) = (60_000.0 / limiter.cost(&one) - sent as f64, limiter.clone());
     alone.isolate(0.25, 500.0, 10_000.0);
-    assert_eq!(alone.per_minute(), (15_000.0, 15.0));
+    assert_eq!(alone.per_minute(), (Some(15_000.0), Some(15.0)));
     assert_eq!(at(&mut alone, &one, 10_000.0), 10_500.0);
     // Four such workers send no more than one book would have until the first calls are forgotten.
     let more = fill(&mut alone, &one, 10_000.0, 59_900.0).len() as f64;

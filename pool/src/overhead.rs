@@ -21,7 +21,7 @@ fn config(limiter: LimiterKind) -> DeploymentConfig {
         model: "gpt-4o".into(),
         provider: Provider::Compatible,
         endpoint: format!("http://{limiter:?}/v1"),
-        tokens_per_minute: 4_000_000_000,
+        tokens_per_minute: Some(4_000_000_000),
         requests_per_minute: Some(4_000_000),
         limiter,
         ..DeploymentConfig::default()

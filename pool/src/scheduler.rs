@@ -103,7 +103,7 @@ impl Scheduler {
     pub(super) fn add(&mut self, config: DeploymentConfig, now: Instant) -> SharedDialect {
         let (deployment, at) = (Deployment::new(config), self.at(now));
         let dialect = deployment.dialect.clone();
-        self.state.merge(&deployment.view(now, at), None, &[], at);
+        self.state.merge(&deployment.view(None, now, at), None, &[], at);
         self.deployments.push(deployment);
         dialect
     }

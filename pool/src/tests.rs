@@ -136,9 +136,9 @@ fn deployment(name: &str, url: &str) -> DeploymentConfig {
         deployment: Some("dep".into()),
         endpoint: url.into(),
         api_key: Some(Secret::new("secret-key")),
-        tokens_per_minute: 100_000,
+        tokens_per_minute: Some(100_000),
         requests_per_minute: Some(600),
-        concurrency_max: 8,
+        concurrency_max: Some(8),
         context_tokens_max: Some(128_000),
         ..DeploymentConfig::default()
     }
@@ -262,7 +262,7 @@ async fn a_rejection_is_one_request_and_blocks_until_its_time() {
     assert!(start.elapsed() > Duration::from_millis(200), "{:?}", start.elapsed());
     let status = pool.snapshot().remove(0);
     assert_eq!((status.calls, status.answered, status.throttled, status.failed), (2, 1, 1, 0));
-    assert_eq!((status.tokens_per_minute, status.in_flight), (50_000, 0));
+    assert_eq!((status.tokens_per_minute, status.in_flight), (Some(50_000), 0));
 }
 
 #[tokio::test]
@@ -419,7 +419,7 @@ async fn nobody_listening_is_unreachable_and_free() {
     assert!(matches!(error, CallError::Unreachable { .. }), "{error:?}");
     assert!(!error.to_string().contains("chat/completions"), "{error}");
     let status = pool.snapshot().remove(0);
-    assert_eq!((status.state, status.tokens_available), (DeploymentState::Ok, 100_000));
+    assert_eq!((status.state, status.tokens_available), (DeploymentState::Ok, Some(100_000)));
 }
 
 #[tokio::test]
@@ -440,20 +440,23 @@ async fn a_dropped_slot_gives_back_and_a_dropped_call_does_not() {
     let slot = pool.reserve(&need(LONG)).await.unwrap();
     assert_eq!((slot.deployment(), pool.snapshot()[0].in_flight), ("d", 1));
     drop(slot);
-    assert_eq!((pool.snapshot()[0].tokens_available, pool.snapshot()[0].in_flight), (100_000, 0));
+    assert_eq!(
+        (pool.snapshot()[0].tokens_available, pool.snapshot()[0].in_flight),
+        (Some(100_000), 0)
+    );
     let slot = pool.reserve(&need(LONG)).await.unwrap();
     let request = request();
     let dropped = tokio::time::timeout(Duration::from_millis(50), slot.send(&request)).await;
     assert!(dropped.is_err());
     let status = pool.snapshot().remove(0);
     // 5 tokens of question with 8 % on top, and 500 of answer, in whole tokens.
-    assert_eq!((status.tokens_available, status.in_flight), (100_000 - 505, 0));
+    assert_eq!((status.tokens_available, status.in_flight), (Some(100_000 - 505), 0));
 }
 
 #[tokio::test]
 async fn waiting_ends_when_a_slot_is_given_back_and_leaves_nothing_when_dropped() {
     let pool = pool(vec![DeploymentConfig {
-        concurrency_max: 1,
+        concurrency_max: Some(1),
         ..deployment("d", "http://127.0.0.1:9")
     }]);
     let slot = pool.reserve(&need(LONG)).await.unwrap();
@@ -466,7 +469,10 @@ async fn waiting_ends_when_a_slot_is_given_back_and_leaves_nothing_when_dropped(
     assert!(given_up.await.is_err());
     drop(slot);
     tokio::time::timeout(LONG, waiting).await.unwrap().unwrap().unwrap();
-    assert_eq!((pool.snapshot()[0].tokens_available, pool.snapshot()[0].in_flight), (100_000, 0));
+    assert_eq!(
+        (pool.snapshot()[0].tokens_available, pool.snapshot()[0].in_flight),
+        (Some(100_000), 0)
+    );
 }
 
 #[tokio::test]
@@ -495,7 +501,7 @@ fn a_configuration_that_cannot_work_makes_no_pool() {
         error(|one| one.endpoint = "x".into()),
         error(|one| one.endpoint = "http://h:x".into()),
         error(|one| one.api_key = Some(Secret::new("a\nb"))),
-        error(|one| one.concurrency_max = 0),
+        error(|one| one.concurrency_max = Some(0)),
         error(|one| one.weight = 0.0),
         error(|one| one.output_weight = Some(f64::NAN)),
         error(|one| one.deployment = Some(String::new())),

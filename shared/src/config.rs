@@ -266,8 +266,8 @@ pub struct Schema {
 /// With no `[[deployments]]` there is the one that the environment names as the providers' own
 /// tools do: `OPENAI_API_KEY` (with `OPENAI_BASE_URL`, and `OPENAI_MODEL`, by default `gpt-4o`)
 /// makes the deployment `openai`; else `AZURE_OPENAI_ENDPOINT`, `AZURE_OPENAI_API_KEY` and
-/// `AZURE_OPENAI_DEPLOYMENT` make `azure`. OpenAI wins where both are there. Either has 30,000
-/// tokens per minute; `openai` has 500 requests per minute.
+/// `AZURE_OPENAI_DEPLOYMENT` make `azure`. OpenAI wins where both are there. Either has the
+/// limits that its responses name, or no more than `OPENAI_TOKENS_PER_MINUTE`.
 ///
 /// # Errors
 /// When something is wrong with it; the message names file, line, key and remedy, and never a

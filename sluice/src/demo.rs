@@ -147,7 +147,7 @@ fn config(simulated: &[simulator::DeploymentConfig]) -> Config {
         provider: Provider::Azure,
         deployment: Some(simulated.name.clone()),
         api_key: Some(Secret::new("simulated")),
-        tokens_per_minute: simulated.tokens_per_minute,
+        tokens_per_minute: Some(simulated.tokens_per_minute),
         requests_per_minute: Some(simulated.requests_per_minute),
         input_price_per_million: Some(2.5),
         output_price_per_million: Some(10.0),

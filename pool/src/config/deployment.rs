@@ -10,6 +10,8 @@ use std::fmt;
 /// Azure's version of the API where none is configured.
 const AZURE_API_VERSION: &str = "v1";
 const CONCURRENCY_MAX: u32 = 64;
+/// The same while no limit is known: then nothing else bounds what a server gets.
+const CONCURRENCY_UNLIMITED: u32 = 8;
 const WEIGHT: f64 = 1.0;
 /// The range of characters that may be charged as one token.
 const CHARACTERS_PER_TOKEN: std::ops::RangeInclusive<f64> = 0.1..=100.0;
@@ -48,17 +50,20 @@ pub struct DeploymentConfig {
     /// Its key; only `compatible` may do without.
     #[serde(default)]
     pub api_key: Option<Secret>,
-    /// Its quota of tokens per minute; at least 1.
-    pub tokens_per_minute: u64,
-    /// Its quota of requests per minute, at least 1; by default 6 for each 1,000 tokens per minute.
+    /// Its quota of tokens per minute; at least 1. By default what its responses name, and where they
+    /// name none there is no limit until it rejects a call.
+    #[serde(default)]
+    pub tokens_per_minute: Option<u64>,
+    /// Its quota of requests per minute, at least 1; by default 6 for each 1,000 tokens per minute,
+    /// where those are configured.
     #[serde(default)]
     pub requests_per_minute: Option<u64>,
     /// Lower tiers are used first; a higher one takes what they cannot send now.
     #[serde(default)]
     pub tier: u32,
-    /// The most calls at the same time; at least 1.
-    #[serde(default = "concurrency_max")]
-    pub concurrency_max: u32,
+    /// The most calls at the same time; at least 1. By default 64, and 8 while no limit is known.
+    #[serde(default)]
+    pub concurrency_max: Option<u32>,
     /// How much it gets beside the model's others, where their strategy is `weighted`; above 0.
     #[serde(default = "weight")]
     pub weight: f64,
@@ -97,10 +102,6 @@ pub struct DeploymentConfig {
     pub context_tokens_max: Option<u32>,
 }
 
-fn concurrency_max() -> u32 {
-    CONCURRENCY_MAX
-}
-
 fn weight() -> f64 {
     WEIGHT
 }
@@ -115,10 +116,10 @@ impl Default for DeploymentConfig {
             deployment: None,
             api_version: None,
             api_key: None,
-            tokens_per_minute: 30_000,
+            tokens_per_minute: None,
             requests_per_minute: None,
             tier: 0,
-            concurrency_max: CONCURRENCY_MAX,
+            concurrency_max: None,
             weight: WEIGHT,
             limiter: LimiterKind::Auto,
             charge_output: None,
@@ -135,9 +136,16 @@ impl Default for DeploymentConfig {
 }
 
 impl DeploymentConfig {
-    /// Its quota of requests per minute, at least 1.
-    pub fn requests(&self) -> u64 {
-        self.requests_per_minute.unwrap_or(self.tokens_per_minute.saturating_mul(6) / 1000).max(1)
+    /// Its quota of requests per minute, at least 1; none where nothing is configured.
+    pub fn requests(&self) -> Option<u64> {
+        let by_tokens = || Some(self.tokens_per_minute?.saturating_mul(6) / 1000);
+        self.requests_per_minute.or_else(by_tokens).map(|requests| requests.max(1))
+    }
+
+    /// The most calls at the same time, by whether a limit of its tokens is known.
+    pub(crate) fn concurrency(&self, is_limited: bool) -> u32 {
+        let default = if is_limited { CONCURRENCY_MAX } else { CONCURRENCY_UNLIMITED };
+        self.concurrency_max.unwrap_or(default)
     }
 
     /// What the provider calls it: see [`Self::deployment`].
@@ -181,9 +189,9 @@ impl DeploymentConfig {
                 keyless && self.provider != Provider::Compatible,
                 "is missing: write for example \"${AZURE_KEY}\"",
             ),
-            ("tokens_per_minute", self.tokens_per_minute == 0, AT_LEAST_ONE),
+            ("tokens_per_minute", self.tokens_per_minute == Some(0), AT_LEAST_ONE),
             ("requests_per_minute", self.requests_per_minute == Some(0), AT_LEAST_ONE),
-            ("concurrency_max", self.concurrency_max == 0, AT_LEAST_ONE),
+            ("concurrency_max", self.concurrency_max == Some(0), AT_LEAST_ONE),
             (
                 "charge_characters_per_token",
                 characters.is_some_and(|characters| !CHARACTERS_PER_TOKEN.contains(&characters)),

@@ -70,14 +70,14 @@ pub struct DeploymentStatus {
     pub in_flight: u32,
     /// The most calls at the same time.
     pub concurrency_max: u32,
-    /// The tokens that could be sent now.
-    pub tokens_available: u64,
-    /// The requests that could be sent now.
-    pub requests_available: u64,
-    /// The quota in force: tokens a minute, by configuration or by what the provider says.
-    pub tokens_per_minute: u64,
+    /// The tokens that could be sent now; none where no limit is known.
+    pub tokens_available: Option<u64>,
+    /// The requests that could be sent now; none where no limit is known.
+    pub requests_available: Option<u64>,
+    /// The quota in force: tokens a minute, by configuration or by what the provider says or does.
+    pub tokens_per_minute: Option<u64>,
     /// The quota in force: requests a minute.
-    pub requests_per_minute: u64,
+    pub requests_per_minute: Option<u64>,
     /// The part of the last minute's quota that was used.
     #[serde(skip)]
     pub utilisation: f64,

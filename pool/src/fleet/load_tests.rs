@@ -275,7 +275,7 @@ fn deployments(load: &Load, model: &str) -> (Vec<DeploymentConfig>, Vec<ServiceC
         let name = format!("d{number}");
         let config = DeploymentConfig {
             endpoint: format!("http://{name}/v1"),
-            tokens_per_minute: tokens,
+            tokens_per_minute: Some(tokens),
             ..deployment(model, &name, limiter, requests)
         };
         (config, ServiceConfig::new(&name, kind, tokens, requests))

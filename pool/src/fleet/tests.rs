@@ -31,9 +31,9 @@ pub(super) fn deployment(
         model: model.into(),
         provider: Provider::Compatible,
         endpoint: "http://d/v1".into(),
-        tokens_per_minute: 100_000_000,
+        tokens_per_minute: Some(100_000_000),
         requests_per_minute: Some(requests_per_minute),
-        concurrency_max: 1_000_000,
+        concurrency_max: Some(1_000_000),
         limiter,
         ..DeploymentConfig::default()
     }

@@ -55,7 +55,8 @@ impl Limiter {
             return Earliest::Never;
         }
         let cost = self.cost(size);
-        let mut at = self.breaker.opens_at(now);
+        let open_at = self.breaker.opens_at(now);
+        let mut at = open_at;
         if urgent {
             self.urgent_at = now;
         } else {
@@ -77,6 +78,10 @@ impl Limiter {
             let full = ptu::full(size, self.terms.output_weight);
             let is_whole = self.share >= 1.0;
             at = at.max(self.ptu.earliest(full, self.limit_tokens(), is_whole, now));
+        }
+        if self.is_unnamed() {
+            // What was found may be less than one call: after a minute of nothing, one tells more.
+            at = at.min(self.tokens.falls_to(0.0, open_at, MINUTE_MS));
         }
         Earliest::At(at)
     }
@@ -130,11 +135,13 @@ impl Limiter {
 
     fn is_too_large(&self, size: &Size) -> bool {
         let input = size.input * self.terms.charge.input;
+        let named = self.named_tokens.unwrap_or(self.terms.tokens_per_minute);
+        let most = if self.terms.is_limited() { self.terms.tokens_per_minute } else { named };
         match self.kind() {
             LimiterKind::Ptu => false,
-            LimiterKind::Bucket => input > self.terms.tokens_per_minute,
+            LimiterKind::Bucket => input > most,
             LimiterKind::Auto | LimiterKind::Window | LimiterKind::FixedWindow => {
-                self.cost(size) > self.terms.tokens_per_minute
+                self.cost(size) > most
             }
         }
     }

@@ -85,6 +85,7 @@ pub struct Knowledge {
     pub(super) is_ptu: bool,
     pub(super) named_tokens: Option<f64>,
     pub(super) named_requests: Option<f64>,
+    pub(super) found_tokens: Option<f64>,
     pub(super) readings: Readings,
     pub(super) ptu: Ptu,
     pub(super) trim: f64,

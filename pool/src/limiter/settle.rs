@@ -15,6 +15,15 @@ const RAISE_MS: f64 = 20_000.0;
 /// What is used of the limit after a rejection for quota and for want of capacity, and the least.
 const TRIMMED: (f64, f64) = (0.99, 0.7);
 const TRIMMED_CAPACITY: (f64, f64) = (0.8, 0.1);
+/// Of what was let in before a rejection, where nobody names a limit, this part is taken for it.
+const FOUND_PART: f64 = 0.95;
+/// It grows by this after a time without a rejection in which it was used, by twice as much with each
+/// minute since the last one, up to the second.
+const FOUND_RAISED: (f64, f64) = (0.005, 1.0);
+/// It was used if at least this part of it was sent within a minute.
+const FOUND_USED: f64 = 0.5;
+/// The least time over which a rate is reckoned from what was sent before a rejection.
+const FOUND_MS_MIN: f64 = 1_000.0;
 /// A call that was sent so much later than reserved counts from when it was sent.
 const LATE_MS: f64 = 50.0;
 /// Responses to calls that were sent longer ago say nothing of what is left.
@@ -123,8 +132,10 @@ impl Limiter {
             return;
         }
         let limit = self.limit_tokens();
-        // More is left than is configured: the provider allows more without naming it.
-        if hints.tokens_limit.is_none() && left > limit {
+        // More is left than is configured: the provider allows more without naming it. Where nothing
+        // is configured, the most that was ever left is the limit.
+        let is_more = left > limit || !self.terms.is_limited();
+        if hints.tokens_limit.is_none() && is_more {
             let allowed = left + booking.cost;
             self.named_tokens = Some(self.named_tokens.map_or(allowed, |named| named.max(allowed)));
         }
@@ -174,7 +185,7 @@ impl Limiter {
     ) {
         let is_ptu = self.kind() == LimiterKind::Ptu && !no_capacity;
         if now - self.breaker.rejected_at() > REJECTED_MS {
-            if is_ptu {
+            if is_ptu && !self.is_unnamed() {
                 let full = ptu::full(&booking.size, self.terms.output_weight);
                 self.ptu.pass(now, self.limit_tokens());
                 self.ptu.rejected(full, self.limit_tokens(), now);
@@ -186,11 +197,36 @@ impl Limiter {
         let wait_ms = self.believed(wait_ms);
         self.refund(booking, booking.at, false);
         let has_requests = self.requests.held(sent, 10_000.0) < 0.9 * self.at_once();
-        if !no_capacity && !is_ptu && has_requests && self.share >= 1.0 {
+        if !no_capacity && has_requests && self.is_unnamed() {
+            self.find(booking, sent, wait_ms);
+        } else if !no_capacity && !is_ptu && has_requests && self.share >= 1.0 {
             let (at, limit) = (sent.max(booking.at), self.limit_tokens());
             self.readings.rejected(at, booking.cost, &self.tokens, limit, wait_ms);
         }
         self.breaker.rejected(wait_ms, !is_ptu, now);
+    }
+
+    /// A call was rejected where nobody names a limit: it is what was let in within a minute. Less
+    /// than a minute of calls and the wait that was asked for tell a rate.
+    fn find(&mut self, booking: &Booking, sent: f64, wait_ms: f64) {
+        let at = sent.max(booking.at);
+        let from = at - MINUTE_MS;
+        let let_in = self.tokens.between(from, at).max(booking.cost);
+        let elapsed = at - self.tokens.first_from(from).unwrap_or(at);
+        let span = (elapsed + wait_ms).clamp(FOUND_MS_MIN, MINUTE_MS);
+        let found = FOUND_PART * let_in * MINUTE_MS / span / self.share;
+        self.found_tokens = Some(self.found_tokens.map_or(found, |known| known.min(found)));
+    }
+
+    /// Tries more than what was found, once that was used and nothing was rejected.
+    fn raise_found(&mut self, now: f64) {
+        let (limit, sent) = (self.limit_tokens(), self.tokens.held(now, MINUTE_MS));
+        if let Some(found) = &mut self.found_tokens
+            && sent >= FOUND_USED * limit
+        {
+            let minutes = ((now - self.breaker.rejected_at()) / MINUTE_MS).floor();
+            *found *= 1.0 + (FOUND_RAISED.0 * minutes.exp2()).min(FOUND_RAISED.1);
+        }
     }
 
     /// Uses more again after a time without rejections.
@@ -202,6 +238,7 @@ impl Limiter {
         }
         if calm > RAISE_MS || (is_ptu && calm > ptu::RAISE_MS) {
             self.trim = (self.trim + f64::max(0.0025, 0.05 * (1.0 - self.trim))).min(1.0);
+            self.raise_found(now);
             self.raised_at = now;
         }
     }
@@ -212,6 +249,7 @@ impl Limiter {
             is_ptu: self.is_ptu,
             named_tokens: self.named_tokens,
             named_requests: self.named_requests,
+            found_tokens: self.found_tokens,
             readings: self.readings.clone(),
             ptu: self.ptu.clone(),
             trim: self.trim,
@@ -228,6 +266,8 @@ impl Limiter {
             self.readings = known.readings.clone();
         }
         self.is_ptu |= known.is_ptu;
+        self.found_tokens =
+            [self.found_tokens, known.found_tokens].into_iter().flatten().reduce(f64::min);
         self.readings.lower_to(&known.readings, self.limit_tokens() / self.share);
         self.trim = self.trim.min(known.trim);
         self.ptu.lower_to(&known.ptu);

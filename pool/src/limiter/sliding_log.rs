@@ -121,6 +121,12 @@ impl SlidingLog {
         at
     }
 
+    /// When the first of what was sent from this time on was sent.
+    pub(super) fn first_from(&self, from: f64) -> Option<f64> {
+        let sent = self.entries.iter().filter(|(_, held)| *held > 0.0);
+        sent.map(|(step, _)| *step as f64 * self.step_ms).find(|at| *at >= from)
+    }
+
     /// What was sent in the steps after that of `from`, up to that of `to`.
     pub(super) fn between(&self, from: f64, to: f64) -> f64 {
         self.steps(self.step_of(from), self.step_of(to))

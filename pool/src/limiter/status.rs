@@ -22,9 +22,13 @@ impl Limiter {
         self.breaker.is_failing()
     }
 
-    /// Tokens and requests a minute that may be used.
-    pub fn per_minute(&self) -> (f64, f64) {
-        (self.limit_tokens(), self.limit_requests())
+    /// Tokens and requests a minute that may be used; none where no limit is known.
+    pub fn per_minute(&self) -> (Option<f64>, Option<f64>) {
+        let has_requests = self.terms.has_requests() || self.named_requests.is_some();
+        (
+            self.is_limited().then(|| self.limit_tokens()),
+            has_requests.then(|| self.limit_requests()),
+        )
     }
 
     /// Calls of this cost that may start in a millisecond, in the long run.

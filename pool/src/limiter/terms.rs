@@ -36,6 +36,10 @@ impl LimiterKind {
     }
 }
 
+/// Stands for no limit of tokens and of requests a minute. Whatever is counted fits into it, and what
+/// is left of it is still exact.
+const UNLIMITED: f64 = 1e9;
+
 /// What is configured of a deployment's quota.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Terms {
@@ -50,6 +54,30 @@ pub struct Terms {
     /// What is known to be charged, where that is not as its kind does.
     #[serde(default)]
     pub charge: Charge,
+}
+
+impl Terms {
+    /// Terms of these tokens and requests a minute; without a limit where there is none.
+    pub(crate) fn of_quota(kind: LimiterKind, tokens: Option<u64>, requests: Option<u64>) -> Self {
+        let limit = |limit: Option<u64>| limit.map_or(UNLIMITED, |limit| limit as f64);
+        Self {
+            kind,
+            tokens_per_minute: limit(tokens),
+            requests_per_minute: limit(requests),
+            output_weight: 1.0,
+            charge: Charge::default(),
+        }
+    }
+
+    /// Whether a limit of tokens is configured.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.tokens_per_minute < UNLIMITED
+    }
+
+    /// Whether a limit of requests is configured.
+    pub(super) fn has_requests(&self) -> bool {
+        self.requests_per_minute < UNLIMITED
+    }
 }
 
 /// What a provider charges, where that was found out (POOL: calibration) or configured.

@@ -3,7 +3,7 @@
 
 use super::caller::ProbeResponse;
 use super::fit::{Findings, Seen};
-use super::plan::small;
+use super::plan::{self, small};
 use super::problem::{self, Problem};
 use super::session::Probe;
 use crate::limiter::LimiterKind;
@@ -66,7 +66,7 @@ async fn provisioned(probe: &mut Probe<'_>, found: &mut Findings) -> Result<Burs
         return Ok(Burst { note: Some(note.to_owned()), ..little });
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let rate = probe.deployment.tokens_per_minute as f64 / 60.0;
+    let rate = plan::quota(probe.deployment).0 as f64 / 60.0;
     let weight = probe.output_weight();
     let room = rate * 10.0 / (PTU_FILL as f64 * weight);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped")]

@@ -182,12 +182,14 @@ fn differences(
     deployment: &DeploymentConfig,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
-    let mut compare = |key: &str, seen: Option<u64>, configured: u64| match seen {
-        Some(seen) if seen != configured => {
-            warnings.push(format!("{key} is configured as {configured}, the provider says {seen}"));
-        }
-        _ => {}
-    };
+    let mut compare =
+        |key: &str, seen: Option<u64>, configured: Option<u64>| match (seen, configured) {
+            (Some(seen), Some(configured)) if seen != configured => {
+                warnings
+                    .push(format!("{key} is configured as {configured}, the provider says {seen}"));
+            }
+            _ => {}
+        };
     compare("tokens_per_minute", limits.tokens_limit, deployment.tokens_per_minute);
     compare("requests_per_minute", limits.requests_limit, deployment.requests());
     let configured = Some(deployment.limiter).filter(|kind| *kind != LimiterKind::Auto);
@@ -242,7 +244,7 @@ mod tests {
     #[test]
     fn what_differs_from_the_configuration_is_said() {
         let deployment = DeploymentConfig {
-            tokens_per_minute: 60_000,
+            tokens_per_minute: Some(60_000),
             requests_per_minute: Some(360),
             limiter: LimiterKind::Window,
             ..DeploymentConfig::default()

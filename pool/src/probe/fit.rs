@@ -3,7 +3,7 @@
 //!
 //! Pure: numbers in, findings out. It must know nothing of calls.
 
-use super::plan::{OUTPUT, Sizes, Trial};
+use super::plan::{self, OUTPUT, Sizes, Trial};
 use crate::config::{DeploymentConfig, Provider};
 use crate::limiter::LimiterKind;
 use crate::provider::headers::RateLimits;
@@ -88,7 +88,7 @@ pub(super) fn recognise(limits: &RateLimits, deployment: &DeploymentConfig) -> O
         }
     };
     // The older kind counts ten seconds.
-    match left <= deployment.requests().div_ceil(6) {
+    match left <= plan::quota(deployment).1.div_ceil(6) {
         true => Some(LimiterKind::Window),
         false => Some(LimiterKind::Bucket),
     }
@@ -118,7 +118,7 @@ pub(super) fn fit(seen: &[Seen], sizes: &Sizes, deployment: &DeploymentConfig) -
     // Before every call there was time to refill: what does not, slides.
     let slides = base - again > 0.5 * f64::from(OUTPUT);
     found.limiter = Some(if slides { LimiterKind::Window } else { LimiterKind::Bucket });
-    let limit = first.limits.tokens_limit.unwrap_or(deployment.tokens_per_minute) as f64;
+    let limit = first.limits.tokens_limit.unwrap_or(plan::quota(deployment).0) as f64;
     let charges = if slides { sliding(seen) } else { filling(seen, limit) };
     let charge = |trial| charges.iter().find(|(of, _)| *of == trial).map(|(_, charge)| *charge);
     let (once, twice) = (charge(Trial::Base), charge(Trial::Again));
@@ -210,7 +210,7 @@ fn sliding(seen: &[Seen]) -> Vec<(Trial, f64)> {
 /// What part of a minute's requests there was at first says how long their window is.
 fn requests_window(limits: &RateLimits, deployment: &DeploymentConfig) -> Option<u32> {
     let most = limits.requests_left? as f64 + 1.0;
-    let minute = limits.requests_limit.unwrap_or_else(|| deployment.requests()) as f64;
+    let minute = limits.requests_limit.unwrap_or_else(|| plan::quota(deployment).1) as f64;
     match most / minute.max(1.0) {
         0.12..0.25 => Some(10),
         0.75..1.3 => Some(60),
@@ -227,7 +227,7 @@ mod tests {
     fn deployment() -> DeploymentConfig {
         DeploymentConfig {
             provider: Provider::Azure,
-            tokens_per_minute: LIMIT,
+            tokens_per_minute: Some(LIMIT),
             requests_per_minute: Some(360),
             ..DeploymentConfig::default()
         }

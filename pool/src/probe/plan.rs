@@ -2,6 +2,7 @@
 //!
 //! It must know nothing of what the answers mean.
 
+use crate::config::DeploymentConfig;
 use serde_json::{Value, json};
 
 /// Characters of the question that all others are compared with.
@@ -61,6 +62,16 @@ pub(super) struct Sizes {
     pub(super) room: u32,
     /// The room for the long answer.
     pub(super) answer: u32,
+}
+
+/// The quota that a probe is planned for where none is configured, in tokens and requests a minute:
+/// that of a small deployment.
+const QUOTA: (u64, u64) = (10_000, 60);
+
+/// The quota of a deployment, as far as a probe needs to know it: tokens and requests a minute.
+pub(super) fn quota(deployment: &DeploymentConfig) -> (u64, u64) {
+    let requests = deployment.requests().unwrap_or(QUOTA.1);
+    (deployment.tokens_per_minute.unwrap_or(QUOTA.0), requests)
 }
 
 impl Sizes {

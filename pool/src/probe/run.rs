@@ -3,9 +3,10 @@
 
 use super::burst::{self, Burst};
 use super::fit::{self, Findings};
-use super::plan::{Sizes, Trial};
+use super::plan::{self, Sizes, Trial};
 use super::problem::Problem;
 use super::session::Probe;
+use crate::config::DeploymentConfig;
 use crate::limiter::LimiterKind;
 use serde::Serialize;
 
@@ -40,8 +41,8 @@ pub struct Cost {
 }
 
 /// The most that a probe of a deployment with this quota uses.
-pub fn cost(tokens_per_minute: u64, with_burst: bool) -> Cost {
-    let (calls, tokens) = (Trial::ALL.len() as u64, Sizes::of(tokens_per_minute).tokens());
+pub fn cost(deployment: &DeploymentConfig, with_burst: bool) -> Cost {
+    let (calls, tokens) = (Trial::ALL.len() as u64, Sizes::of(plan::quota(deployment).0).tokens());
     match with_burst {
         true => {
             Cost { calls: calls + u64::from(burst::CALLS_MAX), tokens: tokens + burst::tokens() }

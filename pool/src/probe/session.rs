@@ -2,7 +2,7 @@
 
 use super::caller::{Caller, ProbeResponse};
 use super::fit::{self, Seen};
-use super::plan::{Sizes, Trial};
+use super::plan::{self, Sizes, Trial};
 use super::problem::{self, Problem};
 use crate::config::{DeploymentConfig, PoolError};
 use crate::provider::family;
@@ -50,7 +50,7 @@ impl<'a> Probe<'a> {
             key,
             progress,
             begun: Instant::now(),
-            sizes: Sizes::of(deployment.tokens_per_minute),
+            sizes: Sizes::of(plan::quota(deployment).0),
             seen: Vec::new(),
             model: None,
             calls: 0,
@@ -124,7 +124,7 @@ impl<'a> Probe<'a> {
     /// Waits as long as a bucket would take to be full again.
     pub(super) async fn let_it_fill(&self) {
         let Some(last) = self.seen.last() else { return };
-        let seconds = fit::refill(last, self.deployment.tokens_per_minute) * 1.1 + 0.1;
+        let seconds = fit::refill(last, plan::quota(self.deployment).0) * 1.1 + 0.1;
         tokio::time::sleep(Duration::from_secs_f64(seconds.min(3600.0)).min(REFILL_MAX)).await;
     }
 

@@ -60,7 +60,10 @@ pub(crate) fn gauge(status: &DeploymentStatus) {
     };
     let set = |name: &'static str, value: f64| metrics::gauge!(name, &labels).set(value);
     set("sluice_deployment_state", state);
-    set("sluice_quota_tokens_available", status.tokens_available as f64);
+    // Without a limit there is no such figure.
+    if let Some(available) = status.tokens_available {
+        set("sluice_quota_tokens_available", available as f64);
+    }
     set("sluice_pool_quota_utilisation", status.utilisation);
     set("sluice_pool_ratio", status.ratio);
     set("sluice_pool_external_load_tokens", status.external_load as f64);

@@ -51,7 +51,11 @@ impl Scheduler {
             NoSlot::TooLarge => {
                 let limiters = self.deployments.iter().filter_map(|deployment| {
                     let limiter: &Limiter = self.state.limiter(&deployment.address)?;
-                    Some((deployment.config.tokens_per_minute, limiter.cost(&ask.size)))
+                    let tokens_max = limiter.per_minute().0? as u64;
+                    Some((
+                        deployment.config.tokens_per_minute.unwrap_or(tokens_max),
+                        limiter.cost(&ask.size),
+                    ))
                 });
                 let (tokens_max, tokens) =
                     limiters.max_by_key(|(tokens_max, _)| *tokens_max).unwrap_or_default();

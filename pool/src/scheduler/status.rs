@@ -56,7 +56,8 @@ impl Scheduler {
 
     pub(super) fn views(&self, now: Instant) -> Vec<DeploymentView> {
         let at = self.at(now);
-        self.deployments.iter().map(|deployment| deployment.view(now, at)).collect()
+        let view = |one: &Deployment| one.view(self.state.limiter(&one.address), now, at);
+        self.deployments.iter().map(view).collect()
     }
 
     /// The largest context, where one is configured.
@@ -82,7 +83,7 @@ impl Scheduler {
         let status = match self.state.limiter(&deployment.address) {
             Some(limiter) => deployment.status(limiter, now, at),
             // Nobody has asked anything of it yet.
-            None => deployment.status(&Limiter::new(deployment.view(now, at).terms, at), now, at),
+            None => deployment.status(&Limiter::new(deployment.terms(), at), now, at),
         };
         DeploymentStatus { shared: self.is_leased(), ..status }
     }

@@ -55,7 +55,7 @@ async fn json_passes_and_its_usage_settles_the_reservation() {
     let expected = ForwardOutcome { usage: usage(12, 3), is_estimated: false, is_complete: true };
     assert_eq!((outcome, counts(&pool)), (expected, [1, 1, 0, 0, 0]));
     // The limit that its headers name is in force.
-    assert_eq!(pool.snapshot()[0].tokens_per_minute, 50_000);
+    assert_eq!(pool.snapshot()[0].tokens_per_minute, Some(50_000));
     let seen = server.seen();
     let (head, body) = seen[0].split_once("\r\n\r\n").unwrap();
     let line = "POST /openai/v1/chat/completions HTTP/1.1";
@@ -138,12 +138,15 @@ async fn a_reader_that_leaves_leaves_the_call_charged() {
     let status = pool.snapshot().remove(0);
     assert_eq!((status.in_flight, status.answered), (0, 0));
     // As for a call that is dropped: 505 tokens stay charged.
-    assert_eq!(status.tokens_available, 100_000 - 505);
+    assert_eq!(status.tokens_available, Some(100_000 - 505));
     // A body of which nothing was read is no other.
     let server = Server::start([pieces(EVENTS, &[&one], false)]).await;
     let pool = super::pool(vec![deployment("d", &server.url)]);
     drop(forward(&pool).await.unwrap());
-    assert_eq!((counts(&pool), pool.snapshot()[0].tokens_available), ([1, 0, 0, 0, 0], 99_495));
+    assert_eq!(
+        (counts(&pool), pool.snapshot()[0].tokens_available),
+        ([1, 0, 0, 0, 0], Some(99_495))
+    );
 }
 
 #[tokio::test]
@@ -198,5 +201,5 @@ async fn what_leads_out_of_the_api_is_not_sent() {
     let sent = reservation.forward(Method::GET, "/../x", HeaderMap::new(), Bytes::new()).await;
     assert!(matches!(sent, Err(CallError::Refused { status: 404, .. })), "{sent:?}");
     assert_eq!((server.seen().len(), counts(&pool)), (0, [0, 0, 0, 0, 0]));
-    assert_eq!(pool.snapshot()[0].tokens_available, 100_000);
+    assert_eq!(pool.snapshot()[0].tokens_available, Some(100_000));
 }

@@ -52,7 +52,7 @@ pub(super) fn read(
     source.sections()?;
     let mut config = source.deserialize()?;
     if config.deployments.is_empty()
-        && let Some((deployment, variables)) = from_environment(environment)
+        && let Some((deployment, variables)) = from_environment(environment)?
     {
         config.deployments.push(deployment);
         let paths = variables

@@ -409,7 +409,18 @@ fn providers_own_variables_make_a_deployment() {
         let shown = &config.redacted()["deployments"][0];
         let keys = ["name", "model", "provider", "endpoint"];
         assert_eq!(keys.map(|key| shown[key].as_str().unwrap_or_default()), expected);
-        assert_eq!(shown["tokens_per_minute"], 30_000);
+        // No limit is invented.
+        assert_eq!(shown["tokens_per_minute"], serde_json::Value::Null);
+        let limit = ("OPENAI_TOKENS_PER_MINUTE", "7000");
+        let limited = parse("", &[pairs, &[limit]].concat()).unwrap();
+        assert_eq!(limited.redacted()["deployments"][0]["tokens_per_minute"], 7000);
+    }
+    for (value, rule) in [
+        ("30k", " must be a whole number of at least 1, such as 30000"),
+        ("0", ": deployments[0].tokens_per_minute must be at least 1"),
+    ] {
+        let expected = format!("the environment variable OPENAI_TOKENS_PER_MINUTE{rule}");
+        refused("", &[key, ("OPENAI_TOKENS_PER_MINUTE", value)], &expected);
     }
     assert!(parse("", &azure[..2]).unwrap().deployments.is_empty());
     // The portal's Target URI names the deployment, too.
@@ -438,10 +449,11 @@ fn requests_follow_from_tokens() {
         DeploymentConfig { tokens_per_minute, requests_per_minute, ..DeploymentConfig::default() }
             .requests()
     };
-    assert_eq!(requests(60_000, None), 360);
-    assert_eq!(requests(60_000, Some(7)), 7);
-    assert_eq!(requests(1, None), 1);
-    assert_eq!(requests(u64::MAX / 5, None), u64::MAX / 1000);
+    assert_eq!(requests(Some(60_000), None), Some(360));
+    assert_eq!(requests(Some(60_000), Some(7)), Some(7));
+    assert_eq!(requests(Some(1), None), Some(1));
+    assert_eq!(requests(Some(u64::MAX / 5), None), Some(u64::MAX / 1000));
+    assert_eq!((requests(None, None), requests(None, Some(0))), (None, Some(1)));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::io::{IsTerminal, Write};
 
 /// Says what a probe will use, and asks whether it may where nobody has said so.
 pub(super) fn agree(deployment: &DeploymentConfig, with_burst: bool, yes: bool) -> Result<(), End> {
-    let Cost { calls, tokens } = probe::cost(deployment.tokens_per_minute, with_burst);
+    let Cost { calls, tokens } = probe::cost(deployment, with_burst);
     let mut out = std::io::stderr();
     writeln!(
         out,

@@ -49,14 +49,14 @@ pub(super) struct Deployment {
     in_flight: u64,
     /// The most calls at the same time, all workers together.
     concurrency_max: u64,
-    /// The quota in force, in tokens a minute.
-    tokens_per_minute: u64,
-    /// The quota in force, in requests a minute.
-    requests_per_minute: u64,
+    /// The quota in force, in tokens a minute; none where no limit is known.
+    tokens_per_minute: Option<u64>,
+    /// The quota in force, in requests a minute; none where no limit is known.
+    requests_per_minute: Option<u64>,
     /// The tokens that could be sent now.
-    tokens_available: u64,
+    tokens_available: Option<u64>,
     /// The requests that could be sent now.
-    requests_available: u64,
+    requests_available: Option<u64>,
     /// The mean time of an answer, in milliseconds.
     latency_ms: Option<u64>,
     /// The calls that the live workers have sent since they started.
@@ -176,7 +176,10 @@ fn add(sum: &mut Deployment, report: &DeploymentReport) {
     // The quota is one, and all see it; where they share nothing, each may use a part of it.
     sum.tokens_per_minute = sum.tokens_per_minute.max(status.tokens_per_minute);
     sum.requests_per_minute = sum.requests_per_minute.max(status.requests_per_minute);
-    let together = if status.shared { u64::max } else { u64::saturating_add };
+    let together = |one: Option<u64>, other: Option<u64>| {
+        let both = if status.shared { u64::max } else { u64::saturating_add };
+        [one, other].into_iter().flatten().reduce(both)
+    };
     sum.tokens_available = together(sum.tokens_available, status.tokens_available);
     sum.requests_available = together(sum.requests_available, status.requests_available);
     sum.calls = sum.calls.saturating_add(status.calls);
@@ -229,8 +232,8 @@ mod tests {
             message: (state == DeploymentState::Denied).then(|| "401".into()),
             in_flight: 2,
             concurrency_max: 64,
-            tokens_per_minute: 1000,
-            tokens_available: 10,
+            tokens_per_minute: Some(1000),
+            tokens_available: Some(10),
             latency_ms: Some(100 * n),
             calls: n,
             answered: n,
@@ -251,7 +254,7 @@ mod tests {
         let one = &all[0];
         assert_eq!((one.state, one.resumes_at, &one.message), (Cooling, at(5), &None));
         assert_eq!((one.workers, one.in_flight, one.concurrency_max), (3, 6, 192));
-        assert_eq!((one.tokens_per_minute, one.tokens_available), (1000, 30));
+        assert_eq!((one.tokens_per_minute, one.tokens_available), (Some(1000), Some(30)));
         assert_eq!((one.calls, one.answered, one.latency_ms), (4, 4, Some(200)));
     }
 

@@ -18,7 +18,7 @@ fn report(calls: u64) -> WorkerReport {
         state: DeploymentState::Throttled,
         in_flight: 2,
         concurrency_max: 64,
-        tokens_per_minute: 60_000,
+        tokens_per_minute: Some(60_000),
         tokens_available: 100,
         calls,
         ..DeploymentStatus::default()
