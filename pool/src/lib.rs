@@ -43,4 +43,5 @@ pub use strategy::Strategy;
 pub use typed::dialect::{Dialect, Part};
 pub use typed::effort::Effort;
 pub use typed::mode::Mode;
+pub use typed::schema_size::SchemaSize;
 pub use typed::usage::Usage;

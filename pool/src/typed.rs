@@ -2,6 +2,7 @@
 
 pub mod usage;
 pub mod effort;
+pub mod schema_size;
 pub mod json;
 pub mod chat;
 pub mod mode;

@@ -58,7 +58,8 @@ mod tests {
         let full = json!({
             "name": "a", "model": "m", "tier": 1, "state": "cooling", "message": "busy",
             "resumes_at": "2026-03-01T12:00:00Z", "mode": "tool", "limiter": "bucket",
-            "dialect": { "refuses": ["temperature"], "efforts_refused": [], "tokens_output_max": 9 },
+            "dialect": { "refuses": ["temperature"], "efforts_refused": [], "tokens_output_max": 9,
+                "schema_properties_max": 100, "schema_levels_max": null },
             "shared": true, "in_flight": 1, "concurrency_max": 2, "tokens_per_minute": 3,
             "requests_per_minute": 4, "tokens_available": 5, "requests_available": 6,
             "latency_ms": 7, "calls": 8, "answered": 9, "throttled": 10, "failed": 11,

@@ -183,3 +183,39 @@ async fn one_that_thinks_gets_room_for_it() {
 async fn one_that_only_streams_is_read() {
     works(pass, streams, 0).await;
 }
+
+/// The simulated deployment takes 100 properties and 5 levels, as Azure's do.
+#[tokio::test]
+async fn schemas_too_large_for_strict_output_go_without_and_others_keep_it() {
+    let place = Place::new(vec![fast("sweden")], "").await;
+    let double = Double::start(place.simulation.url(), pass, as_it_is).await;
+    place.reach_at(&double.url);
+    let object = |properties: Map<String, Value>| {
+        let required: Vec<&String> = properties.keys().collect();
+        json!({ "type": "object", "required": required, "properties": properties })
+    };
+    let text = json!({ "type": ["string", "null"] });
+    let wide = object((0..150).map(|n| (format!("p{n}"), text.clone())).collect());
+    let deep = (0..7).fold(text, |inner, n| object(Map::from_iter([(format!("l{n}"), inner)])));
+    let sluice = place.start("up").await;
+    for (name, schema, refusals) in [("wide", &wide, 1), ("deep", &deep, 1), ("again", &wide, 0)] {
+        place.put_schema(name, schema).await;
+        let asked = double.seen().len();
+        place.extraction(&place.upload("a.pdf", name, fixture(LETTER)).await).await;
+        let seen = &double.seen()[asked..];
+        let strict = |body: &Value| body.pointer("/response_format/json_schema/strict").cloned();
+        let strict: Vec<Option<Value>> = seen.iter().map(strict).collect();
+        let expected = [vec![Some(true.into()); refusals], vec![None]].concat();
+        assert_eq!(strict, expected, "{name}");
+    }
+    place.extraction(&place.upload("b.pdf", "invoice", fixture(LETTER)).await).await;
+    let strict = double.seen().last().unwrap()["response_format"]["json_schema"]["strict"].clone();
+    assert_eq!(strict, true);
+    let expected = json!(["schema_properties>100", "schema_levels>5"]);
+    until("the deployments show it", async || {
+        let list = place.get("/v1/deployments").await;
+        (list["data"][0]["refuses"] == expected).then_some(())
+    })
+    .await;
+    drop(sluice);
+}

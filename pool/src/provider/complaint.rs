@@ -27,6 +27,14 @@ pub(crate) enum Complaint {
     Mode,
 }
 
+impl Complaint {
+    /// Whether it is about how large the question or its schema is.
+    pub(crate) fn is_about_size(&self) -> bool {
+        let Self::Lesson(lesson) = self else { return matches!(self, Self::Room(_)) };
+        matches!(lesson, Lesson::SchemaProperties(_) | Lesson::SchemaLevels(_))
+    }
+}
+
 /// The words of a message that mean a part, without capitals and underscores.
 fn words(part: Part) -> &'static [&'static str] {
     match part {
@@ -69,7 +77,7 @@ pub(crate) fn read(body: &str, sent: &Map<String, Value>) -> Vec<Complaint> {
     collect_message(&value, &mut message);
     let message: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
     let sent = Sent { body: sent };
-    if let Some(complaint) = sent.room(&message) {
+    if let Some(complaint) = sent.room(&message).or_else(|| sent.schema_size(&message)) {
         return vec![complaint];
     }
     let mut places = Vec::new();
@@ -193,6 +201,25 @@ impl Sent<'_> {
         let room = context.checked_sub(input)?;
         (OUTPUT_MIN..limit).contains(&room).then_some(Complaint::Room(room))
     }
+
+    /// The size that a strict schema may have, where it is too large: `6 levels of nesting exceeds
+    /// limit of 5`.
+    fn schema_size(&self, message: &str) -> Option<Complaint> {
+        let text = plain(message);
+        let is_about = self.has(Part::Strict) && TOO_MANY.iter().any(|word| text.contains(word));
+        let is_about = is_about && (text.contains("schema") || text.contains("response format"));
+        let place = |words: &[&str]| words.iter().filter_map(|word| text.find(word)).min();
+        let levels = place(&["nesting", "nested", " levels", "depth"]);
+        let lesson = match (place(&["propert"]), levels) {
+            _ if !is_about => return None,
+            (Some(properties), Some(levels)) if levels < properties => Lesson::SchemaLevels,
+            (Some(_), _) => Lesson::SchemaProperties,
+            (None, Some(_)) => Lesson::SchemaLevels,
+            (None, None) => return None,
+        };
+        // It may say how large the schema is, too.
+        numbers(&text).min().filter(|most| *most > 1).map(|most| Complaint::Lesson(lesson(most)))
+    }
 }
 
 /// How messages say that a number is too large.
@@ -209,6 +236,19 @@ const TOO_LARGE: [&str; 12] = [
     " > ",
     "up to",
     "lower than",
+];
+
+/// How messages say that there is more of something than is taken.
+const TOO_MANY: [&str; 9] = [
+    "exceed",
+    "limit of",
+    "at most",
+    "maximum of",
+    "maximum number",
+    "too many",
+    "too deep",
+    "more than",
+    "up to",
 ];
 
 /// How messages say that another value would do.

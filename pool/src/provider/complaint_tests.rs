@@ -2,7 +2,9 @@
 
 use super::Complaint::{Lesson as Learned, Mode, Room};
 use super::*;
-use crate::typed::dialect::Lesson::{Effort as Value_, OutputMax, Refused};
+use crate::typed::dialect::Lesson::{
+    Effort as Value_, OutputMax, Refused, SchemaLevels, SchemaProperties,
+};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -204,4 +206,29 @@ proptest! {
         // Nothing is said of what was not sent.
         prop_assert!(limit != "x" || !complaints.contains(&Learned(Refused(Part::MaxTokens))));
     }
+}
+
+#[test]
+fn sizes_of_schemas_are_read() {
+    let schema = |text: &str| {
+        let message = format!("Invalid schema for response_format 'answer': {text}");
+        openai(&message, "response_format".into(), json!(null))
+    };
+    let cases = [
+        ("7 levels of nesting exceeds limit of 5.", SchemaLevels(5)),
+        ("In context=(), 12 levels of nesting exceed limit of 10", SchemaLevels(10)),
+        ("In context=(), 369 properties exceed the limit of 100", SchemaProperties(100)),
+        ("A schema may have up to 100 object properties, this one has 369.", SchemaProperties(100)),
+        ("Too many properties: 5,200 (at most 5,000).", SchemaProperties(5_000)),
+        ("the schema exceeds the maximum depth of 5", SchemaLevels(5)),
+    ];
+    for (text, lesson) in cases {
+        check(&schema(text), &[Learned(lesson)]);
+    }
+    // What is said of keywords is not of sizes, and without `strict` nothing is learned of them.
+    check(&schema("In context=('properties', '5'), 'maximum' is not permitted."), &[Mode]);
+    let mut loose = body("max_tokens");
+    loose.remove("response_format");
+    let text = schema("7 levels of nesting exceeds limit of 5.").to_string();
+    assert!(!read(&text, &loose).contains(&Learned(SchemaLevels(5))));
 }

@@ -112,10 +112,11 @@ impl TypedClient {
     async fn ask(&self, request: &Request) -> (Answered, Option<Again>) {
         let attempt = self.search().attempt(|| request.fingerprint());
         let dialect = self.dialect.get();
+        let spoken = dialect.clone().of_schema(&request.schema);
         let wording = Wording {
             model: self.transport.model(),
             mode: attempt.mode,
-            dialect: &dialect,
+            dialect: &spoken,
             limits: self.limits,
             temperature: self.tries_temperature.load(Ordering::Relaxed),
             effort: self.effort,
@@ -274,9 +275,10 @@ fn complaints(
         CallError::Refused { why: Refusal::Mode | Refusal::Other, .. } => {
             complaint::read(&text, sent)
         }
-        CallError::Refused { why: Refusal::ContextTooLong, .. } => {
+        // The fault is in the question, but some of it may be left out.
+        CallError::Refused { why: Refusal::ContextTooLong | Refusal::Schema, .. } => {
             let mut complaints = complaint::read(&text, sent);
-            complaints.retain(|complaint| matches!(complaint, Complaint::Room(_)));
+            complaints.retain(Complaint::is_about_size);
             complaints
         }
         // Some servers break over an argument that they do not know.

@@ -7,6 +7,7 @@
 //! know nothing of how a refusal is worded.
 
 use super::effort::Effort;
+use super::schema_size::SchemaSize;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -96,6 +97,10 @@ pub(crate) enum Lesson {
     Effort(Effort),
     /// No answer may have more tokens than this.
     OutputMax(u32),
+    /// No schema of strict output may have more properties than this.
+    SchemaProperties(u32),
+    /// In no schema of strict output may more objects lie within each other.
+    SchemaLevels(u32),
 }
 
 /// What a deployment does not take.
@@ -108,6 +113,19 @@ pub struct Dialect {
     pub efforts_refused: BTreeSet<Effort>,
     /// The most tokens of an answer, thinking included, where a refusal named them.
     pub tokens_output_max: Option<u32>,
+    /// The most properties of a schema of strict output, where a refusal named them.
+    pub schema_properties_max: Option<u32>,
+    /// The most objects within each other in such a schema, likewise.
+    pub schema_levels_max: Option<u32>,
+}
+
+/// Lowers a limit to what a refusal has named. False where that was known.
+fn lower(known: &mut Option<u32>, named: u32) -> bool {
+    let is_new = known.is_none_or(|known| named < known);
+    if is_new {
+        *known = Some(named);
+    }
+    is_new
 }
 
 impl Dialect {
@@ -121,14 +139,26 @@ impl Dialect {
         match lesson {
             Lesson::Refused(part) => self.refuses.insert(part),
             Lesson::Effort(effort) => self.efforts_refused.insert(effort),
-            Lesson::OutputMax(tokens) => {
-                let is_new = self.tokens_output_max.is_none_or(|known| tokens < known);
-                if is_new {
-                    self.tokens_output_max = Some(tokens);
-                }
-                is_new
+            Lesson::OutputMax(tokens) => lower(&mut self.tokens_output_max, tokens),
+            Lesson::SchemaProperties(most) => lower(&mut self.schema_properties_max, most),
+            Lesson::SchemaLevels(most) => lower(&mut self.schema_levels_max, most),
+        }
+    }
+
+    /// What is not taken of a request with this schema: one that is too large for strict output goes
+    /// without.
+    pub(crate) fn of_schema(mut self, schema: &Value) -> Self {
+        let limits = [self.schema_properties_max, self.schema_levels_max];
+        if limits.iter().any(Option::is_some) {
+            let SchemaSize { properties, levels } = SchemaSize::of(schema);
+            let is_over = |(most, size): (Option<u32>, usize)| {
+                most.is_some_and(|most| size > usize::try_from(most).unwrap_or(usize::MAX))
+            };
+            if limits.into_iter().zip([properties, levels]).any(is_over) {
+                self.refuses.insert(Part::Strict);
             }
         }
+        self
     }
 
     /// Adds what another member of the fleet has learned. False where all of it was known.
@@ -136,6 +166,8 @@ impl Dialect {
         let parts = other.refuses.iter().map(|part| Lesson::Refused(*part));
         let efforts = other.efforts_refused.iter().map(|effort| Lesson::Effort(*effort));
         let lessons = parts.chain(efforts).chain(other.tokens_output_max.map(Lesson::OutputMax));
+        let lessons = lessons.chain(other.schema_properties_max.map(Lesson::SchemaProperties));
+        let lessons = lessons.chain(other.schema_levels_max.map(Lesson::SchemaLevels));
         // Every lesson is learned, not only the first new one.
         lessons.fold(false, |is_new, lesson| self.learn(lesson) | is_new)
     }
@@ -155,7 +187,13 @@ impl Dialect {
     pub fn names(&self) -> Vec<String> {
         let efforts = self.efforts_refused.iter();
         let efforts = efforts.map(|effort| format!("reasoning_effort={}", effort.name()));
-        self.refuses.iter().map(|part| part.name().to_owned()).chain(efforts).collect()
+        let most = |most: Option<u32>, what| most.map(|most| format!("schema_{what}>{most}"));
+        let sizes = [
+            most(self.schema_properties_max, "properties"),
+            most(self.schema_levels_max, "levels"),
+        ];
+        let parts = self.refuses.iter().map(|part| part.name().to_owned());
+        parts.chain(efforts).chain(sizes.into_iter().flatten()).collect()
     }
 }
 
@@ -234,11 +272,33 @@ mod tests {
         assert!(Part::ALL.into_iter().all(|part| !part.is_in(stream.as_object().unwrap())));
     }
 
+    #[test]
+    fn a_schema_that_is_too_large_goes_without_strict() {
+        let inner = json!({ "type": "object", "properties": { "a": {}, "b": {} } });
+        let schema = json!({ "type": "object", "properties": { "c": inner, "d": {} } });
+        let mut dialect = Dialect::default();
+        for (lesson, is_strict) in [
+            (Lesson::SchemaProperties(4), true),
+            (Lesson::SchemaLevels(2), true),
+            (Lesson::SchemaProperties(3), false),
+        ] {
+            dialect.learn(lesson);
+            assert_eq!(dialect.clone().of_schema(&schema).takes(Part::Strict), is_strict);
+        }
+        assert!(dialect.of_schema(&json!({})).takes(Part::Strict));
+        let mut dialect = Dialect::default();
+        dialect.learn(Lesson::SchemaLevels(1));
+        assert!(!dialect.clone().of_schema(&schema).takes(Part::Strict));
+        assert_eq!(dialect.names(), ["schema_levels>1"]);
+    }
+
     fn any_lesson() -> impl Strategy<Value = Lesson> {
         prop_oneof![
             prop::sample::select(&Part::ALL[..]).prop_map(Lesson::Refused),
             prop::sample::select(&Effort::ALL[..]).prop_map(Lesson::Effort),
             (1_u32..100).prop_map(Lesson::OutputMax),
+            (1_u32..100).prop_map(Lesson::SchemaProperties),
+            (1_u32..100).prop_map(Lesson::SchemaLevels),
         ]
     }
 

@@ -197,6 +197,7 @@ mod tests {
             refuses: Part::ALL.into(),
             efforts_refused: [Effort::Minimal].into(),
             tokens_output_max: Some(80),
+            ..Dialect::default()
         };
         let body = question(&wording(Mode::Prompt, &dialect), &request());
         let names: Vec<&str> = body.keys().map(String::as_str).collect();

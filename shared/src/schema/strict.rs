@@ -20,7 +20,7 @@ const DEPTH_MAX: usize = 32;
 
 /// More nodes than this no schema has. (Definitions that name each other several times in `allOf`
 /// would make a small schema endless.)
-const NODES_MAX: usize = 5_000;
+const NODES_MAX: usize = 50_000;
 
 /// Keywords that say what kind of value is meant, where no `type` does.
 const KIND_BY_KEYWORD: [(&str, &str); 4] = [

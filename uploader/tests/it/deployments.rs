@@ -19,7 +19,7 @@ fn report(calls: u64) -> WorkerReport {
         in_flight: 2,
         concurrency_max: 64,
         tokens_per_minute: Some(60_000),
-        tokens_available: 100,
+        tokens_available: Some(100),
         calls,
         ..DeploymentStatus::default()
     };
