@@ -350,6 +350,39 @@ async fn what_is_refused_is_asked_without_at_once_and_remembered() {
 }
 
 #[tokio::test]
+async fn what_one_member_is_refused_no_other_sends() {
+    let Some(redis) = ::tests::server("SLUICE_TEST_REDIS") else { return };
+    let refused = refusal("max_completion_tokens", "unsupported_parameter", "not supported");
+    let server = Server::start([refused]).await;
+    // The state of this test alone.
+    let name = format!("{:032x}", fastrand::u128(..));
+    let config = || DeploymentConfig { model: name.clone(), ..deployment("d", &server.url) };
+    let stop = tokio_util::sync::CancellationToken::new();
+    let member = |number: &str| {
+        let pool = pool(vec![config()]);
+        let connection = crate::FleetConnection::redis(&redis).unwrap();
+        tokio::spawn(Fleet::join(pool.clone(), connection, number.into()).run(stop.clone()));
+        pool
+    };
+    let need = Need { model: name.clone(), ..need(Duration::from_secs(10)) };
+    let ask = async |pool: &Pool| pool.reserve(&need).await.unwrap().send(&request()).await;
+    let (first, second) = (member("1"), member("2"));
+    ask(&first).await.unwrap();
+    assert_eq!(server.seen().len(), 2);
+    // It hears of it with the room for one of its calls.
+    let is_told = || !server.seen().last().unwrap().contains("max_completion_tokens");
+    for _ in 0..100 {
+        ask(&second).await.unwrap();
+        if is_told() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(is_told() && !second.snapshot()[0].dialect.takes(Part::MaxCompletionTokens));
+    stop.cancel();
+}
+
+#[tokio::test]
 async fn a_refusal_that_teaches_nothing_is_the_end() {
     let both = || {
         [
