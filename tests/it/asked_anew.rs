@@ -1,6 +1,7 @@
 //! A reply that is no answer is kept and is not remembered as one: a new run asks anew, and what is a
 //! good answer is still never paid twice.
 
+use crate::broker::backends;
 use crate::harness::{Place, Process, fast, faulty, fixture, id};
 use serde_json::{Value, json};
 use simulator::DeploymentConfig;
@@ -23,7 +24,16 @@ fn bytes() -> Vec<u8> {
 }
 
 async fn start(deployment: DeploymentConfig) -> (Place, Process) {
-    let place = Place::new(vec![deployment], "").await;
+    start_on(Vec::new(), deployment).await
+}
+
+/// On these servers.
+async fn start_on(
+    backend: Vec<(&'static str, String)>,
+    deployment: DeploymentConfig,
+) -> (Place, Process) {
+    let mut place = Place::new(vec![deployment], "").await;
+    place.settings = backend;
     let sluice = place.start("up").await;
     (place, sluice)
 }
@@ -47,23 +57,33 @@ async fn again(place: &Place, document: &Value, how: &str) -> Value {
 
 #[tokio::test]
 async fn a_retry_asks_anew_after_every_kind_of_useless_reply() {
-    for (kind, code, retryable, calls) in KINDS {
-        let (place, _sluice) = with_fault(kind, calls).await;
-        let document = place.upload(NAME, "invoice", bytes()).await;
-        let failed = place.ended(&document).await;
-        assert_eq!(failed["failure"]["code"], code, "{kind}: {failed}");
-        assert_eq!(failed["failure"]["retryable"], retryable, "{kind}: {failed}");
-        assert_eq!(paid(&place).await, calls, "{kind}");
-        let extraction = place.extraction(&again(&place, &document, "retry").await).await;
-        assert_eq!(paid(&place).await, calls + 1, "{kind}");
-        let usage = &extraction["usage"];
-        assert_eq!((&usage["calls"], &usage["replayed"]), (&json!(1), &json!(0)), "{kind}");
-        // All that was said is kept.
-        let attempts = place.get(&format!("/v1/documents/{}/attempts", id(&document))).await;
-        let attempts = attempts["data"].as_array().unwrap();
-        assert_eq!(attempts.len() as u64, calls + 1, "{kind}: {attempts:?}");
-        assert!(attempts.iter().all(|attempt| attempt["outcome"] == "answered"), "{attempts:?}");
+    for kind in KINDS {
+        for backend in backends().await {
+            retries(kind, backend).await;
+        }
     }
+}
+
+async fn retries(
+    (kind, code, retryable, calls): (&str, &str, bool, u64),
+    backend: Vec<(&'static str, String)>,
+) {
+    let deployment = faulty("sweden", json!([{ "kind": kind, "times": calls }]));
+    let (place, _sluice) = start_on(backend, deployment).await;
+    let document = place.upload(NAME, "invoice", bytes()).await;
+    let failed = place.ended(&document).await;
+    assert_eq!(failed["failure"]["code"], code, "{kind}: {failed}");
+    assert_eq!(failed["failure"]["retryable"], retryable, "{kind}: {failed}");
+    assert_eq!(paid(&place).await, calls, "{kind}");
+    let extraction = place.extraction(&again(&place, &document, "retry").await).await;
+    assert_eq!(paid(&place).await, calls + 1, "{kind}");
+    let usage = &extraction["usage"];
+    assert_eq!((&usage["calls"], &usage["replayed"]), (&json!(1), &json!(0)), "{kind}");
+    // All that was said is kept.
+    let attempts = place.get(&format!("/v1/documents/{}/attempts", id(&document))).await;
+    let attempts = attempts["data"].as_array().unwrap();
+    assert_eq!(attempts.len() as u64, calls + 1, "{kind}: {attempts:?}");
+    assert!(attempts.iter().all(|attempt| attempt["outcome"] == "answered"), "{attempts:?}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use crate::{
     harness::{repository, until},
-    servers::{has_server, server},
+    servers::{fresh_database, has_server, server},
 };
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
@@ -190,4 +190,15 @@ fn services(folder: &Path, arguments: &[&str], certificates: Option<&Path>) -> S
         eprintln!("tests/services {arguments:?}: {}", text(&output.stderr));
     }
     text(&output.stdout)
+}
+
+/// Settings of what a test runs on: the embedded default; and Postgres and RabbitMQ, both of its own,
+/// where there are such servers.
+pub(crate) async fn backends() -> Vec<Vec<(&'static str, String)>> {
+    let mut all = vec![Vec::new()];
+    if let (Some(broker), Some(database)) = (Broker::shared(), fresh_database().await) {
+        let vhost = broker.vhost().await;
+        all.push(vec![("SLUICE_DATABASE", database), ("SLUICE_QUEUE", vhost.url)]);
+    }
+    all
 }
