@@ -1,15 +1,16 @@
-//! The worker's side: a small pool of warm children, each killed when it takes too long or breaks.
+//! The parent's side: a small pool of warm children, each killed when it takes too long or breaks.
 //!
 //! It must know nothing of how a format is read.
 
-use super::{
-    child::{Answer, Head, LIMITS, READY},
-    limits::{Limit, Limits},
+use crate::{
+    child::{Answer, Engine, Head, LIMITS, READY},
+    format::Format,
+    limits::{Limit, Limits, TextError},
+    pages::Pages,
 };
 use bytes::Bytes;
 use deadpool::managed::{self, Metrics, Pool, PoolError, RecycleError, RecycleResult};
 use rustix::process::Signal;
-use shared::{document::Format, extraction::Pages};
 use std::{
     ffi::OsString, io, os::unix::process::ExitStatusExt, path::PathBuf, process::Stdio,
     time::Duration,
@@ -19,8 +20,6 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
     time::timeout,
 };
-
-pub use super::{child::Engine, limits::TextError};
 
 /// After so many files a child has earned its rest, and what it leaked goes with it.
 const FILES_PER_CHILD: u32 = 20;

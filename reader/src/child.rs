@@ -4,14 +4,15 @@
 //! It holds no key, no connection and no file. It must know nothing of the parent but the frames
 //! on its standard streams.
 
-use super::{
+use crate::{
+    format::Format,
     html,
     limits::{Limit, Limits, TextError},
+    pages::Pages,
     pdf, pdf_extract, plain,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
-use shared::{document::Format, extraction::Pages};
 use std::{
     any::Any,
     io::{self, ErrorKind, Read, Write},
@@ -57,7 +58,7 @@ pub(super) type Answer = Result<Pages, TextError>;
 
 /// Runs the child to its end: the body of the hidden subcommand that [`TextReader`] starts.
 ///
-/// [`TextReader`]: super::reader::TextReader
+/// [`TextReader`]: crate::TextReader
 pub fn main() -> ExitCode {
     let limits = std::env::var(LIMITS).ok().and_then(|text| serde_json::from_str(&text).ok());
     let Some(limits): Option<Limits> = limits else {
