@@ -290,7 +290,7 @@ pub struct Attempt {
     pub outcome: String,
     /// The HTTP status, when there was one.
     pub status: Option<u16>,
-    /// What went wrong.
+    /// What went wrong, or why the answer is none.
     pub error: Option<String>,
     /// Tokens of the question, as the provider counted them.
     pub tokens_input: Option<u64>,

@@ -84,6 +84,10 @@ async fn retries(
     let attempts = attempts["data"].as_array().unwrap();
     assert_eq!(attempts.len() as u64, calls + 1, "{kind}: {attempts:?}");
     assert!(attempts.iter().all(|attempt| attempt["outcome"] == "answered"), "{attempts:?}");
+    // And why it is no answer, but for one that only the schema shows.
+    let (last, useless) = attempts.split_last().unwrap();
+    let says_why = |attempt: &Value| attempt["error"].is_string() || kind == "invalid_json";
+    assert!(last["error"].is_null() && useless.iter().all(says_why), "{attempts:?}");
 }
 
 #[tokio::test]

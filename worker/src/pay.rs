@@ -162,7 +162,8 @@ async fn close(payment: &Payment<'_>, ended: Ended) -> Result<Option<Reply>, Una
             let (tokens_input, tokens_output) = reply.tokens();
             let reply = save(worker, key, reply).await?;
             fault::point("reply-saved");
-            let end = CallEnd::Answered { tokens_input, tokens_output };
+            let error = reply.answer().err().map(|fault| fault.to_string());
+            let end = CallEnd::Answered { tokens_input, tokens_output, error };
             call_ended(payment, call, end, took).await?;
             Ok(Some(reply))
         }

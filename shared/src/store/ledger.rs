@@ -60,6 +60,8 @@ pub enum CallEnd {
         tokens_input: u64,
         /// Tokens of the answer.
         tokens_output: u64,
+        /// Why the reply answers nothing, where it does not.
+        error: Option<String>,
     },
     /// Certainly nothing was paid: the count is given back, once.
     Unbilled {
@@ -365,8 +367,8 @@ async fn call_ended(
          AND (owner, owner_fence) = (SELECT document, fence FROM calls WHERE id = $2)",
     );
     let (outcome, status, error, tokens) = match end {
-        CallEnd::Answered { tokens_input, tokens_output } => {
-            ("answered", Some(200), None, Some((*tokens_input, *tokens_output)))
+        CallEnd::Answered { tokens_input, tokens_output, error } => {
+            ("answered", Some(200), error.as_ref(), Some((*tokens_input, *tokens_output)))
         }
         CallEnd::Unbilled { status, error } => ("unbilled", *status, Some(error), None),
         CallEnd::Unknown { status, error } => ("unknown", *status, Some(error), None),

@@ -138,7 +138,7 @@ pub(super) fn document(content: &str) -> NewDocument {
 }
 
 pub(super) fn answered() -> CallEnd {
-    CallEnd::Answered { tokens_input: 10, tokens_output: 2 }
+    CallEnd::Answered { tokens_input: 10, tokens_output: 2, error: None }
 }
 
 pub(super) fn failure() -> Failure {
