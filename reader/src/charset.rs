@@ -13,7 +13,7 @@ const MARKS: [&str; 2] = ["charset=", "encoding="];
 
 /// The text of these bytes without a byte order mark; none where they are in no character set that
 /// is known: undeclared, they must be UTF-8.
-pub fn decode(bytes: &[u8]) -> Option<Cow<'_, str>> {
+pub(crate) fn decode(bytes: &[u8]) -> Option<Cow<'_, str>> {
     let (encoding, bytes) = match Encoding::for_bom(bytes) {
         Some((encoding, length)) => (encoding, bytes.get(length..)?),
         None => match std::str::from_utf8(bytes) {
@@ -26,7 +26,7 @@ pub fn decode(bytes: &[u8]) -> Option<Cow<'_, str>> {
 }
 
 /// The text of the first bytes of a file, of which the last may be a part of a character.
-pub fn decode_start(head: &[u8]) -> Option<Cow<'_, str>> {
+pub(crate) fn decode_start(head: &[u8]) -> Option<Cow<'_, str>> {
     if Encoding::for_bom(head).is_none() {
         match std::str::from_utf8(head) {
             Ok(text) => return Some(Cow::Borrowed(text)),

@@ -5,11 +5,11 @@
 //! on its standard streams.
 
 use crate::{
+    files::{self, Engine},
     format::Format,
-    html,
     limits::{Limit, Limits, TextError},
     pages::Pages,
-    pdf, pdf_extract, plain,
+    pdf,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
@@ -35,15 +35,6 @@ const FILES_MAX: u64 = 3;
 
 /// Nested objects are read by recursion; this much of it is allowed.
 const STACK_BYTES: usize = 64 << 20;
-
-/// What a file is read with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Engine {
-    /// hayro with rows.
-    Hayro,
-    /// pdf-extract.
-    PdfExtract,
-}
 
 /// What comes before a file's bytes.
 #[derive(Debug, Serialize, Deserialize)]
@@ -143,13 +134,7 @@ fn frame(input: &mut impl Read) -> io::Result<Vec<u8>> {
 /// Reads one file, and survives a reader that panics.
 pub(super) fn read(head: &Head, bytes: &[u8], limits: &Limits) -> Answer {
     let pages_max = limits.pages_max;
-    let read = || match (head.format, head.engine) {
-        (Format::Pdf, Engine::Hayro) => pdf::read(bytes, pages_max),
-        (Format::Pdf, Engine::PdfExtract) => pdf_extract::read(bytes, pages_max),
-        (Format::Html, _) => html::read(bytes),
-        (Format::Text, _) => plain::read_text(bytes, pages_max),
-        (Format::Markdown, _) => plain::read_markdown(bytes),
-    };
+    let read = || files::read(head.format, head.engine, bytes, pages_max);
     let broken =
         |panic: Box<dyn Any + Send>| Err(TextError::Unreadable(pdf::broken_by(panic.as_ref())));
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(broken)

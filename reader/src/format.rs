@@ -4,8 +4,21 @@ use crate::charset;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What RTF begins with: text, but not the one that is read.
-const RTF: &str = "{\\rtf";
+/// What RTF begins with.
+const RTF: &[u8] = b"{\\rtf";
+/// What a ZIP archive begins with.
+const ZIP: &[u8] = b"PK\x03\x04";
+/// What tells the archives of Office documents apart: names of their first parts, or what comes first.
+const IN_ARCHIVES: [(&[u8], Format); 4] = [
+    (b"mimetypeapplication/vnd.oasis.opendocument.text", Format::Odt),
+    (b"word/", Format::Docx),
+    (b"xl/", Format::Xlsx),
+    (b"ppt/", Format::Pptx),
+];
+/// Parts that every document of Office has, and the names of its files.
+const OFFICE_PARTS: [&[u8]; 3] = [b"[Content_Types].xml", b"_rels/.rels", b"docProps/"];
+const OFFICE_NAMES: [(&str, Format); 3] =
+    [(".docx", Format::Docx), (".xlsx", Format::Xlsx), (".pptx", Format::Pptx)];
 
 /// Fields that only programs put into an e-mail: a letter may have `From:` and `To:`.
 const EMAIL_FIELDS: [&str; 7] = [
@@ -19,7 +32,7 @@ const EMAIL_FIELDS: [&str; 7] = [
 ];
 
 /// Whether a text is an e-mail as mail programs store it (RFC 5322): its body is encoded, mostly.
-pub fn is_email(text: &str) -> bool {
+fn is_email(text: &str) -> bool {
     let head = text.trim_start().lines().take_while(|line| !line.trim().is_empty());
     // A mailbox has a line of its own before each.
     let mut lines = head.skip_while(|line| line.starts_with("From ")).peekable();
@@ -53,11 +66,42 @@ pub enum Format {
     Markdown,
     /// `text/plain`
     Text,
+    /// `text/csv`
+    Csv,
+    /// `application/xml`
+    Xml,
+    /// `application/rtf`
+    Rtf,
+    /// `message/rfc822`
+    Email,
+    /// Word's
+    Docx,
+    /// Excel's
+    Xlsx,
+    /// PowerPoint's
+    Pptx,
+    /// OpenDocument's text
+    Odt,
 }
 
 impl Format {
     /// How many leading bytes of a file [`Format::sniff`] wants to see.
     pub const SNIFF_BYTES: usize = 4096;
+
+    const ALL: [Self; 12] = [
+        Self::Pdf,
+        Self::Html,
+        Self::Markdown,
+        Self::Text,
+        Self::Csv,
+        Self::Xml,
+        Self::Rtf,
+        Self::Email,
+        Self::Docx,
+        Self::Xlsx,
+        Self::Pptx,
+        Self::Odt,
+    ];
 
     /// The media type.
     pub fn media_type(self) -> &'static str {
@@ -66,17 +110,27 @@ impl Format {
             Self::Html => "text/html",
             Self::Markdown => "text/markdown",
             Self::Text => "text/plain",
+            Self::Csv => "text/csv",
+            Self::Xml => "application/xml",
+            Self::Rtf => "application/rtf",
+            Self::Email => "message/rfc822",
+            Self::Docx => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+            Self::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            Self::Pptx => {
+                "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+            }
+            Self::Odt => "application/vnd.oasis.opendocument.text",
         }
     }
 
     /// The format of a media type that [`Format::media_type`] gave.
     pub fn from_media_type(media_type: &str) -> Option<Self> {
-        let all = [Self::Pdf, Self::Html, Self::Markdown, Self::Text];
-        all.into_iter().find(|format| format.media_type() == media_type)
+        Self::ALL.into_iter().find(|format| format.media_type() == media_type)
     }
 
     /// The format of a file that starts with `head`, or `None` when it is not one that is read.
-    /// The name only tells Markdown from plain text.
+    /// The name only tells Markdown and CSV from plain text, and archives of Office documents that
+    /// begin alike.
     pub fn sniff(head: &[u8], name: &str) -> Option<Self> {
         let head = head.get(..Self::SNIFF_BYTES).unwrap_or(head);
         // PDF readers accept a header anywhere in the first 1024 bytes (ISO 32000-2, annex I).
@@ -84,10 +138,18 @@ impl Format {
         if start.windows(5).any(|window| window == b"%PDF-") {
             return Some(Self::Pdf);
         }
-        let text = charset::decode_start(head)?;
-        if is_email(&text) || text.starts_with(RTF) {
-            return None;
+        let name = name.to_ascii_lowercase();
+        if head.starts_with(ZIP) {
+            return in_archive(head, &name);
         }
+        if head.starts_with(RTF) {
+            return Some(Self::Rtf);
+        }
+        // Its fields are ASCII, whatever its text is.
+        if is_email(&String::from_utf8_lossy(head)) {
+            return Some(Self::Email);
+        }
+        let text = charset::decode_start(head)?;
         let allowed = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t' | '\u{c}');
         if text.trim_start_matches('\u{feff}').trim().is_empty() || !text.chars().all(allowed) {
             return None;
@@ -95,15 +157,29 @@ impl Format {
         let lower = text.trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
         let html = lower.starts_with("<!doctype html")
             || ["<html", "<head", "<body"].iter().any(|tag| lower.contains(tag));
-        let name = name.to_ascii_lowercase();
+        let is_xml =
+            lower.starts_with("<?xml") || (lower.starts_with('<') && lower.contains("xmlns"));
         Some(if html {
             Self::Html
+        } else if is_xml {
+            Self::Xml
+        } else if name.ends_with(".csv") || name.ends_with(".tsv") {
+            Self::Csv
         } else if name.ends_with(".md") || name.ends_with(".markdown") {
             Self::Markdown
         } else {
             Self::Text
         })
     }
+}
+
+/// The format of the document that is such an archive.
+fn in_archive(head: &[u8], name: &str) -> Option<Format> {
+    let has = |part: &[u8]| head.windows(part.len()).any(|window| window == part);
+    let found = IN_ARCHIVES.into_iter().find(|(part, _)| has(part)).map(|(_, format)| format);
+    let named = || OFFICE_NAMES.into_iter().find(|(end, _)| name.ends_with(end));
+    let is_office = || OFFICE_PARTS.into_iter().any(has);
+    found.or_else(|| named().filter(|_| is_office()).map(|(_, format)| format))
 }
 
 #[cfg(test)]
@@ -125,9 +201,24 @@ mod tests {
         check(b"\x89PNG\r\n\x1a\n\x00", "a.txt", None);
         check(b"", "a.txt", None);
         check(b" \n\t", "a.txt", None);
-        check(b"{\\rtf1\\ansi Invoice}", "a.txt", None);
-        check(b"From: a@b\r\nSubject: x\r\n y\r\nMIME-Version: 1.0\r\n\r\naGk=", "a.txt", None);
-        check(b"From x Sat\nReceived: from y\n by z\nFrom: a@b\n\nhi", "mail", None);
+        check(b"{\\rtf1\\ansi Invoice}", "a.txt", Some(Format::Rtf));
+        check(
+            b"From: a@b\r\nSubject: x\r\n y\r\nMIME-Version: 1.0\r\n\r\naGk=",
+            "a.txt",
+            Some(Format::Email),
+        );
+        check(b"From x Sat\nReceived: from y\n by z\nFrom: a@b\n\nhi", "mail", Some(Format::Email));
+        check(b"MIME-Version: 1.0\nX: y\n\nStra\xdfe", "a.eml", Some(Format::Email));
+        check(b"<?xml version=\"1.0\"?><Invoice/>", "a.txt", Some(Format::Xml));
+        check(b"<Invoice xmlns=\"urn:x\">", "a", Some(Format::Xml));
+        check(b"a;b\n1;2\n", "A.CSV", Some(Format::Csv));
+        let parts: &[u8] = b"PK\x03\x04\x14\0[Content_Types].xml\x01PK\x03\x04word/document.xml";
+        check(parts, "a.xlsx", Some(Format::Docx));
+        check(b"PK\x03\x04\x14\0[Content_Types].xml", "a.XLSX", Some(Format::Xlsx));
+        check(b"PK\x03\x04\x14\0[Content_Types].xml", "a.zip", None);
+        check(b"PK\x03\x04\x14\0photos/1.jpg", "a.docx", None);
+        let odt: &[u8] = b"PK\x03\x04\x14\0mimetypeapplication/vnd.oasis.opendocument.textPK";
+        check(odt, "a", Some(Format::Odt));
         check(b"From: Ann\nTo: Bob\n\nPlease pay.", "a.eml", Some(Format::Text));
         check(b"Invoice: 7\nMessage-ID of the order\n\n", "a.txt", Some(Format::Text));
         check(b"<html><meta charset=iso-8859-1>Stra\xdfe", "a.txt", Some(Format::Html));

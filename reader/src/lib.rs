@@ -3,21 +3,30 @@
 //! Bytes and a format go in, [`Pages`] come out. It must know nothing of schemas, models or stores,
 //! and uses no other crate of ours. A module uses only modules listed above it.
 
-pub mod charset;
+mod charset;
 mod format;
 mod pages;
 mod limits;
 mod layout;
 mod plain;
 mod html;
+mod xml;
+mod rtf;
+mod email;
+mod container;
+mod markup;
+mod sheets;
+mod office;
 mod canvas;
 mod pdf;
 mod pdf_extract;
+mod files;
 mod child;
 mod parent;
 
-pub use child::{Engine, main as child_main};
-pub use format::{Format, is_email};
+pub use child::main as child_main;
+pub use files::Engine;
+pub use format::Format;
 pub use limits::{Limits, TextError};
 pub use pages::{Page, Pages};
 pub use parent::TextReader;

@@ -3,7 +3,8 @@
 //! It must know nothing of how a format is read.
 
 use crate::{
-    child::{Answer, Engine, Head, LIMITS, READY},
+    child::{Answer, Head, LIMITS, READY},
+    files::Engine,
     format::Format,
     limits::{Limit, Limits, TextError},
     pages::Pages,

@@ -343,3 +343,88 @@ async fn what_is_no_child_is_an_outage() {
         assert!(matches!(end, TextError::Unavailable(_)), "{end:?}");
     }
 }
+
+/// What each program's own library wrote of one invoice.
+fn office(name: &str) -> Pages {
+    let bytes = file(&format!("fixtures/office/{name}"));
+    let format = Format::sniff(&bytes, "upload").expect("a format that is read");
+    text(&bytes, format).unwrap()
+}
+
+#[test]
+fn an_invoice_of_an_office_program_is_read_in_rows() {
+    let lines = [
+        "Item   Quantity   Price   Amount",
+        "Green tea, 1 kg   12   18.50   222.00",
+        "Teapot “Ōmi”   2   49.90   99.80",
+    ];
+    for (name, page, more) in [
+        ("invoice.docx", 0, "Invoice number:   QL-2031"),
+        ("invoice.odt", 0, "Invoice number:   QL-2031"),
+        ("invoice.pptx", 0, "Quill & Lark Trading Ltd"),
+    ] {
+        let pages = office(name);
+        let text = &pages.pages[page].text;
+        for line in lines.into_iter().chain([more]) {
+            assert!(text.lines().any(|other| other == line), "{name}: {line}\n{text}");
+        }
+    }
+    let word = office("invoice.docx");
+    assert!(word.pages[0].text.starts_with("Quill & Lark Trading Ltd\nInvoice\n"), "{word:?}");
+    assert!(word.pages[0].text.contains("Thank you\n"), "hidden text: {word:?}");
+    assert_eq!(word.warnings, ["hidden text is left out"]);
+    assert!(
+        word.pages[1].text.starts_with("Terms: payment within 30 days.\nIBAN DE89"),
+        "{word:?}"
+    );
+    let slides = office("invoice.pptx");
+    assert!(slides.pages[1].text.contains("Invoice date: 2026-03-09\n"), "{slides:?}");
+    assert_eq!(slides.pages[2].text, "");
+    assert_eq!(slides.warnings.len(), 1);
+}
+
+#[test]
+fn each_sheet_that_is_shown_is_a_page() {
+    let book = office("invoice.xlsx");
+    let texts: Vec<&str> = book.pages.iter().map(|page| page.text.as_str()).collect();
+    let [invoice, "", "Terms\nPayment within 30 days.\n"] = texts[..] else { panic!("{texts:?}") };
+    let expected = "Invoice\nQuill & Lark Trading Ltd\nInvoice number   QL-2031\n\
+        Invoice date   2026-03-09\nDue date   2026-04-08\nItem   Quantity   Price   Amount\n\
+        Green tea, 1 kg   12   18.5   222\nTeapot “Ōmi”   2   49.9   99.8\nFreight   1   14.2   14.2\n\
+        Net         336\nVAT 19 %         63.84\nTotal EUR         399.84\n";
+    assert!(invoice.starts_with(expected) && invoice.trim_end().ends_with("the end"), "{invoice}");
+    assert_eq!(book.warnings, ["the sheet \"Margins\" is hidden and left out"]);
+}
+
+#[test]
+fn a_mail_is_read_with_what_it_carries() {
+    let mail = office("invoice.eml");
+    let expected = "From: Ann Ōmi <ann@example.com>\nTo: bills@example.org\n\
+        Date: 2026-03-09T10:00:00+01:00\nSubject: Invoice QL-2031 – März\n";
+    let text = &mail.pages[0].text;
+    assert!(text.starts_with(expected) && text.contains("invoice. Größe: 3."), "{text}");
+    assert_eq!(text.matches("Größe").count(), 1, "{text}");
+    let own = text_of("fixtures/documents/invoice-en-classic.pdf");
+    assert_eq!(mail.pages[1].text, own.pages[0].text);
+    assert_eq!(mail.pages[1].number, 2);
+    let expected = [
+        "the attachment invoice.pdf begins at page 2",
+        "the attachment logo.png is of no format that is read",
+    ];
+    assert_eq!(mail.warnings, expected);
+}
+
+fn text_of(path: &str) -> Pages {
+    text(&file(path), Format::Pdf).unwrap()
+}
+
+#[test]
+fn archives_that_are_none_or_too_large_are_refused() {
+    let bytes = file("fixtures/office/invoice.docx");
+    for cut in [bytes.len() / 2, bytes.len() - 10, 30] {
+        let end = text(&bytes[..cut], Format::Docx);
+        assert!(matches!(end, Err(TextError::Unreadable(_))), "{cut}: {end:?}");
+    }
+    // The name and the kind are what the content says, not what it was taken for.
+    assert!(text(&bytes, Format::Xlsx).unwrap().pages[0].text.contains("QL-2031"));
+}

@@ -5,7 +5,7 @@
 mod failure;
 
 pub use failure::{Failure, FailureCode, Stage};
-pub use reader::{Format, charset, is_email};
+pub use reader::Format;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

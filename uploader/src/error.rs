@@ -316,8 +316,8 @@ impl From<IngestError> for ApiError {
             }
             IngestError::UnsupportedFormat { .. } => Self::new(Code::UnsupportedFormat, detail)
                 .hint(
-                    "PDF, HTML, Markdown and plain text (UTF-8) are read; the content decides, \
-                     not the name",
+                    "PDF, Word, Excel, PowerPoint and OpenDocument text files, e-mails, RTF, HTML, XML, \
+                     CSV, Markdown and plain text are read; the content decides, not the name",
                 ),
             IngestError::Storage(error) => error.into(),
             IngestError::Internal(cause) => Self::internal(cause),

@@ -1,10 +1,8 @@
 //! Names what a file seems to be, for people whose file was refused.
 
-use shared::document::{charset, is_email};
-
 /// The first bytes of formats that are not read.
 #[rustfmt::skip]
-const SIGNATURES: [(&[u8], &str); 20] = [
+const SIGNATURES: [(&[u8], &str); 19] = [
     (b"\x89PNG\r\n\x1a\n", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"GIF8", "a GIF image"),
@@ -12,7 +10,7 @@ const SIGNATURES: [(&[u8], &str); 20] = [
     (b"MM\0*", "a TIFF image"),
     (b"BM", "a BMP image"),
     (b"RIFF", "a RIFF file (WebP, WAV or AVI)"),
-    (b"PK\x03\x04", "a ZIP archive or an Office document (docx, xlsx, odt)"),
+    (b"PK\x03\x04", "a ZIP archive, and none of an Office document"),
     (b"PK\x05\x06", "an empty ZIP archive"),
     (b"\xd0\xcf\x11\xe0", "an old Office document (doc, xls, msg)"),
     (b"\x1f\x8b", "gzip"),
@@ -24,7 +22,6 @@ const SIGNATURES: [(&[u8], &str); 20] = [
     (b"\x7fELF", "a program"),
     (b"MZ", "a program"),
     (b"SQLite format 3\0", "a SQLite database"),
-    (b"{\\rtf", "RTF"),
 ];
 
 /// What a file that starts with `head` seems to be.
@@ -37,9 +34,7 @@ pub(super) fn describe(head: &[u8]) -> &'static str {
         Some(kind) if kind.starts_with(b"ftyp") => return "a video",
         _ => {}
     }
-    if charset::decode_start(head).is_some_and(|text| is_email(&text)) {
-        "an e-mail: save what it carries as PDF, HTML or text"
-    } else if head.iter().all(u8::is_ascii_whitespace) {
+    if head.iter().all(u8::is_ascii_whitespace) {
         "nothing but white space"
     } else if head.contains(&0) {
         "binary data"
@@ -54,14 +49,12 @@ mod tests {
     fn what_people_upload_by_mistake_has_a_name() {
         let check = |head: &[u8], expected: &str| assert_eq!(super::describe(head), expected);
         check(b"\x89PNG\r\n\x1a\n\0", "a PNG image");
-        check(b"PK\x03\x04\x14\0", "a ZIP archive or an Office document (docx, xlsx, odt)");
+        check(b"PK\x03\x04\x14\0", "a ZIP archive, and none of an Office document");
         check(b"\0\0\0\x18ftypheic\0", "a HEIC image");
         check(b" \n\t", "nothing but white space");
         let undeclared =
             "text that is not UTF-8 and does not declare its character set, or binary data";
         check(b"Gr\xf6\xdfe", undeclared);
-        let email = "an e-mail: save what it carries as PDF, HTML or text";
-        check(b"From: a@b\nMIME-Version: 1.0\n\n", email);
         check(b"a\0b", "binary data");
     }
 }

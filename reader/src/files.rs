@@ -1,0 +1,76 @@
+//! Any file: each format has its reader.
+
+use crate::{
+    email::{self, Attachment},
+    format::Format,
+    html,
+    limits::TextError,
+    office,
+    pages::{Page, Pages},
+    pdf, pdf_extract, plain, rtf, xml,
+};
+use serde::{Deserialize, Serialize};
+
+/// What a file is read with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Engine {
+    /// hayro with rows.
+    Hayro,
+    /// pdf-extract.
+    PdfExtract,
+}
+
+/// Reads a file, and what it carries.
+pub(super) fn read(
+    format: Format,
+    engine: Engine,
+    bytes: &[u8],
+    pages_max: u32,
+) -> Result<Pages, TextError> {
+    if format != Format::Email {
+        return read_alone(format, engine, bytes, pages_max);
+    }
+    let (mut mail, attachments) = email::read(bytes)?;
+    for Attachment { name, bytes } in attachments {
+        let first = u32::try_from(mail.pages.len() + 1).unwrap_or(u32::MAX);
+        let Some(format) = Format::sniff(&bytes, &name) else {
+            mail.warnings.push(format!("the attachment {name} is of no format that is read"));
+            continue;
+        };
+        match read_alone(format, engine, &bytes, pages_max.saturating_sub(first - 1)) {
+            Ok(pages) => {
+                let numbered = (first..).zip(pages.pages);
+                mail.pages.extend(numbered.map(|(number, page)| Page { number, ..page }));
+                mail.warnings.push(format!("the attachment {name} begins at page {first}"));
+                mail.warnings.extend(pages.warnings.iter().map(|said| format!("{name}: {said}")));
+            }
+            Err(error) => {
+                let error = Some(format!("the attachment {name}: {error}"));
+                mail.pages.push(Page { number: first, error, ..Page::default() });
+            }
+        }
+    }
+    Ok(mail)
+}
+
+/// Reads a file without what it carries.
+fn read_alone(
+    format: Format,
+    engine: Engine,
+    bytes: &[u8],
+    pages_max: u32,
+) -> Result<Pages, TextError> {
+    match (format, engine) {
+        (Format::Pdf, Engine::Hayro) => pdf::read(bytes, pages_max),
+        (Format::Pdf, Engine::PdfExtract) => pdf_extract::read(bytes, pages_max),
+        (Format::Html, _) => html::read(bytes),
+        (Format::Text, _) => plain::read_text(bytes, pages_max),
+        (Format::Markdown | Format::Csv, _) => plain::read_markdown(bytes),
+        (Format::Xml, _) => xml::read(bytes),
+        (Format::Rtf, _) => rtf::read(bytes),
+        (Format::Email, _) => email::read(bytes).map(|(pages, _)| pages),
+        (Format::Docx | Format::Xlsx | Format::Pptx | Format::Odt, _) => {
+            office::read(bytes, pages_max)
+        }
+    }
+}
