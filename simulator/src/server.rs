@@ -4,7 +4,9 @@
 use crate::completion::complete;
 use crate::config::{Config, DeploymentConfig, Kind};
 use crate::deployment::{Accepted, Admission, Deployment};
+use crate::entra::Issuer;
 use crate::fault::FaultKind;
+use crate::identity;
 use crate::reply::{self, Surface};
 use crate::request::Request;
 use crate::script::Script;
@@ -52,6 +54,7 @@ struct Simulator {
 struct RunState {
     started: Instant,
     deployments: Arc<Vec<Arc<Mutex<Deployment>>>>,
+    issuer: Arc<Mutex<Issuer>>,
 }
 
 /// An accepted call under way; dropping it ends the call, answered or not.
@@ -82,7 +85,9 @@ impl RunState {
         let deployment =
             |of: &DeploymentConfig| Arc::new(Mutex::new(Deployment::new(of.clone(), config.seed)));
         let deployments = Arc::new(config.deployments.iter().map(deployment).collect());
-        Self { started: Instant::now(), deployments }
+        let scopes = config.deployments.iter().filter_map(|one| one.entra_scope.clone()).collect();
+        let issuer = Arc::new(Mutex::new(Issuer::new(config.entra.clone(), scopes)));
+        Self { started: Instant::now(), deployments, issuer }
     }
 
     /// A deployment by its name, or else the first that serves a model of this name.
@@ -111,6 +116,7 @@ impl Simulator {
         };
         Stats {
             deployments: run_state.deployments.iter().map(one).collect(),
+            tokens: locked(&run_state.issuer).stats().clone(),
             seconds: run_state.started.elapsed().as_secs_f64(),
         }
     }
@@ -185,6 +191,10 @@ fn router(simulator: Arc<Simulator>) -> Router {
         .route("/openai/v1/models", get(models))
         .route("/simulator/stats", get(stats))
         .route("/simulator/reset", post(reset))
+        .route("/simulator/revoke", post(revoke))
+        .route("/{tenant}/oauth2/v2.0/token", post(token))
+        .route("/metadata/identity/oauth2/token", get(machine_token))
+        .route("/msi/token", get(app_service_token))
         .fallback(async || reply::not_found())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(simulator)
@@ -237,6 +247,39 @@ async fn reset(State(simulator): State<Arc<Simulator>>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
+/// Tokens that were issued are accepted no more.
+async fn revoke(State(simulator): State<Arc<Simulator>>) -> StatusCode {
+    locked(&simulator.run_state().issuer).revoke();
+    StatusCode::NO_CONTENT
+}
+
+async fn token(
+    State(simulator): State<Arc<Simulator>>,
+    Path(tenant): Path<String>,
+    body: Bytes,
+) -> Response {
+    let RunState { started, issuer, .. } = simulator.run_state();
+    identity::token(&mut locked(&issuer), started.elapsed(), &tenant, &body)
+}
+
+async fn machine_token(
+    State(simulator): State<Arc<Simulator>>,
+    Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
+    let RunState { started, issuer, .. } = simulator.run_state();
+    identity::machine(&mut locked(&issuer), started.elapsed(), &query, &headers)
+}
+
+async fn app_service_token(
+    State(simulator): State<Arc<Simulator>>,
+    Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
+    let RunState { started, issuer, .. } = simulator.run_state();
+    identity::app_service(&mut locked(&issuer), started.elapsed(), &query, &headers)
+}
+
 async fn chat(
     simulator: Arc<Simulator>,
     surface: Surface,
@@ -255,12 +298,19 @@ async fn chat(
     let Some(deployment) = run_state.find(&name, models_too) else {
         return reply::deployment_not_found(surface);
     };
-    let (bounds, key) = {
+    let (bounds, key, scope) = {
         let deployment = locked(&deployment);
-        (deployment.bounds(), deployment.config().api_key.clone())
+        let config = deployment.config();
+        (deployment.bounds(), config.api_key.clone(), config.entra_scope.clone())
     };
     if key.is_some_and(|key| !holds_key(headers, &key)) {
         return reply::unauthorized(surface);
+    }
+    if let Some(scope) = scope {
+        let (now, token) = (run_state.started.elapsed(), bearer(headers));
+        if !locked(&run_state.issuer).lets_in(now, token, &scope) {
+            return reply::token_refused(&scope);
+        }
     }
     let request = match Request::read(&body, &bounds) {
         Ok(request) => request,
@@ -284,8 +334,11 @@ async fn chat(
 
 fn holds_key(headers: &HeaderMap, key: &str) -> bool {
     let own = headers.get("api-key").and_then(|value| value.to_str().ok());
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    own == Some(key) || bearer.and_then(|value| value.strip_prefix("Bearer ")) == Some(key)
+    own == Some(key) || bearer(headers) == Some(key)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
 fn kind_and_name(deployment: &Mutex<Deployment>) -> (Kind, String) {
