@@ -214,7 +214,7 @@ impl Transport {
         if response.status().as_u16() != UNAUTHORIZED {
             return Ok(response);
         }
-        match (again, tokens.other_than(&token).await) {
+        match (again, tokens.other_than(&token).await?) {
             (Some(again), Some(token)) => {
                 Ok(self.client.execute(with_token(again, &token)).await?)
             }

@@ -108,14 +108,15 @@ impl Tokens {
         }
     }
 
-    /// Another token than one that was refused; none where there is no other now.
-    pub(crate) async fn other_than(&self, refused: &Token) -> Option<Token> {
+    /// Another token than one that was refused; none where the same is issued again, as managed
+    /// identities and `az` do while it lives.
+    pub(crate) async fn other_than(&self, refused: &Token) -> Result<Option<Token>, TokenError> {
         let is_other = |token: &Token| token.header != refused.header;
         // Somebody else may have been refused before.
         let current = self.started().current.borrow().clone().filter(is_other);
         match current.filter(|token| token.expires > Instant::now()) {
-            Some(token) => Some(token),
-            None => self.ask().await.ok().filter(is_other),
+            Some(token) => Ok(Some(token)),
+            None => Ok(Some(self.ask().await?).filter(is_other)),
         }
     }
 
