@@ -1,23 +1,41 @@
 //! The endpoints that issue tokens, over HTTP: Entra ID's, and those of managed identities on
 //! virtual machines (IMDS) and in App Service. Who gets a token is decided elsewhere.
 
-use crate::entra::{Issuer, Proof, TokenRefusal, TokenRequest};
+use crate::entra::{Proof, TokenRefusal, TokenRequest};
 use crate::fault::FaultKind;
 use crate::reply;
-use axum::Json;
-use axum::extract::Query;
+use crate::run_state::{RunState, locked};
+use axum::body::Bytes;
+use axum::extract::{FromRef, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 type Pairs = HashMap<String, String>;
 
-/// `POST /{tenant}/oauth2/v2.0/token`
-pub(crate) fn token(issuer: &mut Issuer, now: Duration, tenant: &str, body: &[u8]) -> Response {
+/// The routes of all of them.
+pub(crate) fn routes<S>() -> Router<S>
+where
+    RunState: FromRef<S>,
+    S: Clone + Send + Sync + 'static,
+{
+    Router::new()
+        .route("/{tenant}/oauth2/v2.0/token", post(token))
+        .route("/metadata/identity/oauth2/token", get(machine))
+        .route("/msi/token", get(app_service))
+}
+
+async fn token(
+    State(run_state): State<RunState>,
+    Path(tenant): Path<String>,
+    body: Bytes,
+) -> Response {
     // A form's body is what a query is.
-    let uri = format!("/?{}", String::from_utf8_lossy(body)).parse::<Uri>();
+    let uri = format!("/?{}", String::from_utf8_lossy(&body)).parse::<Uri>();
     let pairs = uri.ok().and_then(|uri| Query::<Pairs>::try_from_uri(&uri).ok());
     let pairs = pairs.map(|Query(pairs)| pairs).unwrap_or_default();
     let get = |name: &str| pairs.get(name).map(String::as_str);
@@ -26,7 +44,7 @@ pub(crate) fn token(issuer: &mut Issuer, now: Duration, tenant: &str, body: &[u8
         (None, assertion) => Proof::Assertion(assertion.unwrap_or_default()),
     };
     let request = TokenRequest {
-        tenant: Some(tenant),
+        tenant: Some(&tenant),
         client_id: get("client_id"),
         scope: get("scope").unwrap_or_default(),
         proof,
@@ -35,48 +53,43 @@ pub(crate) fn token(issuer: &mut Issuer, now: Duration, tenant: &str, body: &[u8
         let said = "AADSTS900144: The request body must contain 'grant_type'.".to_owned();
         return refused(TokenRefusal::Wrong(400, "invalid_request", said));
     }
-    answer(issuer.issue(now, &request), |token, seconds| {
+    answer(&run_state, &request, |token, seconds| {
         json!({ "token_type": "Bearer", "expires_in": seconds, "ext_expires_in": seconds,
                 "access_token": token })
     })
 }
 
-/// `GET /metadata/identity/oauth2/token`
-pub(crate) fn machine(
-    issuer: &mut Issuer,
-    now: Duration,
-    query: &Pairs,
-    headers: &HeaderMap,
+async fn machine(
+    State(run_state): State<RunState>,
+    Query(query): Query<Pairs>,
+    headers: HeaderMap,
 ) -> Response {
     if headers.get("metadata").is_none_or(|value| value != "true") {
         let said = "Required metadata header not specified".to_owned();
         return refused(TokenRefusal::Wrong(400, "bad_request_102", said));
     }
-    managed(issuer, now, query, Proof::Machine, |token, seconds| {
+    managed(&run_state, &query, Proof::Machine, |token, seconds| {
         json!({ "access_token": token, "refresh_token": "", "expires_in": seconds.to_string(),
                 "expires_on": expires_on(seconds), "token_type": "Bearer",
                 "resource": query.get("resource") })
     })
 }
 
-/// `GET /msi/token`
-pub(crate) fn app_service(
-    issuer: &mut Issuer,
-    now: Duration,
-    query: &Pairs,
-    headers: &HeaderMap,
+async fn app_service(
+    State(run_state): State<RunState>,
+    Query(query): Query<Pairs>,
+    headers: HeaderMap,
 ) -> Response {
     let header = headers.get("x-identity-header").and_then(|value| value.to_str().ok());
     let proof = Proof::AppService(header.unwrap_or_default());
-    managed(issuer, now, query, proof, |token, seconds| {
+    managed(&run_state, &query, proof, |token, seconds| {
         json!({ "access_token": token, "expires_on": expires_on(seconds), "token_type": "Bearer",
                 "resource": query.get("resource"), "client_id": query.get("client_id") })
     })
 }
 
 fn managed(
-    issuer: &mut Issuer,
-    now: Duration,
+    run_state: &RunState,
     query: &Pairs,
     proof: Proof<'_>,
     body: impl Fn(&str, u64) -> Value,
@@ -88,13 +101,15 @@ fn managed(
     }
     let scope = format!("{}/.default", get("resource").unwrap_or_default());
     let request = TokenRequest { tenant: None, client_id: get("client_id"), scope: &scope, proof };
-    answer(issuer.issue(now, &request), body)
+    answer(run_state, &request, body)
 }
 
 fn answer(
-    outcome: Result<(String, u64), TokenRefusal>,
+    run_state: &RunState,
+    request: &TokenRequest<'_>,
     body: impl Fn(&str, u64) -> Value,
 ) -> Response {
+    let outcome = locked(&run_state.issuer).issue(run_state.started.elapsed(), request);
     match outcome {
         Ok((token, seconds)) => Json(body(&token, seconds)).into_response(),
         Err(refusal) => refused(refusal),

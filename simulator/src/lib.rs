@@ -12,6 +12,7 @@ pub mod config;
 pub mod limiter;
 pub mod answer;
 mod deployment;
+mod run_state;
 mod reply;
 mod identity;
 mod completion;

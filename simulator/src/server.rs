@@ -4,17 +4,17 @@
 use crate::completion::complete;
 use crate::config::{Config, DeploymentConfig, Kind};
 use crate::deployment::{Accepted, Admission, Deployment};
-use crate::entra::Issuer;
 use crate::fault::FaultKind;
 use crate::identity;
 use crate::reply::{self, Surface};
 use crate::request::Request;
+use crate::run_state::{RunState, locked};
 use crate::script::Script;
 use crate::stats::Stats;
 use anyhow::Context as _;
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRef, Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -49,14 +49,6 @@ struct Simulator {
     stop: CancellationToken,
 }
 
-/// All that a reset begins anew. Calls under way keep the run_state they began in.
-#[derive(Clone)]
-struct RunState {
-    started: Instant,
-    deployments: Arc<Vec<Arc<Mutex<Deployment>>>>,
-    issuer: Arc<Mutex<Issuer>>,
-}
-
 /// An accepted call under way; dropping it ends the call, answered or not.
 struct InFlight {
     deployment: Arc<Mutex<Deployment>>,
@@ -75,31 +67,9 @@ struct CallContext {
     deployment: Arc<Mutex<Deployment>>,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing is left half done under these locks, so a panic elsewhere does not spoil them.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl RunState {
-    fn new(config: &Config) -> Self {
-        let deployment =
-            |of: &DeploymentConfig| Arc::new(Mutex::new(Deployment::new(of.clone(), config.seed)));
-        let deployments = Arc::new(config.deployments.iter().map(deployment).collect());
-        let scopes = config.deployments.iter().filter_map(|one| one.entra_scope.clone()).collect();
-        let issuer = Arc::new(Mutex::new(Issuer::new(config.entra.clone(), scopes)));
-        Self { started: Instant::now(), deployments, issuer }
-    }
-
-    /// A deployment by its name, or else the first that serves a model of this name.
-    fn find(&self, name: &str, models_too: bool) -> Option<Arc<Mutex<Deployment>>> {
-        let by = |test: &dyn Fn(&Deployment) -> bool| {
-            self.deployments.iter().find(|deployment| test(&locked(deployment))).cloned()
-        };
-        let named = by(&|deployment| deployment.config().name == name);
-        match named {
-            None if models_too => by(&|deployment| deployment.config().model() == name),
-            named => named,
-        }
+impl FromRef<Arc<Simulator>> for RunState {
+    fn from_ref(simulator: &Arc<Simulator>) -> Self {
+        simulator.run_state()
     }
 }
 
@@ -109,16 +79,7 @@ impl Simulator {
     }
 
     fn stats(&self) -> Stats {
-        let run_state = self.run_state();
-        let one = |deployment: &Arc<Mutex<Deployment>>| {
-            let deployment = locked(deployment);
-            (deployment.config().name.clone(), deployment.stats().clone())
-        };
-        Stats {
-            deployments: run_state.deployments.iter().map(one).collect(),
-            tokens: locked(&run_state.issuer).stats().clone(),
-            seconds: run_state.started.elapsed().as_secs_f64(),
-        }
+        self.run_state().stats()
     }
 
     /// Waits, but not beyond the end of the simulator.
@@ -192,9 +153,7 @@ fn router(simulator: Arc<Simulator>) -> Router {
         .route("/simulator/stats", get(stats))
         .route("/simulator/reset", post(reset))
         .route("/simulator/revoke", post(revoke))
-        .route("/{tenant}/oauth2/v2.0/token", post(token))
-        .route("/metadata/identity/oauth2/token", get(machine_token))
-        .route("/msi/token", get(app_service_token))
+        .merge(identity::routes())
         .fallback(async || reply::not_found())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(simulator)
@@ -248,36 +207,9 @@ async fn reset(State(simulator): State<Arc<Simulator>>) -> StatusCode {
 }
 
 /// Tokens that were issued are accepted no more.
-async fn revoke(State(simulator): State<Arc<Simulator>>) -> StatusCode {
-    locked(&simulator.run_state().issuer).revoke();
+async fn revoke(State(run_state): State<RunState>) -> StatusCode {
+    locked(&run_state.issuer).revoke();
     StatusCode::NO_CONTENT
-}
-
-async fn token(
-    State(simulator): State<Arc<Simulator>>,
-    Path(tenant): Path<String>,
-    body: Bytes,
-) -> Response {
-    let RunState { started, issuer, .. } = simulator.run_state();
-    identity::token(&mut locked(&issuer), started.elapsed(), &tenant, &body)
-}
-
-async fn machine_token(
-    State(simulator): State<Arc<Simulator>>,
-    Query(query): Query<HashMap<String, String>>,
-    headers: HeaderMap,
-) -> Response {
-    let RunState { started, issuer, .. } = simulator.run_state();
-    identity::machine(&mut locked(&issuer), started.elapsed(), &query, &headers)
-}
-
-async fn app_service_token(
-    State(simulator): State<Arc<Simulator>>,
-    Query(query): Query<HashMap<String, String>>,
-    headers: HeaderMap,
-) -> Response {
-    let RunState { started, issuer, .. } = simulator.run_state();
-    identity::app_service(&mut locked(&issuer), started.elapsed(), &query, &headers)
 }
 
 async fn chat(

@@ -244,7 +244,8 @@ fn impossible_values_are_named_with_the_remedy() {
         (
             "api_key = \"k\"",
             "",
-            "1: deployments[0].api_key is missing: write for example \"${AZURE_KEY}\"",
+            "1: deployments[0].api_key is missing: write for example \"${AZURE_KEY}\", or \
+             auth = \"entra\" where keys are switched off",
         ),
         ("\n\n", "\ndeployment = ''", "8: deployments[0].deployment is empty"),
         (
