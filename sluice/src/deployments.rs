@@ -256,7 +256,7 @@ fn print_checked(all: &[Checked]) -> Result<(), End> {
             writeln!(out, "{}: {}\n    {}", one.name, problem.problem, problem.remedy)?;
         }
         if let Some(credential) = &one.credential {
-            writeln!(out, "{}: tokens come from {credential}", one.name)?;
+            writeln!(out, "{}: credential: {credential}", one.name)?;
         }
         if !one.refuses.is_empty() {
             writeln!(out, "{}: it does not take {}", one.name, one.refuses.join(", "))?;

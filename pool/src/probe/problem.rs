@@ -94,7 +94,7 @@ pub(super) fn silent(error: NoResponse) -> Problem {
             "try again later; check that this machine reaches who issues the tokens, over a proxy where there is one"
         }
         NoResponseReason::TokenRefused(_) => {
-            "correct the credential: it comes from AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE, a managed identity, or `az login`"
+            "correct the credential, or the variables of the environment that name it"
         }
         NoResponseReason::Late => {
             "it is overloaded or hangs: try again, or raise worker.call_timeout_seconds"
@@ -128,5 +128,8 @@ mod tests {
         check(404, "Resource not found", ProblemKind::Configuration, "api_version");
         check(429, "", ProblemKind::Unusable, "no room");
         check(503, "", ProblemKind::Unreachable, "later");
+        let entra = DeploymentConfig { auth: Auth::Entra, ..azure.clone() };
+        let problem = refused(&entra, 401, "", "the variable KEY");
+        assert!(problem.remedy.contains("role") && !problem.remedy.contains("KEY"), "{problem:?}");
     }
 }

@@ -147,6 +147,13 @@ pub(super) fn granted(body: &[u8], now: u64) -> Result<Granted, String> {
     Ok(Granted { token: response.access_token, lifetime })
 }
 
+/// Whether a response without a token is one of Entra ID or of Azure's metadata service. Other clouds
+/// have another service at the same address, and proxies answer for hosts that are not there.
+pub(super) fn is_of_entra(body: &str) -> bool {
+    let value: Value = serde_json::from_str(body).unwrap_or_default();
+    value.get("error").is_some_and(Value::is_string)
+}
+
 /// What a response without a token says, on one line, and the remedy where it is known.
 pub(super) fn refusal(status: u16, body: &str) -> String {
     let value: Value = serde_json::from_str(body).unwrap_or_default();
@@ -166,7 +173,7 @@ pub(super) fn with_remedy(said: &str) -> String {
         .nth(1)
         .map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>());
     let remedy = match code.as_deref() {
-        Some("7000215") => "AZURE_CLIENT_SECRET must be the value of a secret, not its id",
+        Some("7000215") => "set AZURE_CLIENT_SECRET to the value of a secret, not to its id",
         Some("7000222") => "the secret has expired: make a new one and set AZURE_CLIENT_SECRET",
         Some("700016") => "check AZURE_CLIENT_ID, and that AZURE_TENANT_ID is the application's",
         Some("90002" | "900023" | "50059") => "check AZURE_TENANT_ID and AZURE_AUTHORITY_HOST",
@@ -310,6 +317,19 @@ mod tests {
         check(400, r#"{"statusCode":400,"message":"No identity"}"#, &["No identity"]);
         check(403, "<html>", &["markup"]);
         check(403, "", &["status 403"]);
+    }
+
+    #[test]
+    fn another_service_at_the_address_is_no_metadata_service() {
+        let check = |body: &str, expected: bool| assert_eq!(is_of_entra(body), expected, "{body}");
+        check(r#"{"error":"invalid_request","error_description":"Identity not found"}"#, true);
+        check(r#"{"error":"unknown","error_description":"Failed to retrieve token"}"#, true);
+        // Amazon's, Google's, a desktop's proxy, a gateway's.
+        check("<?xml version=\"1.0\"?><html><title>401 - Unauthorized</title></html>", false);
+        check("Missing Metadata-Flavor:Google header.\n", false);
+        check("connecting to 169.254.169.254:80: a socket operation was attempted", false);
+        check(r#"{"error":{"code":403,"message":"denied destination"}}"#, false);
+        check("", false);
     }
 
     #[test]

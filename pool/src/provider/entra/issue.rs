@@ -153,15 +153,22 @@ async fn post(
         body.extend_from_slice(&chunk);
     }
     if status == 200 {
-        return grant::granted(&body, unix_seconds()).map_err(|message| refused(status, message));
+        let granted = grant::granted(&body, unix_seconds());
+        return granted.map_err(|message| match is_machine {
+            true => Failure::Absent(message),
+            false => refused(status, message),
+        });
+    }
+    let body = String::from_utf8_lossy(&body);
+    if is_machine && !grant::is_of_entra(&body) {
+        return Err(Failure::Absent(format!("what answers is no metadata service ({status})")));
     }
     let secret = match credential {
         Credential::ClientSecret { secret, .. } => Some(secret),
         Credential::AppService { header, .. } => Some(header),
         _ => assertion.as_ref(),
     };
-    let said = without(grant::refusal(status, &String::from_utf8_lossy(&body)), secret);
-    let message = format!("{status}: {said}");
+    let message = format!("{status}: {}", without(grant::refusal(status, &body), secret));
     match status {
         // A metadata service that begins, or is updated, says 404 or 410.
         404 | 410 if is_machine => Err(self::away(message, retry_after)),
