@@ -429,7 +429,7 @@ fn providers_own_variables_make_a_deployment() {
         Config::default().deployments_required().unwrap_err().to_string(),
         "no model deployment is configured: set OPENAI_API_KEY, or AZURE_OPENAI_ENDPOINT, \
          AZURE_OPENAI_API_KEY and AZURE_OPENAI_DEPLOYMENT, or write [[deployments]] into \
-         sluice.toml; `sluice demo` needs none"
+         sluice.toml, where auth = \"entra\" needs no key; `sluice demo` needs none"
     );
 }
 

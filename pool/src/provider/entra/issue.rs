@@ -103,25 +103,21 @@ async fn ask(
     credential: &Credential,
     scope: &str,
 ) -> Result<Granted, Failure> {
-    let named = |error| match error {
-        TokenError::Away { message, retry_after } => {
-            TokenError::Away { message: format!("{credential}: {message}"), retry_after }
-        }
-        TokenError::Refused { status, message } => {
-            TokenError::Refused { status, message: format!("{credential}: {message}") }
-        }
-    };
     let outcome = match credential {
         Credential::AzureCli { tenant } => run_az(tenant.as_deref(), scope).await,
-        _ => post(clients, credential, scope).await,
+        _ => ask_over_http(clients, credential, scope).await,
     };
-    outcome.map_err(|failure| match failure {
-        Failure::Absent(message) => Failure::Absent(format!("{credential}: {message}")),
-        Failure::Token(error) => Failure::Token(named(error)),
+    outcome.map_err(|mut failure| {
+        let (Failure::Absent(message)
+        | Failure::Token(
+            TokenError::Away { message, .. } | TokenError::Refused { message, .. },
+        )) = &mut failure;
+        *message = format!("{credential}: {message}");
+        failure
     })
 }
 
-async fn post(
+async fn ask_over_http(
     clients: &IssuerClients,
     credential: &Credential,
     scope: &str,
