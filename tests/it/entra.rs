@@ -305,6 +305,24 @@ async fn a_refused_token_is_renewed_and_the_same_call_made_again() {
 }
 
 #[tokio::test]
+async fn a_token_that_expires_early_is_renewed() {
+    let place = place(EntraConfig { accepted_seconds: Some(2.0), ..entra() }).await;
+    let _up = start(&place, &with_secret(&place.simulation.url())).await;
+    let mut number = 0;
+    until("two tokens have expired", async || {
+        number += 1;
+        let document = place.upload("a.txt", "generic", letter(number)).await;
+        place.extraction(&document).await;
+        (place.tokens().await["issued"].as_u64() >= Some(3)).then_some(())
+    })
+    .await;
+    let tokens = place.tokens().await;
+    assert_eq!(tokens, json!({ "issued": 3, "refused": 0, "denied_calls": 2 }));
+    assert_eq!(place.paid().await.into_values().max(), Some(1), "none is paid twice");
+    assert!(!place.log().contains("refuses calls"), "nobody is told of a token that was renewed");
+}
+
+#[tokio::test]
 async fn documents_wait_while_a_deployment_refuses_every_token() {
     // Tokens are refused at once, as those of an identity without a role are.
     let place = place(EntraConfig { accepted_seconds: Some(0.0), ..entra() }).await;
