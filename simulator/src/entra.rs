@@ -145,6 +145,8 @@ impl Issuer {
             return Err(refusal);
         }
         self.stats.issued += 1;
+        let last = self.tokens.iter().rfind(|issued| issued.scope == request.scope);
+        self.stats.early += u64::from(last.is_some_and(|last| now < last.until));
         let digest = Sha256::digest(format!("{} {}", self.stats.issued, request.scope));
         let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         let value = format!("entra-token-{hex}");

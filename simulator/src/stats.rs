@@ -20,6 +20,8 @@ pub struct Stats {
 pub struct TokenStats {
     /// Tokens that were issued.
     pub issued: u64,
+    /// Of these the ones that came while the one before of the same scope was still accepted.
+    pub early: u64,
     /// Requests for a token that were refused, or met a fault.
     pub refused: u64,
     /// Calls of deployments that had no valid token.
