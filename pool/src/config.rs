@@ -7,8 +7,8 @@ mod secret;
 mod endpoint;
 mod deployment;
 
-pub use deployment::DeploymentConfig;
-pub(crate) use deployment::NO_HEADER;
+pub use deployment::{Auth, DeploymentConfig};
+pub(crate) use deployment::{DEFAULT_SCOPE, NO_HEADER};
 pub use endpoint::Provider;
 pub(crate) use endpoint::{Endpoint, NO_URL};
 pub use secret::Secret;

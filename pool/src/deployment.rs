@@ -197,7 +197,7 @@ impl Deployment {
                     tracing::error!(
                         deployment = self.config.name,
                         error = %error,
-                        "the deployment refuses calls: documents wait; correct its key or address"
+                        "the deployment refuses calls: documents wait; correct its key, credential or address"
                     );
                 }
                 Outcome::Returned

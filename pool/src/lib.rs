@@ -31,7 +31,7 @@ mod scenario_tests;
 #[cfg(test)]
 mod tests;
 
-pub use config::{DeploymentConfig, PoolConfig, PoolError, Provider, Secret};
+pub use config::{Auth, DeploymentConfig, PoolConfig, PoolError, Provider, Secret};
 pub use deployment::{DeploymentState, DeploymentStatus};
 pub use fleet::{Fleet, FleetConnection, FleetError};
 pub use limiter::LimiterKind;

@@ -4,7 +4,7 @@ use crate::config::{PoolConfig, PoolError};
 use crate::deployment::DeploymentStatus;
 use crate::hedge::Hedge;
 use crate::need::Need;
-use crate::provider::transport;
+use crate::provider::transport::Connections;
 use crate::provider::typed_client::TypedClient;
 use crate::reservation::{self, ModelPool, ModelPools, QueuedCall, Reservation, Step};
 use crate::scheduler::{ReserveError, Scheduler};
@@ -65,11 +65,11 @@ impl Pool {
     /// When the configuration cannot work.
     pub fn new(config: PoolConfig) -> Result<Self, PoolError> {
         config.check()?;
-        let client = transport::client()?;
+        let mut connections = Connections::new(config.call_timeout)?;
         let now = Instant::now();
         let mut models: BTreeMap<String, (Scheduler, Vec<Arc<TypedClient>>)> = BTreeMap::new();
         for one in config.deployments {
-            let mut client = TypedClient::new(&client, &one)?;
+            let mut client = TypedClient::new(&mut connections, &one)?;
             let strategy = config.strategies.get(&one.model).copied().unwrap_or_default();
             let (scheduler, clients) = models
                 .entry(one.model.clone())

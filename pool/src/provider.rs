@@ -8,5 +8,6 @@ pub(crate) mod fault;
 pub(crate) mod complaint;
 pub(crate) mod classify;
 pub(crate) mod tap;
+pub(crate) mod entra;
 pub(crate) mod transport;
 pub(crate) mod typed_client;

@@ -301,7 +301,7 @@ impl Config {
         Err(ConfigError(
             "no model deployment is configured: set OPENAI_API_KEY, or AZURE_OPENAI_ENDPOINT, \
              AZURE_OPENAI_API_KEY and AZURE_OPENAI_DEPLOYMENT, or write [[deployments]] into \
-             sluice.toml; `sluice demo` needs none"
+             sluice.toml, where auth = \"entra\" needs no key; `sluice demo` needs none"
                 .to_owned(),
         ))
     }

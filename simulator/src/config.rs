@@ -1,6 +1,7 @@
 //! The configuration of the simulator: which deployments exist, how they limit, how fast they
 //! answer and how they fail. It must never know how a limiter works.
 
+use crate::entra::EntraConfig;
 use crate::fault::Fault;
 use crate::request::Mode;
 use crate::script::ScriptedAnswer;
@@ -22,6 +23,9 @@ pub struct Config {
     /// What certain prompts are answered with, whichever deployment they reach.
     #[serde(default)]
     pub answers: Vec<ScriptedAnswer>,
+    /// Who issues tokens, where deployments want them.
+    #[serde(default)]
+    pub entra: EntraConfig,
     /// The deployments it pretends to be.
     pub deployments: Vec<DeploymentConfig>,
 }
@@ -64,6 +68,9 @@ pub struct DeploymentConfig {
     pub output_tokens_max: u64,
     /// The only key that is let in; any key is, unless set.
     pub api_key: Option<String>,
+    /// Only tokens for this scope are let in, such as
+    /// `https://cognitiveservices.azure.com/.default`; no token is needed unless set.
+    pub entra_scope: Option<String>,
     /// How long answers take.
     #[serde(default)]
     pub latency: Latency,
@@ -180,6 +187,7 @@ impl DeploymentConfig {
             context_tokens_max: default_context_tokens_max(),
             output_tokens_max: default_output_tokens_max(),
             api_key: None,
+            entra_scope: None,
             latency: Latency::default(),
             modes: default_modes(),
             faults: Vec::new(),
@@ -264,6 +272,7 @@ impl Config {
     /// Checks what the types cannot say; errors name the deployment and the key.
     pub fn validate(&self) -> anyhow::Result<()> {
         ensure!(!self.deployments.is_empty(), "`deployments` is empty: name at least one");
+        self.entra.validate()?;
         let mut names = HashSet::new();
         for deployment in &self.deployments {
             deployment.validate()?;
@@ -290,6 +299,7 @@ impl Config {
             listen: "127.0.0.1:0".to_owned(),
             seed: 1,
             answers: Vec::new(),
+            entra: EntraConfig::default(),
             deployments: vec![
                 deployment("sweden", Kind::Bucket, 60_000, 360),
                 deployment("france", Kind::Window, 30_000, 180),

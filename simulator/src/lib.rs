@@ -5,19 +5,23 @@
 pub mod schema;
 pub mod request;
 pub mod fault;
+pub mod stats;
+pub mod entra;
 mod script;
 pub mod config;
 pub mod limiter;
 pub mod answer;
-pub mod stats;
 mod deployment;
+mod run_state;
 mod reply;
+mod identity;
 mod completion;
 mod server;
 
 pub use config::{Config, DeploymentConfig, Kind};
+pub use entra::EntraConfig;
 pub use fault::{Fault, FaultKind};
 pub use request::Mode;
 pub use script::ScriptedAnswer;
 pub use server::{Running, serve, start};
-pub use stats::{DeploymentStats, RejectedStats, Stats};
+pub use stats::{DeploymentStats, RejectedStats, Stats, TokenStats};

@@ -83,6 +83,15 @@ pub(crate) fn unauthorized(surface: Surface) -> Response {
     error(StatusCode::UNAUTHORIZED, body)
 }
 
+pub(crate) fn token_refused(scope: &str) -> Response {
+    let audience = scope.trim_end_matches("/.default");
+    let message = format!(
+        "Unauthorized. Access token is missing, invalid, audience is incorrect ({audience}), or have \
+         expired."
+    );
+    error(StatusCode::UNAUTHORIZED, json!({ "code": "401", "message": message }))
+}
+
 pub(crate) fn bad_request(bad: &BadRequest) -> Response {
     let body = json!({
         "message": bad.message, "type": "invalid_request_error",
@@ -136,7 +145,7 @@ pub(crate) fn content_filter() -> Response {
     error(StatusCode::BAD_REQUEST, body)
 }
 
-fn with_retry_after(mut response: Response, seconds: Option<f64>) -> Response {
+pub(crate) fn with_retry_after(mut response: Response, seconds: Option<f64>) -> Response {
     if let Some(seconds) = seconds {
         put(response.headers_mut(), "retry-after", seconds.ceil());
     }

@@ -5,14 +5,16 @@ use crate::completion::complete;
 use crate::config::{Config, DeploymentConfig, Kind};
 use crate::deployment::{Accepted, Admission, Deployment};
 use crate::fault::FaultKind;
+use crate::identity;
 use crate::reply::{self, Surface};
 use crate::request::Request;
+use crate::run_state::{RunState, locked};
 use crate::script::Script;
 use crate::stats::Stats;
 use anyhow::Context as _;
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRef, Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -21,7 +23,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -47,13 +49,6 @@ struct Simulator {
     stop: CancellationToken,
 }
 
-/// All that a reset begins anew. Calls under way keep the run_state they began in.
-#[derive(Clone)]
-struct RunState {
-    started: Instant,
-    deployments: Arc<Vec<Arc<Mutex<Deployment>>>>,
-}
-
 /// An accepted call under way; dropping it ends the call, answered or not.
 struct InFlight {
     deployment: Arc<Mutex<Deployment>>,
@@ -72,29 +67,9 @@ struct CallContext {
     deployment: Arc<Mutex<Deployment>>,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing is left half done under these locks, so a panic elsewhere does not spoil them.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl RunState {
-    fn new(config: &Config) -> Self {
-        let deployment =
-            |of: &DeploymentConfig| Arc::new(Mutex::new(Deployment::new(of.clone(), config.seed)));
-        let deployments = Arc::new(config.deployments.iter().map(deployment).collect());
-        Self { started: Instant::now(), deployments }
-    }
-
-    /// A deployment by its name, or else the first that serves a model of this name.
-    fn find(&self, name: &str, models_too: bool) -> Option<Arc<Mutex<Deployment>>> {
-        let by = |test: &dyn Fn(&Deployment) -> bool| {
-            self.deployments.iter().find(|deployment| test(&locked(deployment))).cloned()
-        };
-        let named = by(&|deployment| deployment.config().name == name);
-        match named {
-            None if models_too => by(&|deployment| deployment.config().model() == name),
-            named => named,
-        }
+impl FromRef<Arc<Simulator>> for RunState {
+    fn from_ref(simulator: &Arc<Simulator>) -> Self {
+        simulator.run_state()
     }
 }
 
@@ -104,15 +79,7 @@ impl Simulator {
     }
 
     fn stats(&self) -> Stats {
-        let run_state = self.run_state();
-        let one = |deployment: &Arc<Mutex<Deployment>>| {
-            let deployment = locked(deployment);
-            (deployment.config().name.clone(), deployment.stats().clone())
-        };
-        Stats {
-            deployments: run_state.deployments.iter().map(one).collect(),
-            seconds: run_state.started.elapsed().as_secs_f64(),
-        }
+        self.run_state().stats()
     }
 
     /// Waits, but not beyond the end of the simulator.
@@ -185,6 +152,8 @@ fn router(simulator: Arc<Simulator>) -> Router {
         .route("/openai/v1/models", get(models))
         .route("/simulator/stats", get(stats))
         .route("/simulator/reset", post(reset))
+        .route("/simulator/revoke", post(revoke))
+        .merge(identity::routes())
         .fallback(async || reply::not_found())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(simulator)
@@ -237,6 +206,12 @@ async fn reset(State(simulator): State<Arc<Simulator>>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
+/// Tokens that were issued are accepted no more.
+async fn revoke(State(run_state): State<RunState>) -> StatusCode {
+    locked(&run_state.issuer).revoke();
+    StatusCode::NO_CONTENT
+}
+
 async fn chat(
     simulator: Arc<Simulator>,
     surface: Surface,
@@ -255,12 +230,19 @@ async fn chat(
     let Some(deployment) = run_state.find(&name, models_too) else {
         return reply::deployment_not_found(surface);
     };
-    let (bounds, key) = {
+    let (bounds, key, scope) = {
         let deployment = locked(&deployment);
-        (deployment.bounds(), deployment.config().api_key.clone())
+        let config = deployment.config();
+        (deployment.bounds(), config.api_key.clone(), config.entra_scope.clone())
     };
     if key.is_some_and(|key| !holds_key(headers, &key)) {
         return reply::unauthorized(surface);
+    }
+    if let Some(scope) = scope {
+        let (now, token) = (run_state.started.elapsed(), bearer(headers));
+        if !locked(&run_state.issuer).lets_in(now, token, &scope) {
+            return reply::token_refused(&scope);
+        }
     }
     let request = match Request::read(&body, &bounds) {
         Ok(request) => request,
@@ -284,8 +266,11 @@ async fn chat(
 
 fn holds_key(headers: &HeaderMap, key: &str) -> bool {
     let own = headers.get("api-key").and_then(|value| value.to_str().ok());
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    own == Some(key) || bearer.and_then(|value| value.strip_prefix("Bearer ")) == Some(key)
+    own == Some(key) || bearer(headers) == Some(key)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
 fn kind_and_name(deployment: &Mutex<Deployment>) -> (Kind, String) {

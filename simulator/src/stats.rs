@@ -8,8 +8,24 @@ use std::collections::BTreeMap;
 pub struct Stats {
     /// By name of the deployment.
     pub deployments: BTreeMap<String, DeploymentStats>,
+    /// Of those who issue tokens.
+    #[serde(default)]
+    pub tokens: TokenStats,
     /// Seconds since the start or the last reset.
     pub seconds: f64,
+}
+
+/// What has happened to tokens.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenStats {
+    /// Tokens that were issued.
+    pub issued: u64,
+    /// Of these the ones that came while the one before of the same scope was still accepted.
+    pub early: u64,
+    /// Requests for a token that were refused, or met a fault.
+    pub refused: u64,
+    /// Calls of deployments that had no valid token.
+    pub denied_calls: u64,
 }
 
 /// What has happened at one deployment.

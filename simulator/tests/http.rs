@@ -29,8 +29,7 @@ fn deployment(kind: Kind, tpm: u64, rpm: u64) -> DeploymentConfig {
 }
 
 async fn start(deployments: Vec<DeploymentConfig>) -> Sim {
-    let config =
-        Config { listen: "127.0.0.1:0".to_owned(), seed: 1, answers: Vec::new(), deployments };
+    let config = Config { listen: "127.0.0.1:0".to_owned(), deployments, ..Config::demo() };
     let running = simulator::start(config).await.expect("starts");
     Sim { running, client: Client::new() }
 }

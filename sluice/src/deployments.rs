@@ -255,6 +255,9 @@ fn print_checked(all: &[Checked]) -> Result<(), End> {
         if let Some(problem) = &one.problem {
             writeln!(out, "{}: {}\n    {}", one.name, problem.problem, problem.remedy)?;
         }
+        if let Some(credential) = &one.credential {
+            writeln!(out, "{}: credential: {credential}", one.name)?;
+        }
         if !one.refuses.is_empty() {
             writeln!(out, "{}: it does not take {}", one.name, one.refuses.join(", "))?;
         }

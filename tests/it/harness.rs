@@ -5,7 +5,7 @@ use anyhow::{Context, bail};
 use reqwest::Client;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use simulator::{Config, DeploymentConfig, Running, ScriptedAnswer};
+use simulator::{Config, DeploymentConfig, EntraConfig, Running, ScriptedAnswer};
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
@@ -99,7 +99,16 @@ impl Place {
     ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let answers = serde_json::from_value(answers).expect("scripted answers");
-        Self::within(folder, deployments, answers, worker).await
+        Self::within(folder, Config { deployments, answers, ..Config::demo() }, worker).await
+    }
+
+    /// With deployments that want tokens, and who issues them.
+    pub(crate) async fn with_tokens(
+        deployments: Vec<DeploymentConfig>,
+        entra: EntraConfig,
+    ) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self::within(folder, Config { deployments, entra, ..Config::demo() }, "").await
     }
 
     /// With one deployment that answers in these words, whatever it is asked.
@@ -108,18 +117,11 @@ impl Place {
         let file = folder.path().join("answer.json");
         std::fs::write(&file, answer).expect("the answer");
         let answer = ScriptedAnswer { when_text: "<document>".to_owned(), file };
-        Self::within(folder, vec![fast("sweden")], vec![answer], "").await
+        let (deployments, answers) = (vec![fast("sweden")], vec![answer]);
+        Self::within(folder, Config { deployments, answers, ..Config::demo() }, "").await
     }
 
-    async fn within(
-        folder: TempDir,
-        deployments: Vec<DeploymentConfig>,
-        answers: Vec<ScriptedAnswer>,
-        worker: &str,
-    ) -> Self {
-        let mut config = Config::demo();
-        config.listen = "127.0.0.1:0".to_owned();
-        (config.deployments, config.answers) = (deployments, answers);
+    async fn within(folder: TempDir, config: Config, worker: &str) -> Self {
         let simulation = simulator::start(config.clone()).await.expect("the simulator starts");
         let concurrency = if worker.contains("concurrency") { "" } else { "concurrency = 8" };
         let port = free_port();
@@ -131,9 +133,13 @@ impl Place {
         );
         for deployment in &config.deployments {
             let model = deployment.model.as_deref().unwrap_or(&deployment.name);
+            let auth = match deployment.entra_scope {
+                Some(_) => "auth = \"entra\"",
+                None => "api_key = \"key-of-a-test\"",
+            };
             text.push_str(&format!(
                 "[[deployments]]\nname = \"{0}\"\nmodel = \"{model}\"\nprovider = \"azure\"\n\
-                 endpoint = \"{1}\"\ndeployment = \"{0}\"\napi_key = \"key-of-a-test\"\n\
+                 endpoint = \"{1}\"\ndeployment = \"{0}\"\n{auth}\n\
                  tokens_per_minute = {2}\nrequests_per_minute = {3}\nconcurrency_max = 256\n\
                  input_price_per_million = 2.0\noutput_price_per_million = 8.0\n",
                 deployment.name,
@@ -316,6 +322,13 @@ impl Place {
         stats["deployments"][deployment].clone()
     }
 
+    /// What has happened to tokens.
+    pub(crate) async fn tokens(&self) -> Value {
+        let url = format!("{}/simulator/stats", self.simulation.url());
+        let stats: Value = self.http.get(url).send().await.unwrap().json().await.unwrap();
+        stats["tokens"].clone()
+    }
+
     /// Begins the simulation anew: its time, its limits and its counters.
     pub(crate) async fn reset(&self) {
         let url = format!("{}/simulator/reset", self.simulation.url());
@@ -427,7 +440,10 @@ fn sluice() -> Command {
     let mut command = Command::new(binary());
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
-        if ["SLUICE_", "OPENAI_", "AZURE_", "AWS_"].iter().any(|start| name.starts_with(start)) {
+        if ["SLUICE_", "OPENAI_", "AZURE_", "IDENTITY_", "AWS_"]
+            .iter()
+            .any(|start| name.starts_with(start))
+        {
             command.env_remove(name.as_ref());
         }
     }

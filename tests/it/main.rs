@@ -54,5 +54,6 @@ mod pool_runs;
 mod uploads;
 mod bucket;
 mod deployments;
+mod entra;
 mod command_line;
 mod real_documents;

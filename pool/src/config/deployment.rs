@@ -22,7 +22,29 @@ const ABOVE_ZERO: &str = "must be a number above 0";
 const NOT_NEGATIVE: &str = "must be a number that is not negative";
 const TWO_DEPLOYMENTS: &str = "names another deployment than the setting `deployment` does: leave one \
                                of them out";
+const NO_KEY: &str = "is missing: write for example \"${AZURE_KEY}\"";
+const NO_KEY_AT_AZURE: &str = "is missing: write for example \"${AZURE_KEY}\", or auth = \"entra\" \
+                               where keys are switched off";
+const KEY_BESIDE_ENTRA: &str = "is set, and auth = \"entra\" needs no key: leave one of them out";
+const ENTRA_ELSEWHERE: &str = "is \"entra\", which api.openai.com does not take: use an api_key";
+const SCOPE_WITHOUT_ENTRA: &str = "is for auth = \"entra\": leave it out, or set that";
+/// What the scope of a token ends with whose permissions were granted beforehand.
+pub(crate) const DEFAULT_SCOPE: &str = "/.default";
+const NO_SCOPE: &str =
+    "must end with /.default, such as https://cognitiveservices.azure.com/.default";
 pub(crate) const NO_HEADER: &str = "has characters that a header cannot carry";
+
+/// How a deployment is told who calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Auth {
+    /// By its key.
+    #[default]
+    ApiKey,
+    /// By a token of Microsoft Entra ID. The environment names the credential, as for Azure's own
+    /// tools: a client secret, a federated token, a managed identity or the Azure CLI.
+    Entra,
+}
 
 /// One deployment of one model.
 #[derive(Clone, Deserialize, Serialize)]
@@ -50,6 +72,14 @@ pub struct DeploymentConfig {
     /// Its key; only `compatible` may do without.
     #[serde(default)]
     pub api_key: Option<Secret>,
+    /// How it is told who calls; by default by the key.
+    #[serde(default)]
+    pub auth: Auth,
+    /// The scope of its tokens, with `auth = "entra"`. By default the one of its host:
+    /// `https://ai.azure.com/.default` for `services.ai.azure.com`, else
+    /// `https://cognitiveservices.azure.com/.default`.
+    #[serde(default)]
+    pub entra_scope: Option<String>,
     /// Its quota of tokens per minute; at least 1. By default what its responses name, and where they
     /// name none there is no limit until it rejects a call.
     #[serde(default)]
@@ -116,6 +146,8 @@ impl Default for DeploymentConfig {
             deployment: None,
             api_version: None,
             api_key: None,
+            auth: Auth::ApiKey,
+            entra_scope: None,
             tokens_per_minute: None,
             requests_per_minute: None,
             tier: 0,
@@ -173,6 +205,9 @@ impl DeploymentConfig {
         let is_empty = |text: &Option<String>| text.as_ref().is_some_and(String::is_empty);
         let positive = |number: f64| number.is_finite() && number > 0.0;
         let keyless = self.api_key.as_ref().is_none_or(|key| key.expose().is_empty());
+        let is_entra = self.auth == Auth::Entra;
+        let is_missing = keyless && !is_entra;
+        let is_other_scope = |scope: &String| !scope.ends_with(DEFAULT_SCOPE);
         let characters = self.charge_characters_per_token;
         let endpoint = self.endpoint();
         let named = endpoint.ok().and_then(|endpoint| endpoint.deployment);
@@ -184,11 +219,12 @@ impl DeploymentConfig {
             ("endpoint", self.deployment.as_deref().is_some_and(is_other), TWO_DEPLOYMENTS),
             ("deployment", is_empty(&self.deployment), EMPTY),
             ("api_version", is_empty(&self.api_version), EMPTY),
-            (
-                "api_key",
-                keyless && self.provider != Provider::Compatible,
-                "is missing: write for example \"${AZURE_KEY}\"",
-            ),
+            ("api_key", is_missing && self.provider == Provider::Azure, NO_KEY_AT_AZURE),
+            ("api_key", is_missing && self.provider == Provider::OpenAi, NO_KEY),
+            ("api_key", is_entra && !keyless, KEY_BESIDE_ENTRA),
+            ("auth", is_entra && self.provider == Provider::OpenAi, ENTRA_ELSEWHERE),
+            ("entra_scope", self.entra_scope.is_some() && !is_entra, SCOPE_WITHOUT_ENTRA),
+            ("entra_scope", self.entra_scope.as_ref().is_some_and(is_other_scope), NO_SCOPE),
             ("tokens_per_minute", self.tokens_per_minute == Some(0), AT_LEAST_ONE),
             ("requests_per_minute", self.requests_per_minute == Some(0), AT_LEAST_ONE),
             ("concurrency_max", self.concurrency_max == Some(0), AT_LEAST_ONE),

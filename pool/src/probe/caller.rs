@@ -7,7 +7,7 @@ use crate::config::{DeploymentConfig, PoolError};
 use crate::provider::classify;
 use crate::provider::complaint::{self, Complaint};
 use crate::provider::headers::{self, RateLimits};
-use crate::provider::transport::{self, NoResponse, Transport};
+use crate::provider::transport::{Connections, NoResponse, Transport};
 use crate::provider::typed_client::limits;
 use crate::typed::dialect::{Lesson, Part, SharedDialect};
 use crate::typed::usage::Usage;
@@ -45,7 +45,7 @@ pub(super) struct ProbeResponse {
 impl Caller {
     /// The way to this deployment. No network is used. No call may take longer than `patience`.
     pub(super) fn new(config: &DeploymentConfig, patience: Duration) -> Result<Self, PoolError> {
-        let transport = Transport::new(&transport::client()?, config)?;
+        let transport = Transport::new(&mut Connections::new(patience)?, config)?;
         let (limits, dialect) = (limits(config, &transport), SharedDialect::default());
         Ok(Self { transport, limits, dialect, patience })
     }

@@ -8,7 +8,7 @@ use super::problem::{self, Problem, ProblemKind};
 use crate::config::DeploymentConfig;
 use crate::limiter::LimiterKind;
 use crate::provider::headers::RateLimits;
-use crate::provider::transport::{self, NoResponse};
+use crate::provider::transport::{Connections, NoResponse};
 use crate::provider::typed_client::{Answered, TypedClient};
 use crate::typed::chat::{Message, Reply, ReplyFault, Request, Role};
 use crate::typed::dialect::Dialect;
@@ -51,6 +51,8 @@ pub struct Checked {
     pub refuses: Vec<String>,
     /// The most tokens of an answer, where it has named them.
     pub tokens_output_max: Option<u32>,
+    /// What its tokens come from, where it has no key.
+    pub credential: Option<String>,
     /// What works and should be looked at all the same.
     pub warnings: Vec<String>,
 }
@@ -70,9 +72,11 @@ pub async fn check(deployment: &DeploymentConfig, key: &str, patience: Duration)
         mode: None,
         refuses: Vec::new(),
         tokens_output_max: None,
+        credential: None,
         warnings: Vec::new(),
     };
-    let client = transport::client().and_then(|client| TypedClient::new(&client, deployment));
+    let connections = Connections::new(patience);
+    let client = connections.and_then(|mut all| TypedClient::new(&mut all, deployment));
     let client = match client {
         Ok(client) => client,
         Err(error) => {
@@ -92,6 +96,7 @@ pub async fn check(deployment: &DeploymentConfig, key: &str, patience: Duration)
         });
         checked.observe(&answered, deployment);
         checked.learn(&client.dialect.get());
+        checked.credential = client.transport.credential();
         if request.tokens_output_max < THINKING_MAX && is_cut_off(&answered) {
             request.tokens_output_max = THINKING_MAX;
             continue;

@@ -2,7 +2,7 @@
 //!
 //! It must know nothing of how the call was made.
 
-use crate::config::{DeploymentConfig, Provider};
+use crate::config::{Auth, DeploymentConfig, Provider};
 use crate::provider::transport::{NoResponse, NoResponseReason};
 use serde::Serialize;
 
@@ -42,6 +42,10 @@ pub(super) fn refused(
     let name = deployment.provider_model();
     let azure = deployment.provider == Provider::Azure;
     let (kind, remedy) = match status {
+        401 | 403 if deployment.auth == Auth::Entra => (
+            ProblemKind::Configuration,
+            "the token was refused: give the identity the role \"Cognitive Services OpenAI User\" at the resource (that takes some minutes), and check that `endpoint` names the resource by its own subdomain, `entra_scope`, and the resource's access rules".to_owned(),
+        ),
         401 => (ProblemKind::Configuration, format!("the key was refused: check {key}")),
         403 => (
             ProblemKind::Configuration,
@@ -86,11 +90,21 @@ pub(super) fn silent(error: NoResponse) -> Problem {
         NoResponseReason::NoConnection | NoResponseReason::Broken => {
             "no connection: check host and port of `endpoint`, the firewall, and that it runs"
         }
+        NoResponseReason::NoToken => {
+            "try again later; check that this machine reaches who issues the tokens, over a proxy where there is one"
+        }
+        NoResponseReason::TokenRefused(_) => {
+            "correct the credential, or the variables of the environment that name it"
+        }
         NoResponseReason::Late => {
             "it is overloaded or hangs: try again, or raise worker.call_timeout_seconds"
         }
     };
-    let (kind, remedy) = (ProblemKind::Unreachable, remedy.to_owned());
+    let kind = match error.reason {
+        NoResponseReason::TokenRefused(_) => ProblemKind::Configuration,
+        _ => ProblemKind::Unreachable,
+    };
+    let remedy = remedy.to_owned();
     Problem { kind, status: None, problem: error.message, remedy }
 }
 
@@ -114,5 +128,8 @@ mod tests {
         check(404, "Resource not found", ProblemKind::Configuration, "api_version");
         check(429, "", ProblemKind::Unusable, "no room");
         check(503, "", ProblemKind::Unreachable, "later");
+        let entra = DeploymentConfig { auth: Auth::Entra, ..azure.clone() };
+        let problem = refused(&entra, 401, "", "the variable KEY");
+        assert!(problem.remedy.contains("role") && !problem.remedy.contains("KEY"), "{problem:?}");
     }
 }

@@ -5,9 +5,10 @@
 //! itself, because that crate repeats failed calls, drops headers, loses the status of bodies that it
 //! cannot read, and logs such bodies. The transport must know nothing of quotas, nor of what a body says.
 
-use crate::config::{DeploymentConfig, PoolError};
+use crate::config::{Auth, DeploymentConfig, PoolError};
 use crate::provider::address::Address;
 use crate::provider::classify::causes;
+use crate::provider::entra::{self, Token, TokenError, TokenSources, Tokens};
 use crate::provider::headers::RateLimits;
 use crate::typed::chat::CallError;
 use crate::typed::stream;
@@ -15,7 +16,7 @@ use async_openai::config::OpenAIConfig;
 use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName};
 use reqwest::{Client, Method, Request, Response, redirect};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -28,6 +29,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const RESPONSE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 const NOT_FOUND: u16 = 404;
+const UNAUTHORIZED: u16 = 401;
 
 /// Where chat completions are.
 pub(crate) const CHAT: &str = "/chat/completions";
@@ -57,8 +59,21 @@ const OF_THE_CALLER: [&str; 8] = [
     "x-api-key",
 ];
 
-/// The HTTP client that all deployments share.
-pub(crate) fn client() -> Result<Client, PoolError> {
+/// What the ways to all deployments share: connections, and tokens.
+pub(crate) struct Connections {
+    client: Client,
+    tokens: TokenSources,
+}
+
+impl Connections {
+    /// Without any yet. `call_timeout` is the longest time that a call may take.
+    pub(crate) fn new(call_timeout: Duration) -> Result<Self, PoolError> {
+        let client = client()?;
+        Ok(Self { tokens: TokenSources::new(client.clone(), call_timeout), client })
+    }
+}
+
+fn client() -> Result<Client, PoolError> {
     let builder = Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         // A redirect would carry the key elsewhere.
@@ -75,6 +90,8 @@ pub(crate) struct Transport {
     other: Option<Address>,
     is_other: Arc<AtomicBool>,
     client: Client,
+    /// In place of a key.
+    tokens: Option<Arc<Tokens>>,
 }
 
 /// What became of a request, on its way through async-openai, which lets only errors through as they
@@ -97,6 +114,8 @@ pub(crate) struct NoResponse {
     pub(crate) reason: NoResponseReason,
     /// What happened, without an address.
     pub(crate) message: String,
+    /// The wait that was named.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 /// Why there is no response.
@@ -108,6 +127,10 @@ pub(crate) enum NoResponseReason {
     Tls,
     /// No connection came about. Nothing was sent.
     NoConnection,
+    /// Who issues its tokens does not answer, or not now. Nothing was sent.
+    NoToken,
+    /// A token was refused, with this status. Nothing was sent.
+    TokenRefused(u16),
     /// It did not answer in time.
     Late,
     /// The connection broke, or the response cannot be read.
@@ -116,10 +139,22 @@ pub(crate) enum NoResponseReason {
 
 impl Transport {
     /// The way to this deployment. No network is used.
-    pub(crate) fn new(client: &Client, config: &DeploymentConfig) -> Result<Self, PoolError> {
-        let (client, address) = (client.clone(), Address::of(config)?);
+    pub(crate) fn new(
+        connections: &mut Connections,
+        config: &DeploymentConfig,
+    ) -> Result<Self, PoolError> {
+        let (client, address) = (connections.client.clone(), Address::of(config)?);
         let (other, is_other) = (address.with_or_without_version(config), Arc::default());
-        Ok(Self { deployment: config.name.clone(), address, other, is_other, client })
+        let tokens = match config.auth {
+            Auth::ApiKey => None,
+            Auth::Entra => Some(connections.tokens.of(entra::scope(config), config)?),
+        };
+        Ok(Self { deployment: config.name.clone(), address, other, is_other, client, tokens })
+    }
+
+    /// What its tokens come from, in words; none where it has a key.
+    pub(crate) fn credential(&self) -> Option<String> {
+        self.tokens.as_ref().map(|tokens| tokens.credential())
     }
 
     /// The name of the deployment.
@@ -169,9 +204,23 @@ impl Transport {
         Some(request)
     }
 
-    /// Sends a request once, and gives the response when its headers are there.
+    /// Sends a request once, and gives the response when its headers are there. One whose token is
+    /// refused is sent a second time, with a new one: nothing was asked of anybody then.
     pub(crate) async fn send(&self, request: Request) -> Result<Response, NoResponse> {
-        Ok(self.client.execute(request).await?)
+        let Some(tokens) = &self.tokens else { return Ok(self.client.execute(request).await?) };
+        let token = tokens.get().await?;
+        let again = request.try_clone();
+        let response = self.client.execute(with_token(request, &token)).await?;
+        if response.status().as_u16() != UNAUTHORIZED {
+            return Ok(response);
+        }
+        match (again, tokens.other_than(&token).await?) {
+            (Some(again), Some(token)) => {
+                Ok(self.client.execute(with_token(again, &token)).await?)
+            }
+            // Its body names the cause.
+            _ => Ok(response),
+        }
     }
 
     /// Asks for one chat completion, and reads the response whatever its status.
@@ -252,6 +301,11 @@ impl Transport {
     }
 }
 
+fn with_token(mut request: Request, token: &Token) -> Request {
+    request.headers_mut().insert(AUTHORIZATION, token.header.clone());
+    request
+}
+
 impl RawResponse {
     /// What it says of its deployment's limiter.
     pub(crate) fn rate_limits(&self) -> RateLimits {
@@ -261,21 +315,25 @@ impl RawResponse {
 
 impl NoResponse {
     fn broken(message: &str) -> Self {
-        Self { reason: NoResponseReason::Broken, message: message.to_owned() }
+        Self { reason: NoResponseReason::Broken, message: message.to_owned(), retry_after: None }
     }
 
     /// No answer, or no further part of it, within this time.
     pub(crate) fn late(after: Duration) -> Self {
         let message = format!("no answer within {} s", after.as_secs_f64());
-        Self { reason: NoResponseReason::Late, message }
+        Self { reason: NoResponseReason::Late, message, retry_after: None }
     }
 
     /// What the caller should do.
     pub(crate) fn error(self, deployment: &str) -> CallError {
         let (deployment, message) = (deployment.to_owned(), self.message);
         match self.reason {
-            NoResponseReason::NoHost | NoResponseReason::Tls | NoResponseReason::NoConnection => {
-                CallError::Unreachable { deployment, message }
+            NoResponseReason::NoHost
+            | NoResponseReason::Tls
+            | NoResponseReason::NoConnection
+            | NoResponseReason::NoToken => CallError::Unreachable { deployment, message },
+            NoResponseReason::TokenRefused(status) => {
+                CallError::Denied { deployment, status, message }
             }
             NoResponseReason::Late | NoResponseReason::Broken => {
                 CallError::Unknown { deployment, status: None, message }
@@ -300,7 +358,21 @@ impl From<reqwest::Error> for NoResponse {
         } else {
             NoResponseReason::NoConnection
         };
-        Self { reason, message }
+        Self { reason, message, retry_after: None }
+    }
+}
+
+impl From<TokenError> for NoResponse {
+    fn from(error: TokenError) -> Self {
+        let (reason, message, retry_after) = match error {
+            TokenError::Away { message, retry_after } => {
+                (NoResponseReason::NoToken, message, retry_after)
+            }
+            TokenError::Refused { status, message } => {
+                (NoResponseReason::TokenRefused(status), message, None)
+            }
+        };
+        Self { reason, message: format!("no token from Entra ID: {message}"), retry_after }
     }
 }
 
@@ -332,7 +404,8 @@ mod tests {
             api_key: Some(Secret::new("ours")),
             ..DeploymentConfig::default()
         };
-        let transport = Transport::new(&Client::new(), &config).unwrap();
+        let mut connections = Connections::new(Duration::MAX).unwrap();
+        let transport = Transport::new(&mut connections, &config).unwrap();
         let pairs = [
             ("authorization", "Bearer theirs"),
             ("api-key", "theirs"),

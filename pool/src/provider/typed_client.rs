@@ -8,7 +8,7 @@ use crate::provider::classify::{self, classify};
 use crate::provider::complaint::{self, Complaint};
 use crate::provider::family::{Family, family};
 use crate::provider::headers::RateLimits;
-use crate::provider::transport::{NoResponse, RawResponse, Transport};
+use crate::provider::transport::{Connections, NoResponse, RawResponse, Transport};
 use crate::typed::chat::{CallError, Refusal, Reply, Request};
 use crate::typed::dialect::{Part, SharedDialect};
 use crate::typed::effort::Effort;
@@ -55,7 +55,7 @@ impl Answered {
     /// There was no response.
     pub(crate) fn silent(silence: NoResponse, deployment: &str, took: Duration) -> Self {
         Self {
-            limits: RateLimits::default(),
+            limits: RateLimits { retry_after: silence.retry_after, ..RateLimits::default() },
             result: Err(silence.clone().error(deployment)),
             silence: Some(silence),
             took,
@@ -73,10 +73,10 @@ struct Again {
 impl TypedClient {
     /// The way to this deployment. No network is used.
     pub(crate) fn new(
-        client: &reqwest::Client,
+        connections: &mut Connections,
         config: &DeploymentConfig,
     ) -> Result<Self, PoolError> {
-        let transport = Transport::new(client, config)?;
+        let transport = Transport::new(connections, config)?;
         let tries_temperature = named_family(config).is_some_and(|family| family.takes_temperature);
         Ok(Self {
             limits: limits(config, &transport),

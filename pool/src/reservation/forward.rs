@@ -101,8 +101,9 @@ impl Reservation {
         let response = match sent.unwrap_or_else(|_| Err(NoResponse::late(call_timeout))) {
             Ok(response) => response,
             Err(error) => {
+                let limits = RateLimits { retry_after: error.retry_after, ..RateLimits::default() };
                 let error = error.error(&self.deployment);
-                self.settle(&Ended::failed(&error, LimiterHints::default()));
+                self.settle(&Ended::failed(&error, limits.hints()));
                 return Err(error);
             }
         };

@@ -244,7 +244,8 @@ fn impossible_values_are_named_with_the_remedy() {
         (
             "api_key = \"k\"",
             "",
-            "1: deployments[0].api_key is missing: write for example \"${AZURE_KEY}\"",
+            "1: deployments[0].api_key is missing: write for example \"${AZURE_KEY}\", or \
+             auth = \"entra\" where keys are switched off",
         ),
         ("\n\n", "\ndeployment = ''", "8: deployments[0].deployment is empty"),
         (
@@ -439,7 +440,7 @@ fn providers_own_variables_make_a_deployment() {
         Config::default().deployments_required().unwrap_err().to_string(),
         "no model deployment is configured: set OPENAI_API_KEY, or AZURE_OPENAI_ENDPOINT, \
          AZURE_OPENAI_API_KEY and AZURE_OPENAI_DEPLOYMENT, or write [[deployments]] into \
-         sluice.toml; `sluice demo` needs none"
+         sluice.toml, where auth = \"entra\" needs no key; `sluice demo` needs none"
     );
 }
 
