@@ -13,20 +13,26 @@ const MARKS: [&str; 2] = ["charset=", "encoding="];
 
 /// The text of these bytes without a byte order mark; none where they are in no character set that
 /// is known: undeclared, they must be UTF-8.
-pub(crate) fn decode(bytes: &[u8]) -> Option<Cow<'_, str>> {
+pub(crate) fn decode<'a>(
+    bytes: &'a [u8],
+    declared_outside: Option<&'static Encoding>,
+) -> Option<Cow<'a, str>> {
     let (encoding, bytes) = match Encoding::for_bom(bytes) {
         Some((encoding, length)) => (encoding, bytes.get(length..)?),
         None => match std::str::from_utf8(bytes) {
             // What is UTF-8 is so by no accident, whatever it declares.
             Ok(text) => return Some(Cow::Borrowed(text)),
-            Err(_) => (declared(bytes)?, bytes),
+            Err(_) => (declared(bytes).or(declared_outside)?, bytes),
         },
     };
     encoding.decode_without_bom_handling_and_without_replacement(bytes)
 }
 
 /// The text of the first bytes of a file, of which the last may be a part of a character.
-pub(crate) fn decode_start(head: &[u8]) -> Option<Cow<'_, str>> {
+pub(crate) fn decode_start<'a>(
+    head: &'a [u8],
+    declared_outside: Option<&'static Encoding>,
+) -> Option<Cow<'a, str>> {
     if Encoding::for_bom(head).is_none() {
         match std::str::from_utf8(head) {
             Ok(text) => return Some(Cow::Borrowed(text)),
@@ -36,12 +42,22 @@ pub(crate) fn decode_start(head: &[u8]) -> Option<Cow<'_, str>> {
                     .map(Cow::Borrowed);
             }
             Err(_) => {
-                declared(head)?;
+                declared(head).or(declared_outside)?;
             }
         }
     }
     // No character has more than four bytes.
-    (0..4).find_map(|cut| decode(head.get(..head.len().checked_sub(cut)?)?))
+    (0..4).find_map(|cut| decode(head.get(..head.len().checked_sub(cut)?)?, declared_outside))
+}
+
+/// What the value of a `Content-Type` says of the character set: none where that is UTF-8, which needs no
+/// saying, or unknown, or UTF-16 without a byte order mark.
+pub(crate) fn of_content_type(value: &str) -> Option<&'static Encoding> {
+    let parameters = value.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+    let mut charsets = parameters.filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
+    let label = charsets.next()?.1.trim().trim_matches(['"', '\'']);
+    let encoding = Encoding::for_label(label.as_bytes())?;
+    (encoding != UTF_8 && encoding != UTF_16LE && encoding != UTF_16BE).then_some(encoding)
 }
 
 /// What markup says of its character set, which is then one in which it can be read so far.
@@ -68,7 +84,7 @@ mod tests {
     #[test]
     fn texts_are_read_in_the_character_set_that_they_declare() {
         let check = |bytes: &[u8], expected: Option<&str>| {
-            assert_eq!(decode(bytes).as_deref(), expected, "{bytes:?}");
+            assert_eq!(decode(bytes, None).as_deref(), expected, "{bytes:?}");
         };
         check("Größe".as_bytes(), Some("Größe"));
         check(b"\xef\xbb\xbfa", Some("a"));
@@ -90,8 +106,8 @@ mod tests {
     #[test]
     fn a_start_may_end_within_a_character() {
         let euro = "a€".as_bytes();
-        assert_eq!(decode_start(&euro[..3]).as_deref(), Some("a"));
-        assert_eq!(decode_start(b"\xff\xfea\0b").as_deref(), Some("a"));
-        assert_eq!(decode_start(b"Stra\xdfe"), None);
+        assert_eq!(decode_start(&euro[..3], None).as_deref(), Some("a"));
+        assert_eq!(decode_start(b"\xff\xfea\0b", None).as_deref(), Some("a"));
+        assert_eq!(decode_start(b"Stra\xdfe", None), None);
     }
 }

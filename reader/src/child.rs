@@ -5,8 +5,8 @@
 //! on its standard streams.
 
 use crate::{
+    file_type::FileType,
     files::{self, Engine},
-    format::Format,
     limits::{Limit, Limits, TextError},
     pages::Pages,
     pdf,
@@ -39,7 +39,7 @@ const STACK_BYTES: usize = 64 << 20;
 /// What comes before a file's bytes.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Head {
-    pub(super) format: Format,
+    pub(super) file_type: FileType,
     pub(super) engine: Engine,
     pub(super) bytes: u64,
 }
@@ -134,7 +134,7 @@ fn frame(input: &mut impl Read) -> io::Result<Vec<u8>> {
 /// Reads one file, and survives a reader that panics.
 pub(super) fn read(head: &Head, bytes: &[u8], limits: &Limits) -> Answer {
     let pages_max = limits.pages_max;
-    let read = || files::read(head.format, head.engine, bytes, pages_max);
+    let read = || files::read(head.file_type, head.engine, bytes, pages_max);
     let broken =
         |panic: Box<dyn Any + Send>| Err(TextError::Unreadable(pdf::broken_by(panic.as_ref())));
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(broken)

@@ -42,7 +42,7 @@ impl<'a> Container<'a> {
         self.left = self.left.checked_sub(bytes.len() as u64).ok_or_else(|| {
             TextError::LimitExceeded(format!("{} MiB inflated", INFLATED_BYTES_MAX >> 20))
         })?;
-        let text = charset::decode(&bytes).map(|text| text.into_owned());
+        let text = charset::decode(&bytes, None).map(|text| text.into_owned());
         text.map(Some).ok_or_else(|| broken(format!("{name} is in no character set that is known")))
     }
 }

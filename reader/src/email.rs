@@ -9,6 +9,8 @@ const ENGINE: &str = "email-1";
 /// One file that an e-mail carries.
 pub(super) struct Attachment {
     pub(super) name: String,
+    /// As the mail declares it.
+    pub(super) content_type: Option<String>,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -33,7 +35,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Pages, Vec<Attachment>), TextError> 
     for part in message.html_bodies() {
         match &part.body {
             PartType::Html(html) if is_html(&part) => {
-                let pages = html::read(html.as_bytes())?;
+                let pages = html::read(html.as_bytes(), None)?;
                 pages.pages.iter().for_each(|read| page.push_str(&read.text));
             }
             PartType::Text(text) => page.push_str(&text.replace("\r\n", "\n")),
@@ -45,6 +47,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Pages, Vec<Attachment>), TextError> 
         name: part
             .attachment_name()
             .map_or_else(|| format!("attachment {}", number + 1), str::to_owned),
+        content_type: part.content_type().map(declared),
         bytes: part.contents().to_vec(),
     });
     let attachments = attachments.collect();
@@ -59,4 +62,10 @@ fn shown(addresses: &Address<'_>) -> String {
         }
     };
     addresses.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn declared(content_type: &mail_parser::ContentType<'_>) -> String {
+    let charset = content_type.attribute("charset");
+    let charset = charset.map(|charset| format!("; charset={charset}")).unwrap_or_default();
+    format!("{}/{}{charset}", content_type.ctype(), content_type.subtype().unwrap_or_default())
 }

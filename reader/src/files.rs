@@ -2,6 +2,7 @@
 
 use crate::{
     email::{self, Attachment},
+    file_type::FileType,
     format::Format,
     html,
     limits::TextError,
@@ -22,22 +23,22 @@ pub enum Engine {
 
 /// Reads a file, and what it carries.
 pub(super) fn read(
-    format: Format,
+    file_type: FileType,
     engine: Engine,
     bytes: &[u8],
     pages_max: u32,
 ) -> Result<Pages, TextError> {
-    if format != Format::Email {
-        return read_alone(format, engine, bytes, pages_max);
+    if file_type.format != Format::Email {
+        return read_alone(file_type, engine, bytes, pages_max);
     }
     let (mut mail, attachments) = email::read(bytes)?;
-    for Attachment { name, bytes } in attachments {
+    for Attachment { name, content_type, bytes } in attachments {
         let first = u32::try_from(mail.pages.len() + 1).unwrap_or(u32::MAX);
-        let Some(format) = Format::sniff(&bytes, &name) else {
+        let Some(file_type) = FileType::sniff(&bytes, &name, content_type.as_deref()) else {
             mail.warnings.push(format!("the attachment {name} is of no format that is read"));
             continue;
         };
-        match read_alone(format, engine, &bytes, pages_max.saturating_sub(first - 1)) {
+        match read_alone(file_type, engine, &bytes, pages_max.saturating_sub(first - 1)) {
             Ok(pages) => {
                 let numbered = (first..).zip(pages.pages);
                 mail.pages.extend(numbered.map(|(number, page)| Page { number, ..page }));
@@ -55,18 +56,19 @@ pub(super) fn read(
 
 /// Reads a file without what it carries.
 fn read_alone(
-    format: Format,
+    file_type: FileType,
     engine: Engine,
     bytes: &[u8],
     pages_max: u32,
 ) -> Result<Pages, TextError> {
-    match (format, engine) {
+    let charset = file_type.charset;
+    match (file_type.format, engine) {
         (Format::Pdf, Engine::Hayro) => pdf::read(bytes, pages_max),
         (Format::Pdf, Engine::PdfExtract) => pdf_extract::read(bytes, pages_max),
-        (Format::Html, _) => html::read(bytes),
-        (Format::Text, _) => plain::read_text(bytes, pages_max),
-        (Format::Markdown | Format::Csv, _) => plain::read_markdown(bytes),
-        (Format::Xml, _) => xml::read(bytes),
+        (Format::Html, _) => html::read(bytes, charset),
+        (Format::Text, _) => plain::read_text(bytes, charset, pages_max),
+        (Format::Markdown | Format::Csv, _) => plain::read_markdown(bytes, charset),
+        (Format::Xml, _) => xml::read(bytes, charset),
         (Format::Rtf, _) => rtf::read(bytes),
         (Format::Email, _) => email::read(bytes).map(|(pages, _)| pages),
         (Format::Docx | Format::Xlsx | Format::Pptx | Format::Odt, _) => {

@@ -1,6 +1,7 @@
 //! Which formats are read, and how they are told apart.
 
 use crate::charset;
+use encoding_rs::Encoding;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -123,15 +124,24 @@ impl Format {
         }
     }
 
+    /// Whether its bytes are characters of some set, which the file itself may not say.
+    pub(crate) fn is_text(self) -> bool {
+        matches!(self, Self::Html | Self::Markdown | Self::Text | Self::Csv | Self::Xml)
+    }
+
     /// The format of a media type that [`Format::media_type`] gave.
     pub fn from_media_type(media_type: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.media_type() == media_type)
     }
 
     /// The format of a file that starts with `head`, or `None` when it is not one that is read.
-    /// The name only tells Markdown and CSV from plain text, and archives of Office documents that
+    /// `charset` is what was declared outside of the file. The name only tells Markdown and CSV from plain text, and archives of Office documents that
     /// begin alike.
-    pub fn sniff(head: &[u8], name: &str) -> Option<Self> {
+    pub(crate) fn sniff(
+        head: &[u8],
+        name: &str,
+        charset: Option<&'static Encoding>,
+    ) -> Option<Self> {
         let head = head.get(..Self::SNIFF_BYTES).unwrap_or(head);
         // PDF readers accept a header anywhere in the first 1024 bytes (ISO 32000-2, annex I).
         let start = head.get(..1024 + 5).unwrap_or(head);
@@ -149,7 +159,7 @@ impl Format {
         if is_email(&String::from_utf8_lossy(head)) {
             return Some(Self::Email);
         }
-        let text = charset::decode_start(head)?;
+        let text = charset::decode_start(head, charset)?;
         let allowed = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t' | '\u{c}');
         if text.trim_start_matches('\u{feff}').trim().is_empty() || !text.chars().all(allowed) {
             return None;
@@ -189,7 +199,7 @@ mod tests {
     #[test]
     fn formats_are_found_by_content() {
         let check = |head: &[u8], name: &str, expected: Option<Format>| {
-            assert_eq!(Format::sniff(head, name), expected, "{name}");
+            assert_eq!(Format::sniff(head, name, None), expected, "{name}");
         };
         check(b"%PDF-1.7\n%\xe2\xe3", "a.txt", Some(Format::Pdf));
         check(b"junk first\n%PDF-1.4", "a.pdf", Some(Format::Pdf));

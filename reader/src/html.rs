@@ -3,6 +3,7 @@
 //! It must know nothing of other formats.
 
 use crate::{limits::TextError, pages::Pages, plain};
+use encoding_rs::Encoding;
 use html2text::{Element, Handle, config};
 
 /// Part of replay keys: change it whenever the same bytes give other pages.
@@ -19,8 +20,8 @@ const UNSEEN: [&str; 8] =
 const UNSEEN_STYLES: [&str; 4] = ["display:none", "visibility:hidden", "font-size:0", "opacity:0;"];
 
 /// The visible text, on one page.
-pub(super) fn read(bytes: &[u8]) -> Result<Pages, TextError> {
-    let html = plain::decode(bytes)?;
+pub(super) fn read(bytes: &[u8], charset: Option<&'static Encoding>) -> Result<Pages, TextError> {
+    let html = plain::decode(bytes, charset)?;
     let broken = |error: html2text::Error| TextError::Unreadable(format!("its HTML: {error}"));
     let decorator = html2text::render::TrivialDecorator::new();
     let config = config::with_decorator(decorator).no_table_borders().allow_width_overflow();
@@ -77,7 +78,7 @@ mod tests {
     #[test]
     fn what_is_seen_is_read() {
         let check = |html: &str, expected: &str| {
-            assert_eq!(read(html.as_bytes()).unwrap().pages[0].text, expected);
+            assert_eq!(read(html.as_bytes(), None).unwrap().pages[0].text, expected);
         };
         check(
             "<!doctype html><title>T</title><h1>Invoice</h1><p>No. <b>7</b></p>",
@@ -97,7 +98,7 @@ mod tests {
     fn deep_nesting_is_no_danger() {
         let deep = "<div>".repeat(5_000) + "core";
         let thread = std::thread::Builder::new().stack_size(64 << 20);
-        let read = thread.spawn(move || read(deep.as_bytes())).unwrap().join().unwrap();
+        let read = thread.spawn(move || read(deep.as_bytes(), None)).unwrap().join().unwrap();
         assert_eq!(read.unwrap().pages[0].text, "core");
     }
 }

@@ -5,6 +5,7 @@
 
 mod charset;
 mod format;
+mod file_type;
 mod pages;
 mod limits;
 mod layout;
@@ -25,6 +26,7 @@ mod child;
 mod parent;
 
 pub use child::main as child_main;
+pub use file_type::FileType;
 pub use files::Engine;
 pub use format::Format;
 pub use limits::{Limits, TextError};

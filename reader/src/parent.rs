@@ -4,8 +4,8 @@
 
 use crate::{
     child::{Answer, Head, LIMITS, READY},
+    file_type::FileType,
     files::Engine,
-    format::Format,
     limits::{Limit, Limits, TextError},
     pages::Pages,
 };
@@ -70,12 +70,12 @@ impl TextReader {
     ///
     /// # Errors
     /// Why there is no text. Only [`TextError::Unavailable`] may end otherwise the next time.
-    pub async fn read(&self, bytes: Bytes, format: Format) -> Result<Pages, TextError> {
+    pub async fn read(&self, bytes: Bytes, file_type: FileType) -> Result<Pages, TextError> {
         let started = tokio::time::Instant::now();
         if bytes.len() as u64 > self.limits.input_bytes_max {
             return Err(self.limits.exceeded(Limit::Input));
         }
-        let answer = self.ask(&bytes, format).await;
+        let answer = self.ask(&bytes, file_type).await;
         match &answer {
             Ok(pages) => {
                 metrics::histogram!("sluice_text_seconds", "engine" => pages.engine.clone())
@@ -89,8 +89,8 @@ impl TextReader {
         answer
     }
 
-    async fn ask(&self, bytes: &Bytes, format: Format) -> Answer {
-        let head = Head { format, engine: self.engine, bytes: bytes.len() as u64 };
+    async fn ask(&self, bytes: &Bytes, file_type: FileType) -> Answer {
+        let head = Head { file_type, engine: self.engine, bytes: bytes.len() as u64 };
         let mut slot = self.pool.get().await.map_err(|error| match error {
             PoolError::Backend(error) => unavailable(error),
             other => TextError::Unavailable(other.to_string()),

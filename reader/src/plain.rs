@@ -7,6 +7,7 @@ use crate::{
     limits::TextError,
     pages::{Page, Pages},
 };
+use encoding_rs::Encoding;
 
 /// Part of replay keys: change it whenever the same bytes give other pages.
 const ENGINE: &str = "plain-1";
@@ -15,8 +16,12 @@ const ENGINE: &str = "plain-1";
 const PAGE_BREAK: char = '\u{c}';
 
 /// Plain text. A form feed starts a page.
-pub(super) fn read_text(bytes: &[u8], pages_max: u32) -> Result<Pages, TextError> {
-    let text = decode(bytes)?;
+pub(super) fn read_text(
+    bytes: &[u8],
+    charset: Option<&'static Encoding>,
+    pages_max: u32,
+) -> Result<Pages, TextError> {
+    let text = decode(bytes, charset)?;
     // A form feed at the very end closes the last page and does not open another.
     let text = text.trim_end_matches(PAGE_BREAK);
     let pages = u32::try_from(text.split(PAGE_BREAK).count()).unwrap_or(u32::MAX);
@@ -27,8 +32,11 @@ pub(super) fn read_text(bytes: &[u8], pages_max: u32) -> Result<Pages, TextError
 }
 
 /// Markdown, as it is, on one page.
-pub(super) fn read_markdown(bytes: &[u8]) -> Result<Pages, TextError> {
-    Ok(of_texts(ENGINE, [decode(bytes)?]))
+pub(super) fn read_markdown(
+    bytes: &[u8],
+    charset: Option<&'static Encoding>,
+) -> Result<Pages, TextError> {
+    Ok(of_texts(ENGINE, [decode(bytes, charset)?]))
 }
 
 /// Pages numbered from 1 with these texts.
@@ -39,8 +47,11 @@ pub(super) fn of_texts(engine: &str, texts: impl IntoIterator<Item = String>) ->
 }
 
 /// UTF-8, or what is declared, without a byte order mark and with `\n` at the end of each line.
-pub(super) fn decode(bytes: &[u8]) -> Result<String, TextError> {
-    let text = charset::decode(bytes).ok_or_else(|| {
+pub(super) fn decode(
+    bytes: &[u8],
+    charset: Option<&'static Encoding>,
+) -> Result<String, TextError> {
+    let text = charset::decode(bytes, charset).ok_or_else(|| {
         let at = std::str::from_utf8(bytes).err().map_or(0, |error| error.valid_up_to());
         TextError::Unreadable(format!("it is not UTF-8: byte {at} does not belong to a character"))
     })?;
@@ -54,7 +65,7 @@ mod tests {
     #[test]
     fn text_is_kept_and_form_feeds_part_pages() {
         let check = |bytes: &[u8], expected: &[&str]| {
-            let pages = read_text(bytes, 10).unwrap();
+            let pages = read_text(bytes, None, 10).unwrap();
             assert_eq!(pages.pages.iter().map(|page| &page.text).collect::<Vec<_>>(), expected);
             assert!((1..).zip(&pages.pages).all(|(number, page)| page.number == number));
         };
@@ -66,9 +77,12 @@ mod tests {
 
     #[test]
     fn other_bytes_are_refused() {
-        let Err(TextError::Unreadable(message)) = read_text(b"abc\xff", 10) else { panic!() };
+        let Err(TextError::Unreadable(message)) = read_text(b"abc\xff", None, 10) else { panic!() };
         assert!(message.contains("byte 3"), "{message}");
-        assert_eq!(read_text(b"a\x0cb\x0cc", 2), Err(TextError::TooManyPages { pages: 3, max: 2 }));
-        assert!(read_markdown(b"\xc3").is_err());
+        assert_eq!(
+            read_text(b"a\x0cb\x0cc", None, 2),
+            Err(TextError::TooManyPages { pages: 3, max: 2 })
+        );
+        assert!(read_markdown(b"\xc3", None).is_err());
     }
 }

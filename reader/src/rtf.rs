@@ -49,7 +49,7 @@ struct Group {
     unicode_skip: usize,
 }
 
-struct Walk {
+struct RtfText {
     groups: Vec<Group>,
     encoding: &'static Encoding,
     /// Bytes of the character set that are not text yet: a character may have two.
@@ -65,7 +65,7 @@ struct Walk {
 /// Reads the text, by page where pages are broken by hand.
 pub(super) fn read(bytes: &[u8]) -> Result<Pages, TextError> {
     let group = Group { is_unseen: false, is_hidden: false, unicode_skip: 1 };
-    let mut walk = Walk {
+    let mut walk = RtfText {
         groups: vec![group],
         encoding: WINDOWS_1252,
         bytes: Vec::new(),
@@ -94,7 +94,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Pages, TextError> {
     Ok(pages)
 }
 
-impl Walk {
+impl RtfText {
     fn group(&mut self) -> Option<&mut Group> {
         self.groups.last_mut()
     }

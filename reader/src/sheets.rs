@@ -32,7 +32,7 @@ pub(super) fn read(bytes: &[u8], pages_max: u32) -> Result<Pages, TextError> {
             texts.push(String::new());
             continue;
         }
-        let mut rows = Rows { text: format!("{}\n", sheet.name), ..Rows::default() };
+        let mut rows = SheetText { text: format!("{}\n", sheet.name), ..SheetText::default() };
         // Sheets of diagrams have no cells.
         if let Ok(mut cells) = book.worksheet_cells_reader(&sheet.name) {
             while let Some(cell) = cells.next_cell().map_err(broken)? {
@@ -46,7 +46,7 @@ pub(super) fn read(bytes: &[u8], pages_max: u32) -> Result<Pages, TextError> {
 
 /// The rows so far, and the one that is being written.
 #[derive(Default)]
-struct Rows {
+struct SheetText {
     text: String,
     line: String,
     row: u32,
@@ -54,7 +54,7 @@ struct Rows {
     column: u32,
 }
 
-impl Rows {
+impl SheetText {
     fn push(&mut self, (row, column): (u32, u32), text: &str) {
         if text.trim().is_empty() {
             return;

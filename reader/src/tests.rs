@@ -12,7 +12,7 @@ use std::{
 };
 
 fn text(bytes: &[u8], format: Format) -> Result<Pages, TextError> {
-    let head = Head { format, engine: Engine::Hayro, bytes: bytes.len() as u64 };
+    let head = Head { file_type: format.into(), engine: Engine::Hayro, bytes: bytes.len() as u64 };
     read(&head, bytes, &Limits::default())
 }
 
@@ -186,7 +186,7 @@ fn both_engines_read_the_same_words() {
         if !name.starts_with("zugferd-2p1") && !name.contains("facture-fr") {
             continue;
         }
-        let head = Head { format: Format::Pdf, engine: Engine::PdfExtract, bytes: 0 };
+        let head = Head { file_type: Format::Pdf.into(), engine: Engine::PdfExtract, bytes: 0 };
         let other = read(&head, &bytes, &Limits::default()).unwrap();
         let ours = text(&bytes, Format::Pdf).unwrap();
         assert_eq!(other.pages.len(), ours.pages.len());
@@ -223,7 +223,7 @@ const FRUGAL: Limits = Limits {
 };
 
 async fn good(reader: &TextReader) {
-    let pages = reader.read(Bytes::from_static(b"good"), Format::Text).await.unwrap();
+    let pages = reader.read(Bytes::from_static(b"good"), Format::Text.into()).await.unwrap();
     assert_eq!(pages.pages[0].text, "good");
 }
 
@@ -262,7 +262,7 @@ async fn hostile_files_harm_nothing_else() {
     ];
     for name in names {
         let started = Instant::now();
-        let end = reader.read(hostile(name), Format::Pdf).await;
+        let end = reader.read(hostile(name), Format::Pdf.into()).await;
         println!("{name}: {:?} {end:?}", started.elapsed());
         assert!(is_right(name, &end), "{name}: {end:?}");
         good(&reader).await;
@@ -274,7 +274,7 @@ async fn the_other_engine_is_held_as_tightly() {
     let reader = reader(Engine::PdfExtract, FRUGAL);
     for name in ["truncated", "garbage", "deep-nesting", "flate-bomb", "endless-loop", "encrypted"]
     {
-        let end = reader.read(hostile(name), Format::Pdf).await;
+        let end = reader.read(hostile(name), Format::Pdf.into()).await;
         println!("{name}: {end:?}");
         assert!(!matches!(end, Err(TextError::Unavailable(_))), "{name}: {end:?}");
         good(&reader).await;
@@ -285,7 +285,7 @@ async fn the_other_engine_is_held_as_tightly() {
 async fn every_limit_has_its_end() {
     let check = async |limits: Limits, name: &str, expected: &str| {
         let reader = reader(Engine::Hayro, limits);
-        let end = reader.read(hostile(name), Format::Pdf).await.unwrap_err();
+        let end = reader.read(hostile(name), Format::Pdf.into()).await.unwrap_err();
         assert!(end.to_string().contains(expected), "{end}");
         assert!(!matches!(end, TextError::Unavailable(_)));
     };
@@ -304,7 +304,7 @@ async fn a_dead_warm_child_fails_no_innocent_document() {
         good(&reader).await;
     }
     // The warm child dies of this one; only the fresh child's end is the document's fault.
-    let end = reader.read(hostile("flate-bomb"), Format::Pdf).await;
+    let end = reader.read(hostile("flate-bomb"), Format::Pdf.into()).await;
     assert!(is_right("flate-bomb", &end), "{end:?}");
     good(&reader).await;
 }
@@ -316,7 +316,7 @@ async fn a_cancelled_read_kills_its_child() {
     let reader = reader(Engine::Hayro, limits);
     good(&reader).await;
     assert_eq!(children("7654"), 1);
-    let read = reader.read(hostile("endless-loop"), Format::Pdf);
+    let read = reader.read(hostile("endless-loop"), Format::Pdf.into());
     assert!(tokio::time::timeout(Duration::from_millis(300), read).await.is_err());
     let gone = async {
         while children("7654") > 0 {
@@ -339,7 +339,7 @@ fn children(mark: &str) -> usize {
 async fn what_is_no_child_is_an_outage() {
     for program in ["/bin/true", "/nowhere/at/all"] {
         let reader = TextReader::new(program.into(), Vec::new(), Engine::Hayro, FRUGAL, 1);
-        let end = reader.read(Bytes::from_static(b"good"), Format::Text).await.unwrap_err();
+        let end = reader.read(Bytes::from_static(b"good"), Format::Text.into()).await.unwrap_err();
         assert!(matches!(end, TextError::Unavailable(_)), "{end:?}");
     }
 }
@@ -347,7 +347,7 @@ async fn what_is_no_child_is_an_outage() {
 /// What each program's own library wrote of one invoice.
 fn office(name: &str) -> Pages {
     let bytes = file(&format!("fixtures/office/{name}"));
-    let format = Format::sniff(&bytes, "upload").expect("a format that is read");
+    let format = Format::sniff(&bytes, "upload", None).expect("a format that is read");
     text(&bytes, format).unwrap()
 }
 

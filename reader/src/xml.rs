@@ -2,6 +2,7 @@
 //! lead to it.
 
 use super::{limits::TextError, pages::Pages, plain};
+use encoding_rs::Encoding;
 use quick_xml::{Reader, events::Event};
 
 /// Part of replay keys: change it whenever the same bytes give other pages.
@@ -23,8 +24,8 @@ struct Open {
 }
 
 /// Reads all texts. Entities but XML's own are left out.
-pub(super) fn read(bytes: &[u8]) -> Result<Pages, TextError> {
-    let xml = plain::decode(bytes)?;
+pub(super) fn read(bytes: &[u8], charset: Option<&'static Encoding>) -> Result<Pages, TextError> {
+    let xml = plain::decode(bytes, charset)?;
     let broken = |error: quick_xml::Error| TextError::Unreadable(format!("its XML: {error}"));
     let mut reader = Reader::from_str(&xml);
     let (mut open, mut page): (Vec<Open>, String) = (Vec::new(), String::new());
@@ -103,7 +104,7 @@ mod tests {
         let invoice = "<?xml version=\"1.0\"?><Invoice xmlns=\"urn:x\" xmlns:cbc=\"urn:y\">\
             <cbc:ID>R-1</cbc:ID><cac:Total><cbc:Amount currencyID=\"EUR\">119.00</cbc:Amount>\
             <cbc:Note>Tea &amp;\n cake</cbc:Note></cac:Total><Empty/></Invoice>";
-        let pages = read(invoice.as_bytes()).unwrap();
+        let pages = read(invoice.as_bytes(), None).unwrap();
         let expected =
             "ID   R-1\nTotal / Amount currencyID=EUR   119.00\nTotal / Note   Tea & cake\n";
         assert_eq!(pages.pages[0].text, expected);
@@ -112,9 +113,9 @@ mod tests {
     #[test]
     fn nothing_grows_and_nothing_is_nested_without_end() {
         let bomb = "<!DOCTYPE x [<!ENTITY a SYSTEM \"file:///etc/passwd\">]><x><y>1&a;2</y></x>";
-        assert_eq!(read(bomb.as_bytes()).unwrap().pages[0].text, "y   12\n");
-        assert!(read("<x>".repeat(100_000).as_bytes()).is_err());
-        assert!(read(b"<x><y></x>").is_err());
-        assert_eq!(read(b"<?xml version=\"1.0\"?>").unwrap().pages[0].text, "");
+        assert_eq!(read(bomb.as_bytes(), None).unwrap().pages[0].text, "y   12\n");
+        assert!(read("<x>".repeat(100_000).as_bytes(), None).is_err());
+        assert!(read(b"<x><y></x>", None).is_err());
+        assert_eq!(read(b"<?xml version=\"1.0\"?>", None).unwrap().pages[0].text, "");
     }
 }

@@ -5,7 +5,7 @@
 mod failure;
 
 pub use failure::{Failure, FailureCode, Stage};
-pub use reader::Format;
+pub use reader::{FileType, Format};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

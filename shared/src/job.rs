@@ -4,7 +4,7 @@
 //! what the queue understands.
 
 use crate::{
-    document::{DocumentId, Failure, Format, Priority, Waiting},
+    document::{DocumentId, Failure, FileType, Priority, Waiting},
     schema::SchemaRef,
 };
 use jiff::Timestamp;
@@ -28,8 +28,8 @@ pub struct Claim {
     pub attempts: u32,
     /// What to extract.
     pub schema: SchemaRef,
-    /// The format of the file.
-    pub format: Format,
+    /// What the file is.
+    pub file_type: FileType,
     /// SHA-256 of the file, in hexadecimal digits.
     pub sha256: String,
     /// Who is served first.

@@ -162,7 +162,7 @@ fn new(id: &DocumentId) -> NewDocument {
         schema: "invoice@1".parse().unwrap(),
         priority: Priority::Bulk,
         filename: "a.txt".to_owned(),
-        format: Format::Pdf,
+        file_type: Format::Pdf.into(),
         size_bytes: 1,
         sha256: id.to_string(),
         metadata: serde_json::Map::new(),

@@ -364,7 +364,7 @@ fn letter(id: &DocumentId) -> NewDocument {
         schema: "invoice@1".parse().unwrap(),
         priority: Priority::Bulk,
         filename: "a.txt".to_owned(),
-        format: Format::Text,
+        file_type: Format::Text.into(),
         size_bytes: 1,
         sha256: id.to_string(),
         metadata: serde_json::Map::new(),

@@ -1,6 +1,7 @@
 //! A file that cannot be read ends with its reason, within seconds, and harms nobody else.
 
-use crate::harness::{Place, fast, fixture, repository};
+use crate::harness::{Place, fast, fixture, id, repository};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// Each hostile file and how it may end: with a code, or in a state; none means success.
@@ -93,4 +94,33 @@ async fn pdf_extract_can_be_selected() {
     let extraction = place.extraction(&place.upload("a.pdf", "invoice", bytes).await).await;
     let engine = extraction["text"]["engine"].as_str().unwrap();
     assert!(engine.starts_with("pdf-extract"), "{engine}");
+}
+
+/// The header alone tells its character set, of a body and of a part of a form.
+#[tokio::test]
+async fn a_text_is_read_in_the_character_set_of_its_header() {
+    let place = Place::new(vec![fast("sweden")], "").await;
+    let _sluice = place.start("up").await;
+    let bytes = b"Rechnung 4711\nStra\xdfe 5\nSumme 12,00 \x80\n";
+    let kind = "text/plain; charset=iso-8859-1";
+    let url = place.url("/v1/documents?schema=generic&filename=a.txt");
+    let raw = place.http.post(url).header("content-type", kind).body(&bytes[..]);
+    let part =
+        reqwest::multipart::Part::bytes(&bytes[..]).file_name("a.txt").mime_str(kind).unwrap();
+    let form = reqwest::multipart::Form::new().text("schema", "generic").part("file", part);
+    let form = place.http.post(place.url("/v1/documents")).multipart(form);
+    for request in [raw, form] {
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 202);
+        let document: Value = answer.json().await.unwrap();
+        place.ended(&document).await;
+        let path = format!("/v1/documents/{}", id(&document));
+        let shown = place.get(&path).await;
+        assert_eq!(shown["content_type"], "text/plain; charset=windows-1252", "{shown}");
+        let text = place.get(&format!("{path}/text")).await;
+        assert_eq!(text["pages"][0]["text"], "Rechnung 4711\nStraße 5\nSumme 12,00 €\n", "{text}");
+        let source = place.http.get(place.url(&format!("{path}/source"))).send().await.unwrap();
+        assert_eq!(source.headers()["content-type"], "text/plain; charset=windows-1252");
+        assert_eq!(source.bytes().await.unwrap(), &bytes[..]);
+    }
 }

@@ -186,7 +186,7 @@ fn document(submission: &Submission, file: &StoredFile) -> NewDocument {
         schema: submission.schema.clone(),
         priority: submission.priority,
         filename: file.filename.clone(),
-        format: file.format,
+        file_type: file.file_type,
         size_bytes: file.size_bytes,
         sha256: file.sha256.clone(),
         metadata: submission.metadata.clone(),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use shared::{
     blob::{BlobError, BlobKey, BlobWriter, Blobs, Put},
-    document::{DocumentId, Format},
+    document::{DocumentId, FileType, Format},
     schema::hexadecimal,
 };
 
@@ -41,7 +41,7 @@ pub(crate) struct StoredFile {
     /// As the client gave it.
     pub(crate) filename: String,
     /// Found from the content.
-    pub(crate) format: Format,
+    pub(crate) file_type: FileType,
     /// How many bytes there are.
     pub(crate) size_bytes: u64,
     /// In hexadecimal digits.
@@ -55,21 +55,30 @@ pub(crate) struct Intake {
     size_bytes_max: u64,
     id: DocumentId,
     filename: String,
+    /// What the client says that it is; only its character set counts.
+    content_type: Option<String>,
     /// The first bytes, until there are enough to recognise the format.
     head: Vec<u8>,
     hash: Sha256,
     size_bytes: u64,
-    open: Option<(Format, BlobWriter)>,
+    open: Option<(FileType, BlobWriter)>,
 }
 
 impl Intake {
     /// Starts a file. Nothing is written before its format is known.
-    pub(crate) fn new(blobs: Blobs, size_bytes_max: u64, id: DocumentId, filename: String) -> Self {
+    pub(crate) fn new(
+        blobs: Blobs,
+        size_bytes_max: u64,
+        id: DocumentId,
+        filename: String,
+        content_type: Option<String>,
+    ) -> Self {
         Self {
             blobs,
             size_bytes_max,
             id,
             filename,
+            content_type,
             head: Vec::new(),
             hash: Sha256::new(),
             size_bytes: 0,
@@ -117,7 +126,7 @@ impl Intake {
         if self.open.is_none() {
             self.open().await?;
         }
-        let Some((format, writer)) = self.open else {
+        let Some((file_type, writer)) = self.open else {
             return Err(IngestError::Internal("a file that was opened is not open".to_owned()));
         };
         if writer.finish().await? == Put::Exists {
@@ -127,7 +136,7 @@ impl Intake {
         Ok(StoredFile {
             id: self.id,
             filename: self.filename,
-            format,
+            file_type,
             size_bytes: self.size_bytes,
             sha256: hexadecimal(&self.hash.finalize()),
         })
@@ -136,13 +145,14 @@ impl Intake {
     /// Recognises the format and writes what was held back for that.
     async fn open(&mut self) -> Result<&mut BlobWriter, IngestError> {
         let head = std::mem::take(&mut self.head);
-        let Some(format) = Format::sniff(&head, &self.filename) else {
+        let declared = self.content_type.as_deref();
+        let Some(file_type) = FileType::sniff(&head, &self.filename, declared) else {
             let (filename, looks_like) = (self.filename.clone(), signature::describe(&head));
             return Err(IngestError::UnsupportedFormat { filename, looks_like });
         };
         let mut writer = self.blobs.writer(&BlobKey::source(&self.id)).await?;
         writer.write(head.into()).await?;
-        Ok(&mut self.open.insert((format, writer)).1)
+        Ok(&mut self.open.insert((file_type, writer)).1)
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     value::{Row, to_json, to_searchable_json, values},
 };
 use crate::{
-    document::{DocumentId, DocumentState, Failure, Format, Waiting},
+    document::{DocumentId, DocumentState, Failure, FileType, Waiting},
     job::Claim,
     schema::SchemaRef,
 };
@@ -178,7 +178,7 @@ fn claim_of(row: &Row) -> Result<Claim, DbError> {
         run: row.number(3)?,
         attempts: row.number(4)?,
         schema: SchemaRef { name: row.parsed(5)?, version: row.number(6)? },
-        format: Format::from_media_type(row.text(7)?).unwrap_or(Format::Text),
+        file_type: FileType::from_media_type(row.text(7)?),
         sha256: row.text(8)?.to_owned(),
         priority: row.parsed(9)?,
         queued_at: row.time(10)?,

@@ -129,7 +129,7 @@ pub(super) fn document(content: &str) -> NewDocument {
         schema: "invoice@1".parse().unwrap(),
         priority: Priority::Bulk,
         filename: "a.pdf".to_owned(),
-        format: Format::Pdf,
+        file_type: Format::Pdf.into(),
         size_bytes: 1,
         sha256: content.to_owned(),
         metadata: Map::from_iter([("order".to_owned(), json!("17"))]),

@@ -314,7 +314,10 @@ async fn what_was_stored_comes_back(engine: Engine) {
     assert_eq!(found.metadata.keys().collect::<Vec<_>>(), ["z", "a"], "in their order");
     assert_eq!(store.documents().count().await.unwrap(), [(DocumentState::Queued, 1)]);
     let claim = engine.claim(&new.id).await;
-    assert_eq!((claim.priority, claim.format, &*claim.sha256), (new.priority, new.format, "a"));
+    assert_eq!(
+        (claim.priority, claim.file_type, &*claim.sha256),
+        (new.priority, new.file_type, "a")
+    );
     assert_eq!((claim.run, claim.attempts, claim.queued_at), (1, 1, found.created_at));
     store.work().text_read(&claim, "engine 1", 7).await.unwrap();
     store.work().set_waiting(&claim, None).await.unwrap();

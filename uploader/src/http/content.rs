@@ -201,7 +201,8 @@ pub(super) async fn source(
     Parameters::read(&uri, &[])?;
     let document = app.document(&id).await?;
     let mut kind = document.content_type;
-    if kind.starts_with("text/") {
+    // What markup says of its own character set counts.
+    if kind.starts_with("text/") && !kind.contains("charset=") && kind != "text/html" {
         kind.push_str("; charset=utf-8");
     }
     let (blobs, key) = (&app.services.blobs, BlobKey::source(&id));

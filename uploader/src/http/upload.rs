@@ -119,6 +119,8 @@ async fn take(
 ) -> Result<AcceptedDocuments, ApiError> {
     let key = options::idempotency_key(headers)?;
     let mut options = UploadOptions::within(trace);
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    options.content_type = content_type.map(str::to_owned);
     let legal = ["schema", "priority", "metadata", "filename"];
     let parameters = Parameters::read(uri, &legal)?;
     for name in legal {
@@ -214,7 +216,7 @@ async fn receive(
             // Faults of the parameters are reported before the bytes are taken.
             options.resolve_schema(app).await?;
             let name = options.filename.clone().unwrap_or_else(|| FILENAME_DEFAULT.to_owned());
-            let mut intake = intake(app, name);
+            let mut intake = intake(app, name, options.content_type.clone());
             while let Some(chunk) = chunks.chunk().await? {
                 intake.write(chunk).await?;
             }
@@ -287,7 +289,9 @@ async fn file(
     }
     let nameless = filename.as_deref() == Some("");
     let name = filename.as_deref().map(options::filename).filter(|name| !name.is_empty());
-    let mut intake = intake(app, name.unwrap_or_else(|| FILENAME_DEFAULT.to_owned()));
+    let content_type = field.content_type().map(str::to_owned);
+    let name = name.unwrap_or_else(|| FILENAME_DEFAULT.to_owned());
+    let mut intake = intake(app, name, content_type);
     while let Some(chunk) = chunk(&mut field, chunks).await? {
         intake.write(chunk).await?;
     }
@@ -322,9 +326,9 @@ async fn chunk(
     chunk.map_err(|error| chunks.error(error.body_text()))
 }
 
-fn intake(app: &App, filename: String) -> Intake {
+fn intake(app: &App, filename: String, content_type: Option<String>) -> Intake {
     let id = DocumentId::new(clock::now());
-    Intake::new(app.services.blobs.clone(), app.limits.size_bytes_max, id, filename)
+    Intake::new(app.services.blobs.clone(), app.limits.size_bytes_max, id, filename, content_type)
 }
 
 fn no_file() -> ApiError {

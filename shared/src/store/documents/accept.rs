@@ -2,7 +2,7 @@
 
 use super::{Documents, Found, document, document_columns, find, find_locked};
 use crate::{
-    document::{Document, DocumentId, DocumentState, Format, Priority},
+    document::{Document, DocumentId, DocumentState, FileType, Priority},
     message::Traceparent,
     schema::SchemaRef,
     store::{
@@ -30,7 +30,7 @@ pub struct NewDocument {
     /// The name of the file as the client gave it.
     pub filename: String,
     /// Found from the content.
-    pub format: Format,
+    pub file_type: FileType,
     /// The size of the file.
     pub size_bytes: u64,
     /// SHA-256 of the file, in hexadecimal digits.
@@ -164,7 +164,7 @@ async fn insert(
         new.schema.version,
         new.priority,
         &new.filename,
-        new.format.media_type(),
+        new.file_type.media_type(),
         new.size_bytes,
         &new.sha256,
         to_searchable_json(&new.metadata)?,

@@ -28,6 +28,8 @@ pub(super) struct UploadOptions {
     metadata: Option<Map<String, Value>>,
     priority: Option<Priority>,
     pub(super) filename: Option<String>,
+    /// What the header says of the body.
+    pub(super) content_type: Option<String>,
     /// The trace that the upload belongs to.
     trace: Option<Traceparent>,
 }
