@@ -9,7 +9,7 @@ use crate::{
     html,
     limits::{Limit, Limits, TextError},
     pages::Pages,
-    pdf, pdf_extract, plain,
+    panic, pdf, pdf_extract, plain,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
@@ -151,6 +151,6 @@ pub(super) fn read(head: &Head, bytes: &[u8], limits: &Limits) -> Answer {
         (Format::Markdown, _) => plain::read_markdown(bytes),
     };
     let broken =
-        |panic: Box<dyn Any + Send>| Err(TextError::Unreadable(pdf::broken_by(panic.as_ref())));
+        |panic: Box<dyn Any + Send>| Err(TextError::Unreadable(panic::reason(panic.as_ref())));
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(broken)
 }

@@ -7,10 +7,17 @@ pub mod charset;
 mod format;
 mod pages;
 mod limits;
+mod panic;
 mod layout;
 mod plain;
 mod html;
+mod surface;
 mod canvas;
+mod pdf_string;
+mod letters;
+mod form;
+mod cover;
+mod second;
 mod pdf;
 mod pdf_extract;
 mod child;
@@ -19,7 +26,7 @@ mod parent;
 pub use child::{Engine, main as child_main};
 pub use format::{Format, is_email};
 pub use limits::{Limits, TextError};
-pub use pages::{Page, Pages};
+pub use pages::{Bounds, Origin, Page, Pages, Word};
 pub use parent::TextReader;
 
 #[cfg(test)]
