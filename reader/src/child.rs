@@ -9,7 +9,7 @@ use crate::{
     files::{self, Engine},
     limits::{Limit, Limits, TextError},
     pages::Pages,
-    pdf,
+    panic,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
@@ -136,6 +136,6 @@ pub(super) fn read(head: &Head, bytes: &[u8], limits: &Limits) -> Answer {
     let pages_max = limits.pages_max;
     let read = || files::read(head.file_type, head.engine, bytes, pages_max);
     let broken =
-        |panic: Box<dyn Any + Send>| Err(TextError::Unreadable(pdf::broken_by(panic.as_ref())));
+        |panic: Box<dyn Any + Send>| Err(TextError::Unreadable(panic::reason(panic.as_ref())));
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(broken)
 }

@@ -68,6 +68,9 @@ pub enum TextError {
     /// The document is damaged, or reading it broke the reader.
     #[error("the document cannot be read: {0}")]
     Unreadable(String),
+    /// What the document is about stands in nothing that is read.
+    #[error("the document is not supported: {0}")]
+    Unsupported(String),
     /// The document has too many pages. None was read.
     #[error("the document has {pages} pages; at most {max} are read")]
     TooManyPages {
@@ -90,6 +93,7 @@ impl TextError {
         match self {
             Self::PasswordRequired => "password_required",
             Self::Unreadable(_) => "unreadable_document",
+            Self::Unsupported(_) => "unsupported_document",
             Self::TooManyPages { .. } => "too_many_pages",
             Self::LimitExceeded(_) => "text_limit_exceeded",
             Self::Unavailable(_) => "unavailable",

@@ -41,7 +41,7 @@ pub(super) fn read_markdown(
 
 /// Pages numbered from 1 with these texts.
 pub(super) fn of_texts(engine: &str, texts: impl IntoIterator<Item = String>) -> Pages {
-    let page = |(number, text)| Page { number, text, error: None, is_picture: false };
+    let page = |(number, text)| Page { number, text, ..Page::default() };
     let pages = (1..).zip(texts).map(page).collect();
     Pages { engine: engine.to_owned(), pages, warnings: Vec::new() }
 }

@@ -1,5 +1,10 @@
 //! What reading promises, on real and on hostile files.
 
+mod form;
+mod letters;
+mod place;
+mod seen;
+
 use crate::{
     Engine, Format, Limits, Pages, TextError, TextReader,
     child::{Head, read},
@@ -44,20 +49,28 @@ fn the_visible_is_read_and_the_hidden_counted() {
     assert!(!text.contains("HIDDEN"), "{text}");
     // Blanks are not counted.
     let hidden = "HIDDENmodethree HIDDENwhiteonpaper HIDDENtiny HIDDENoffpage HIDDENabovepage \
-        HIDDENtransparent HIDDENoutoftheclip HIDDENblueonabluebar";
+        HIDDENtransparent HIDDENoutoftheclip HIDDENblueonabluebar \
+        HIDDENunderablackbar HIDDENunderawhiteline";
     let count = hidden.chars().filter(|c| !c.is_whitespace()).count();
     assert_eq!(pages.warnings, [format!("page 1: {count} hidden characters were left out")]);
 }
 
 /// A PDF of one page, 100 points wide and high, with this content.
 fn page(content: &str) -> Vec<u8> {
+    pdf(content, "/MediaBox[0 0 100 100]", "", "")
+}
+
+/// A PDF of one page with this content, these entries of its page and its catalog, and more objects.
+/// Fonts: `F` is Helvetica, `G` is object 10, if it is there.
+fn pdf(content: &str, page: &str, catalog: &str, objects: &str) -> Vec<u8> {
     let length = content.len();
     format!(
-        "%PDF-1.7\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n\
+        "%PDF-1.7\n1 0 obj<</Type/Catalog/Pages 2 0 R{catalog}>>endobj\n\
         2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n\
-        3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 100 100]/Contents 4 0 R/Resources<</Font<<\
-        /F<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>>>>>>>endobj\n\
-        4 0 obj<</Length {length}>>stream\n{content}\nendstream endobj\n\
+        3 0 obj<</Type/Page/Parent 2 0 R{page}/Contents 4 0 R/Resources<</Font<</G 10 0 R/F<<\
+        /Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>>>\
+        /ExtGState<</Half<</ca 0.5>>/Pale<</ca 0.1>>/Multiply<</BM/Multiply>>>>>>>>endobj\n\
+        4 0 obj<</Length {length}>>stream\n{content}\nendstream endobj\n{objects}\n\
         trailer<</Root 1 0 R>>\n%%EOF"
     )
     .into_bytes()
@@ -237,6 +250,9 @@ fn is_right(name: &str, end: &Result<Pages, TextError>) -> bool {
         "endless-loop" => {
             matches!(end, Err(TextError::LimitExceeded(why)) if why.contains("processor"))
         }
+        "portfolio" => {
+            matches!(end, Err(TextError::Unsupported(why)) if why.contains("(order.pdf)"))
+        }
         "no-text" => matches!(end, Ok(pages) if pages.without_text() == [1]),
         "truncated" => {
             matches!(end, Ok(pages) if pages.pages[0].text.contains("Line 37 of the first page"))
@@ -258,6 +274,7 @@ async fn hostile_files_harm_nothing_else() {
         "encrypted",
         "no-text",
         "hidden-text",
+        "portfolio",
         "too-many-pages",
     ];
     for name in names {

@@ -2,7 +2,7 @@
 //!
 //! Plain data. It must know nothing of how text is read or models are asked.
 
-pub use reader::{Page, Pages};
+pub use reader::{Bounds, Origin, Page, Pages, Word};
 
 use crate::{
     document::{DocumentId, DocumentState},

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// Each hostile file and how it may end: with a code, or in a state; none means success.
-const HOSTILE: [(&str, &[&str]); 10] = [
+const HOSTILE: [(&str, &[&str]); 11] = [
     ("truncated.pdf", &["partial"]),
     ("garbage.pdf", &["unreadable_document"]),
     ("deep-nesting.pdf", &["unreadable_document", "no_text", "text_limit_exceeded"]),
@@ -14,6 +14,7 @@ const HOSTILE: [(&str, &[&str]); 10] = [
     ("zero-pages.pdf", &["unreadable_document", "no_text"]),
     ("encrypted.pdf", &["password_required"]),
     ("no-text.pdf", &["no_text"]),
+    ("portfolio.pdf", &["unsupported_document"]),
     ("too-many-pages.pdf", &["too_many_pages"]),
     ("hidden-text.pdf", &[]),
 ];
@@ -84,6 +85,48 @@ fn stored(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
         false => vec![(path.clone(), std::fs::read(path).unwrap())],
     };
     entries.flat_map(below).collect()
+}
+
+#[tokio::test]
+async fn a_cover_is_never_paid_for() {
+    let place = Place::new(vec![fast("sweden")], "").await;
+    let _sluice = place.start("up").await;
+    let document = place.upload("a.pdf", "generic", fixture("hostile/portfolio.pdf")).await;
+    let ended = place.ended(&document).await;
+    assert_eq!(ended["failure"]["code"], "unsupported_document", "{ended}");
+    assert_eq!(ended["failure"]["retryable"], false);
+    let message = ended["failure"]["message"].as_str().unwrap();
+    assert!(message.contains("order.pdf") && message.contains("upload"), "{message}");
+    assert!(place.paid().await.values().all(|calls| *calls == 0));
+}
+
+#[tokio::test]
+async fn evidence_stands_where_the_page_shows_it() {
+    let place = Place::new(vec![fast("sweden")], "").await;
+    let _sluice = place.start("up").await;
+    let bytes = fixture("documents/invoice-en-classic.pdf");
+    let document = place.upload("a.pdf", "invoice", bytes).await;
+    let extraction = place.extraction(&document).await;
+    let page = place.get(&format!("/v1/documents/{}/pages/1", id(&document))).await;
+    let boxes =
+        |value: &serde_json::Value| -> [f64; 4] { serde_json::from_value(value.clone()).unwrap() };
+    let mut proven = 0;
+    for (pointer, field) in extraction["fields"].as_object().unwrap() {
+        for evidence in field["evidence"].as_array().into_iter().flatten() {
+            let [left, bottom, right, top] = boxes(&evidence["box"]);
+            let (quote, number) = (&evidence["quote"], &evidence["page"]);
+            assert_eq!(number, 1, "{pointer}");
+            let within = page["words"].as_array().unwrap().iter().filter(|word| {
+                let word = boxes(&word["box"]);
+                word[0] >= left && word[1] >= bottom && word[2] <= right && word[3] <= top
+            });
+            let words: Vec<&str> = within.map(|word| word["text"].as_str().unwrap()).collect();
+            let first = quote.as_str().unwrap().split_whitespace().next().unwrap();
+            assert!(words.iter().any(|word| word.contains(first)), "{pointer}: {quote} {words:?}");
+            proven += 1;
+        }
+    }
+    assert!(proven > 10, "{extraction}");
 }
 
 #[tokio::test]

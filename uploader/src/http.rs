@@ -6,6 +6,7 @@ mod body;
 mod request;
 mod wait;
 mod content;
+mod pages;
 mod upload;
 mod documents;
 mod schemas;
@@ -123,6 +124,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(content::result))
         .routes(routes!(content::text))
         .routes(routes!(content::source))
+        .routes(routes!(pages::list))
+        .routes(routes!(pages::show))
         .routes(routes!(documents::attempts))
         .routes(routes!(documents::cancel))
         .routes(routes!(documents::retry))

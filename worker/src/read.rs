@@ -41,6 +41,7 @@ fn failure(error: &TextError) -> Option<Failure> {
     let code = match error {
         TextError::PasswordRequired => FailureCode::PasswordRequired,
         TextError::Unreadable(_) => FailureCode::UnreadableDocument,
+        TextError::Unsupported(_) => FailureCode::UnsupportedDocument,
         TextError::TooManyPages { .. } => FailureCode::TooManyPages,
         TextError::LimitExceeded(_) => FailureCode::TextLimitExceeded,
         TextError::Unavailable(_) => return None,

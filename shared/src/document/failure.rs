@@ -11,6 +11,9 @@ pub enum FailureCode {
     UnreadableDocument,
     /// The file is encrypted and opens only with a password.
     PasswordRequired,
+    /// What the file is about stands in nothing that is read: a PDF portfolio (its documents are
+    /// attachments), or a dynamic XFA form.
+    UnsupportedDocument,
     /// No page has any text: a scan, or an empty document.
     NoText,
     /// The document has more pages than `limits.pages_max`.
@@ -46,9 +49,10 @@ pub enum FailureCode {
 
 impl FailureCode {
     /// Every code.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::UnreadableDocument,
         Self::PasswordRequired,
+        Self::UnsupportedDocument,
         Self::NoText,
         Self::TooManyPages,
         Self::TextLimitExceeded,

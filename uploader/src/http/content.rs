@@ -7,6 +7,7 @@ use super::{
 };
 use crate::error::{ApiError, Code};
 use axum::{
+    Json,
     body::{Body, Bytes},
     extract::State,
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
@@ -133,20 +134,10 @@ pub(super) async fn text(
 ) -> Result<Response, ApiError> {
     let parameters = Parameters::read(&uri, &["page"])?;
     let page: Option<u32> = parameters.value("page")?;
-    let document = app.document(&id).await?;
-    let location = app.services.store.documents().result_location(&id).await?;
-    let Some(engine) = location.and_then(|location| location.text_engine) else {
-        return Err(no_text(&document));
-    };
-    let Some(bytes) = app.services.blobs.get(&BlobKey::text(&id, &engine)).await? else {
-        return Err(no_text(&app.document(&id).await?));
-    };
+    let pages = saved_pages(&app, &id).await?;
     if page.is_none() && !prefers_plain(&headers) {
-        return Ok(([(header::CONTENT_TYPE, JSON)], bytes).into_response());
+        return Ok(Json(pages.without_words()).into_response());
     }
-    let pages: Pages = serde_json::from_slice(&bytes).map_err(|error| {
-        ApiError::internal(format!("the text of {id} in storage cannot be read: {error}"))
-    })?;
     let text = match page {
         None => {
             let texts: Vec<String> = pages.pages.into_iter().map(|page| page.text).collect();
@@ -163,6 +154,24 @@ pub(super) async fn text(
         }
     };
     Ok(([(header::CONTENT_TYPE, PLAIN), NOSNIFF], text).into_response())
+}
+
+/// The text of a document, with the places of its words.
+///
+/// # Errors
+/// `no_text_yet`.
+pub(super) async fn saved_pages(app: &App, id: &DocumentId) -> Result<Pages, ApiError> {
+    let document = app.document(id).await?;
+    let location = app.services.store.documents().result_location(id).await?;
+    let Some(engine) = location.and_then(|location| location.text_engine) else {
+        return Err(no_text(&document));
+    };
+    let Some(bytes) = app.services.blobs.get(&BlobKey::text(id, &engine)).await? else {
+        return Err(no_text(&app.document(id).await?));
+    };
+    serde_json::from_slice(&bytes).map_err(|error| {
+        ApiError::internal(format!("the text of {id} in storage cannot be read: {error}"))
+    })
 }
 
 fn prefers_plain(headers: &HeaderMap) -> bool {

@@ -62,6 +62,7 @@ fn meaning(code: FailureCode) -> &'static str {
     match code {
         FailureCode::UnreadableDocument => "The file is damaged beyond reading",
         FailureCode::PasswordRequired => "The file opens only with a password",
+        FailureCode::UnsupportedDocument => "The file is only a cover: a PDF portfolio, whose documents are attachments, or a dynamic XFA form. The message says what to upload instead",
         FailureCode::NoText => "No page has any text: a scan, or an empty document",
         FailureCode::TooManyPages => "The document has more pages than `limits.pages_max`",
         FailureCode::TextLimitExceeded => "Reading the file took more time, memory or output than `[worker]` allows",

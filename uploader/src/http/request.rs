@@ -29,7 +29,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let Name(text) = Name::from_request_parts(parts, state).await?;
-        Ok(Self(text.parse().map_err(|_| unknown(&text))?))
+        Self::parse(&text)
+    }
+}
+
+impl Id {
+    /// Reads an id.
+    pub(super) fn parse(text: &str) -> Result<Self, ApiError> {
+        Ok(Self(text.parse().map_err(|_| unknown(text))?))
     }
 }
 

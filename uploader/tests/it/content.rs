@@ -74,6 +74,39 @@ async fn text_comes_as_pages_or_plain() {
 }
 
 #[tokio::test]
+async fn pages_say_where_their_words_stand() {
+    let server = Server::start().await;
+    let document = server.upload("", "text").await;
+    let path = format!("/v1/documents/{}/pages", id(&document));
+    let (status, problem) = status_and_json(server.get(&path).send().await.unwrap()).await;
+    assert_eq!((status, &problem["code"]), (409, &json!("no_text_yet")));
+    server.succeed(&document).await;
+    let list: Value = server.get(&path).send().await.unwrap().json().await.unwrap();
+    assert_eq!(
+        list["data"][1],
+        json!({
+            "number": 2, "width": 0.0, "height": 0.0, "words": 0, "is_picture": false, "error": null
+        })
+    );
+    let one = async |page: &str| {
+        let answer = server.get(&format!("{path}/{page}")).send().await.unwrap();
+        status_and_json(answer).await.1
+    };
+    let page = one("1").await;
+    assert_eq!((&page["width"], &page["height"]), (&json!(595.0), &json!(842.0)));
+    let word = json!({ "text": "Seite", "box": [72.5, 700.0, 99.0, 711.0], "origin": "ocr" });
+    assert_eq!(page["words"], json!([word]));
+    assert_eq!(page["hidden"], json!([[1.0, 2.0, 3.0, 4.5]]));
+    for page in ["3", "0", "x", "-1"] {
+        assert_eq!(one(page).await["code"], "unknown_page", "{page}");
+    }
+    // Whoever wants the text alone is not sent the words again.
+    let text = server.get(&path.replace("/pages", "/text")).send().await.unwrap();
+    let text: Value = text.json().await.unwrap();
+    assert!(text["pages"][0].get("words").is_none(), "{text}");
+}
+
+#[tokio::test]
 async fn the_source_comes_back_as_it_was() {
     let server = Server::start().await;
     let text = "Größe\n".repeat(10_000);

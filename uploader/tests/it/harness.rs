@@ -6,7 +6,7 @@ use serde_json::Value;
 use shared::{
     blob::{BlobKey, Blobs, dir::DirBlobs},
     document::{DocumentId, DocumentState, Failure},
-    extraction::{Extraction, Page, Pages},
+    extraction::{Extraction, Origin, Page, Pages, Word},
     job::Claim,
     queue::{Queue, embedded::EmbeddedQueue},
     relay::Relay,
@@ -109,14 +109,14 @@ impl Server {
     /// Ends a document well, as a worker does: text, result, row.
     pub(crate) async fn succeed(&self, document: &Value) -> Claim {
         let claim = self.claim(document).await;
-        let page = |number: u32| Page {
-            number,
-            text: format!("Seite {number}"),
-            error: None,
-            is_picture: false,
-        };
-        let pages =
-            Pages { engine: ENGINE.into(), pages: vec![page(1), page(2)], warnings: vec![] };
+        let page =
+            |number: u32| Page { number, text: format!("Seite {number}"), ..Page::default() };
+        let bounds = [72.5, 700.0, 99.0, 711.0];
+        let word = Word { start: 0, end: 5, bounds, origin: Origin::Ocr };
+        let hidden = vec![[1.0, 2.0, 3.0, 4.5]];
+        let (words, width, height) = (vec![word], 595.0, 842.0);
+        let first = Page { width, height, words, hidden, ..page(1) };
+        let pages = Pages { engine: ENGINE.into(), pages: vec![first, page(2)], warnings: vec![] };
         let (store, blobs) = (&self.services.store, &self.services.blobs);
         let text = serde_json::to_vec(&pages).unwrap();
         blobs.put_if_absent(&BlobKey::text(&claim.document, ENGINE), text.into()).await.unwrap();

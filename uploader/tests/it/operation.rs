@@ -45,6 +45,8 @@ async fn the_description_lists_every_route() {
         "GET /v1/documents",
         "GET /v1/documents/{id}",
         "GET /v1/documents/{id}/attempts",
+        "GET /v1/documents/{id}/pages",
+        "GET /v1/documents/{id}/pages/{page}",
         "GET /v1/documents/{id}/result",
         "GET /v1/documents/{id}/source",
         "GET /v1/documents/{id}/text",

@@ -87,12 +87,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn pages(texts: &[&str]) -> Vec<Page> {
-        let page = |(number, text): (u32, &&str)| Page {
-            number,
-            text: (*text).into(),
-            error: None,
-            is_picture: false,
-        };
+        let page =
+            |(number, text): (u32, &&str)| Page { number, text: (*text).into(), ..Page::default() };
         (1..).zip(texts).map(page).collect()
     }
 

@@ -159,7 +159,7 @@ impl<'a> Text<'a> {
         let page = self.pages.get(place.page)?;
         let pieces = place.pieces.iter().filter_map(|piece| page.text.get(piece.clone()));
         let quote = pieces.collect::<Vec<_>>().join("\n");
-        Some(Evidence { page: page.number, quote, bounds: None })
+        Some(Evidence { page: page.number, quote, bounds: page.bounds(&place.pieces) })
     }
 }
 
@@ -284,12 +284,8 @@ mod tests {
 
     fn prove_in(body: Value, data: Value, texts: &[&str]) -> BTreeMap<String, Field> {
         let schema = ExtractionSchema { reference: "x@1".parse().unwrap(), body };
-        let page = |(number, text): (u32, &&str)| Page {
-            number,
-            text: (*text).into(),
-            error: None,
-            is_picture: false,
-        };
+        let page =
+            |(number, text): (u32, &&str)| Page { number, text: (*text).into(), ..Page::default() };
         let pages = (1..).zip(texts).map(page).collect();
         prove(&schema, &data, &Pages { pages, ..Pages::default() })
     }
