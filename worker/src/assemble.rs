@@ -107,7 +107,7 @@ fn fields(
         let field = fields.entry(pointer).or_insert_with(|| Field::of(FieldStatus::Invalid));
         field.status = FieldStatus::Invalid;
         if field.candidates.len() < Field::CANDIDATES_MAX && !value.is_null() {
-            field.candidates.push(Candidate { value });
+            field.candidates.push(Candidate { value, evidence: None });
         }
     }
     fields
