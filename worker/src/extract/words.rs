@@ -128,6 +128,7 @@ impl<'a> WordIndex<'a> {
                 let joins = before.is_some_and(is_word) && is_word(c);
                 if !joins
                     && !c.is_whitespace()
+                    && is_kept(text, at, c)
                     && let Ok(at) = u32::try_from(at)
                 {
                     keyed.push((key_at(text, at).0, page, at));

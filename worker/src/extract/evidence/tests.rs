@@ -75,7 +75,7 @@ fn what_may_mean_something_else_is_printed_with_it() {
 
 #[test]
 fn what_is_printed_otherwise_is_in_conflict() {
-    number(218.48, "Amount -218,48 EUR", r#"conflict -218,48 (sign) or -218.48 "-218,48""#.replace("-218,48 (", "218,48 (").replace("\"-218,48\"", "\"218,48\"").as_str());
+    number(218.48, "Amount -218,48 EUR", r#"conflict 218,48 (sign) or -218.48 "218,48""#);
     number(-66.1, "Amount 66.10", r#"conflict 66.10 (sign) or 66.1 "66.10""#);
     string(
         "2024-05-03",
@@ -110,7 +110,7 @@ fn a_part_of_something_longer_proves_nothing() {
         ("INV-0117", "INV-0117-A"),
         ("4711", "K4711/9"),
         ("DE89 3704", "IBAN DE89 3704 0044 0532 0130 00"),
-        ("2024117", "Room 2024 117"[..0].trim()),
+        ("2024117", "Room 2024117-B"),
         ("640", "1.640,00"),
         ("17", "at 17:20"),
     ] {
