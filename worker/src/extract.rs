@@ -25,5 +25,7 @@ pub mod repair;
 pub mod set_aside;
 pub mod merge;
 pub mod words;
+pub mod document_text;
 pub mod evidence;
 pub mod rules;
+pub mod form;

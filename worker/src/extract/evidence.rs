@@ -4,15 +4,18 @@
 //! so hidden text proves nothing. A value stands there only as a whole, and only where it can mean
 //! nothing else. It must know nothing of how values were found.
 
-mod document;
 mod finding;
 
-use super::{node::Node, number::Decimal, reading::Grade};
-use document::{DocumentText, Place};
+use super::{
+    document_text::{DocumentText, Place},
+    node::Node,
+    number::Decimal,
+    reading::Grade,
+};
 use finding::Finding;
 use serde_json::Value;
 use shared::{
-    extraction::{Field, FieldStatus, Pages},
+    extraction::{Field, FieldStatus},
     schema::ExtractionSchema,
 };
 use std::{
@@ -21,15 +24,18 @@ use std::{
 };
 
 /// The evidence for every value of `data`, by its JSON pointer.
-pub fn prove(schema: &ExtractionSchema, data: &Value, pages: &Pages) -> BTreeMap<String, Field> {
-    let text = DocumentText::new(pages);
+pub fn prove(
+    schema: &ExtractionSchema,
+    data: &Value,
+    text: &DocumentText<'_>,
+) -> BTreeMap<String, Field> {
     let mut prover = Prover { text, known: HashMap::new(), fields: BTreeMap::new() };
     prover.value(Node::root(&schema.body), data, "", "", None);
     prover.fields
 }
 
 struct Prover<'a> {
-    text: DocumentText<'a>,
+    text: &'a DocumentText<'a>,
     /// Places of strings that were looked for already.
     known: HashMap<String, Rc<Finding>>,
     fields: BTreeMap<String, Field>,
@@ -90,7 +96,7 @@ impl Prover<'_> {
             }
             Value::Bool(_) => return Field::of(FieldStatus::Inferred),
             Value::String(text) => self.finding(text),
-            Value::Number(number) => Rc::new(Finding::of_number(&self.text, &Decimal::of(number))),
+            Value::Number(number) => Rc::new(Finding::of_number(self.text, &Decimal::of(number))),
             _ => Rc::default(),
         };
         let is_choice = node.is_choice() || !node.is_printed();
@@ -115,7 +121,7 @@ impl Prover<'_> {
         if let Some(known) = self.known.get(text) {
             return Rc::clone(known);
         }
-        let finding = Rc::new(Finding::of_text(&self.text, text));
+        let finding = Rc::new(Finding::of_text(self.text, text));
         self.known.insert(text.to_owned(), Rc::clone(&finding));
         finding
     }

@@ -3,9 +3,9 @@
 //!
 //! It must know nothing of schemas.
 
-use super::document::{DocumentText, PLACES_MAX, Place};
 use crate::extract::{
     currency,
+    document_text::{DocumentText, PLACES_MAX, Place},
     number::Decimal,
     reading::{Grade, PageReading, ReadingIndex},
     time,

@@ -1,6 +1,6 @@
 use super::*;
 use serde_json::json;
-use shared::extraction::Page;
+use shared::extraction::{Page, Pages};
 
 fn prove_in(body: Value, data: Value, texts: &[&str]) -> BTreeMap<String, Field> {
     let schema = ExtractionSchema { reference: "x@1".parse().unwrap(), body };
@@ -11,7 +11,8 @@ fn prove_in(body: Value, data: Value, texts: &[&str]) -> BTreeMap<String, Field>
         is_picture: false,
     };
     let pages = (1..).zip(texts).map(page).collect();
-    prove(&schema, &data, &Pages { pages, ..Pages::default() })
+    let pages = Pages { pages, ..Pages::default() };
+    prove(&schema, &data, &DocumentText::new(&pages))
 }
 
 /// The status, the reason, the first quote and the candidates of one value.

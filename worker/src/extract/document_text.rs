@@ -2,7 +2,7 @@
 //!
 //! It must know nothing of schemas.
 
-use crate::extract::{
+use super::{
     ascii::AsciiFigures,
     currency::Sign,
     date::{self, DateStyle},
@@ -18,33 +18,40 @@ use shared::extraction::{Evidence, Page, Pages};
 use std::ops::Range;
 
 /// Of a value that stands in a document more often, only so many places are looked at.
-pub(super) const PLACES_MAX: usize = 200;
+pub const PLACES_MAX: usize = 200;
 
 /// A place in the text: one or several pieces of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) page: usize,
+pub struct Place {
+    /// The page's index.
+    pub page: usize,
     /// Counted over all pages.
-    pub(super) line: usize,
-    pub(super) pieces: Vec<Range<usize>>,
+    pub line: usize,
+    /// In bytes of the page's text.
+    pub pieces: Vec<Range<usize>>,
 }
 
 /// The pages, and where words, numbers, dates and times stand on them.
-pub(super) struct DocumentText<'a> {
+pub struct DocumentText<'a> {
     pages: &'a [Page],
     language: Option<&'static str>,
     /// For each page, where its lines begin.
     lines: Vec<Vec<u32>>,
     /// For each page, how many lines are before it.
     lines_before: Vec<usize>,
-    pub(super) words: WordIndex<'a>,
-    pub(super) numbers: ReadingIndex<Decimal>,
-    pub(super) dates: ReadingIndex<Date>,
-    pub(super) times: ReadingIndex<Time>,
+    /// Where words start.
+    pub words: WordIndex<'a>,
+    /// Its numbers.
+    pub numbers: ReadingIndex<Decimal>,
+    /// Its dates.
+    pub dates: ReadingIndex<Date>,
+    /// Its times of day.
+    pub times: ReadingIndex<Time>,
 }
 
 impl<'a> DocumentText<'a> {
-    pub(super) fn new(pages: &'a Pages) -> Self {
+    /// Reads every page once.
+    pub fn new(pages: &'a Pages) -> Self {
         let pages = pages.pages.as_slice();
         let language = language::of(pages.iter().map(|page| page.text.as_str()));
         let figures: Vec<_> = pages.iter().map(|page| AsciiFigures::of(&page.text)).collect();
@@ -75,7 +82,7 @@ impl<'a> DocumentText<'a> {
     }
 
     /// The place of these pieces, which are not empty.
-    pub(super) fn place(&self, page: usize, pieces: Vec<Range<usize>>) -> Place {
+    pub fn place(&self, page: usize, pieces: Vec<Range<usize>>) -> Place {
         let start = pieces.first().map_or(0, |piece| piece.start);
         let lines = self.lines.get(page).map_or(&[][..], Vec::as_slice);
         let line = lines.partition_point(|line| *line as usize <= start).saturating_sub(1);
@@ -83,12 +90,13 @@ impl<'a> DocumentText<'a> {
         Place { page, line, pieces }
     }
 
-    pub(super) fn place_of<T>(&self, reading: &PageReading<T>) -> Place {
+    /// The place of a reading.
+    pub fn place_of<T>(&self, reading: &PageReading<T>) -> Place {
         self.place(reading.page as usize, vec![reading.place()])
     }
 
     /// Where a sign of a currency stands. It may touch a figure, but no letter: `$5` and `R$`.
-    pub(super) fn sign(&self, sign: &Sign) -> impl Iterator<Item = (Place, Grade)> {
+    pub fn sign(&self, sign: &Sign) -> impl Iterator<Item = (Place, Grade)> {
         let is_own = sign.language.is_none() || sign.language == self.language;
         let grade = if is_own { Grade::Certain } else { Grade::Unsure };
         let is_letters = sign.text.starts_with(char::is_alphabetic);
@@ -106,7 +114,8 @@ impl<'a> DocumentText<'a> {
         })
     }
 
-    pub(super) fn line_of(&self, place: &Place) -> &str {
+    /// The line on which a place begins.
+    pub fn line_of(&self, place: &Place) -> &str {
         let text = self.pages.get(place.page).map_or("", |page| page.text.as_str());
         let start = place.pieces.first().map_or(0, |piece| piece.start);
         let (before, after) =
@@ -116,7 +125,8 @@ impl<'a> DocumentText<'a> {
         text.get(from..to).unwrap_or_default()
     }
 
-    pub(super) fn evidence(&self, place: &Place) -> Option<Evidence> {
+    /// What stands at a place; `None` where there is no such page.
+    pub fn evidence(&self, place: &Place) -> Option<Evidence> {
         let page = self.pages.get(place.page)?;
         let pieces = place.pieces.iter().filter_map(|piece| page.text.get(piece.clone()));
         let quote = pieces.collect::<Vec<_>>().join("\n");
