@@ -29,7 +29,8 @@ pub fn prove(
     data: &Value,
     text: &DocumentText<'_>,
 ) -> BTreeMap<String, Field> {
-    let mut prover = Prover { text, known: HashMap::new(), fields: BTreeMap::new() };
+    let mut prover =
+        Prover { text, known: HashMap::new(), numbers: HashMap::new(), fields: BTreeMap::new() };
     prover.value(Node::root(&schema.body), data, "", "", None);
     prover.fields
 }
@@ -38,6 +39,7 @@ struct Prover<'a> {
     text: &'a DocumentText<'a>,
     /// Places of strings that were looked for already.
     known: HashMap<String, Rc<Finding>>,
+    numbers: HashMap<Decimal, Rc<Finding>>,
     fields: BTreeMap<String, Field>,
 }
 
@@ -96,7 +98,7 @@ impl Prover<'_> {
             }
             Value::Bool(_) => return Field::of(FieldStatus::Inferred),
             Value::String(text) => self.finding(text),
-            Value::Number(number) => Rc::new(Finding::of_number(self.text, &Decimal::of(number))),
+            Value::Number(number) => self.number(Decimal::of(number)),
             _ => Rc::default(),
         };
         let is_choice = node.is_choice() || !node.is_printed();
@@ -107,14 +109,20 @@ impl Prover<'_> {
             (Some(Grade::Unsure), false) => FieldStatus::Printed,
             (Some(Grade::Contrary), false) => FieldStatus::Conflict,
         };
-        let places = self.best_first(finding.places.clone(), name, near);
-        let most = if near.is_some() { 1 } else { Field::EVIDENCE_MAX };
+        let places = self.best_first(&finding.places, name, near).into_iter();
         Field {
             status,
-            evidence: places.iter().take(most).filter_map(|p| self.text.evidence(p)).collect(),
+            evidence: places.filter_map(|place| self.text.evidence(place)).collect(),
             reason: finding.reason,
             candidates: finding.candidates.clone(),
         }
+    }
+
+    fn number(&mut self, number: Decimal) -> Rc<Finding> {
+        let text = self.text;
+        let known = self.numbers.entry(number);
+        let finding = known.or_insert_with_key(|number| Rc::new(Finding::of_number(text, number)));
+        Rc::clone(finding)
     }
 
     fn finding(&mut self, text: &str) -> Rc<Finding> {
@@ -126,22 +134,32 @@ impl Prover<'_> {
         finding
     }
 
-    /// Nearest to its item first; without one, on a line that names it first.
-    fn best_first(&self, mut places: Vec<Place>, name: &str, near: Option<usize>) -> Vec<Place> {
-        match near {
-            Some(line) => places.sort_by_key(|place| place.line.abs_diff(line)),
-            None if places.len() > 1 => {
-                let words: Vec<_> = name.split(['_', '-']).filter(|word| word.len() > 2).collect();
-                let words: Vec<_> = words.into_iter().map(str::to_lowercase).collect();
-                let is_named = |place: &Place| {
-                    let line = self.text.line_of(place).to_lowercase();
-                    !words.iter().any(|word| line.contains(word))
-                };
-                places.sort_by_cached_key(is_named);
-            }
-            None => {}
+    /// The nearest to its item; without one, all, on a line that names it first.
+    fn best_first<'f>(
+        &self,
+        places: &'f [Place],
+        name: &str,
+        near: Option<usize>,
+    ) -> Vec<&'f Place> {
+        if let Some(line) = near {
+            return places
+                .iter()
+                .min_by_key(|place| place.line.abs_diff(line))
+                .into_iter()
+                .collect();
+        }
+        let words: Vec<_> = name.split(['_', '-']).filter(|word| word.len() > 2).collect();
+        let words: Vec<_> = words.into_iter().map(str::to_lowercase).collect();
+        let is_named = |place: &&Place| {
+            let line = self.text.line_of(place).to_lowercase();
+            !words.iter().any(|word| line.contains(word))
+        };
+        let mut places: Vec<_> = places.iter().collect();
+        if places.len() > 1 {
+            places.sort_by_cached_key(is_named);
         }
         places.dedup();
+        places.truncate(Field::EVIDENCE_MAX);
         places
     }
 }

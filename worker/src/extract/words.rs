@@ -194,8 +194,9 @@ impl<'a> WordIndex<'a> {
         if needle.code.as_ref().is_some_and(|code| code != printed) {
             return None;
         }
-        let grade = edges::grade(text, &(start..end), needle)?;
-        Some(FoundWords { page: page as usize, pieces: vec![start..end], grade })
+        let place = start..end;
+        let grade = edges::grade(text, &place, needle)?;
+        Some(FoundWords { page: page as usize, pieces: vec![place], grade })
     }
 
     /// A text that goes on down a cell: it starts at the end of one cell, fills others, and ends at
@@ -299,12 +300,12 @@ impl Rest<'_> {
                     if edges::grade(self.text, &piece, self.needle).is_some() {
                         return Some(vec![piece]);
                     }
-                } else if walk.is_through && self.needle.ends.contains(&(matched + walk.matched)) {
-                    if let Some(mut places) = self.below(matched + walk.matched, place.end, pieces)
-                    {
-                        places.push(piece);
-                        return Some(places);
-                    }
+                } else if walk.is_through
+                    && self.needle.ends.contains(&(matched + walk.matched))
+                    && let Some(mut places) = self.below(matched + walk.matched, place.end, pieces)
+                {
+                    places.push(piece);
+                    return Some(places);
                 }
             }
         }

@@ -122,7 +122,8 @@ fn a_document_shows_how_it_writes() {
 #[test]
 fn only_the_year_of_a_date_is_a_number() {
     let check = |text: &str, expected: &[(&str, Grade)]| {
-        let found = scan(text, Style::UNKNOWN, &[0..text.len()]);
+        let mask = 0..text.len();
+        let found = scan(text, Style::UNKNOWN, std::slice::from_ref(&mask));
         let found: Vec<_> = found.iter().map(|r| (r.value.as_str(), r.grade)).collect();
         assert_eq!(found, expected, "{text}");
     };

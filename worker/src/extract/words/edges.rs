@@ -108,8 +108,8 @@ fn beside_groups(before: &str, printed: &str, after: &str) -> Option<Grade> {
         before.strip_suffix(' ').and_then(|text| text.split(char::is_whitespace).next_back());
     let right = after.strip_prefix(' ').and_then(|text| text.split(char::is_whitespace).next());
     let is_plain = printed.chars().all(|c| c.is_numeric());
-    let left = left.is_some_and(|text| is_group(text));
-    let right = right.is_some_and(|text| is_group(text));
+    let left = left.is_some_and(is_group);
+    let right = right.is_some_and(is_group);
     match (left || right, is_plain) {
         (false, _) => Some(Grade::Certain),
         (true, true) => Some(Grade::Unsure),
