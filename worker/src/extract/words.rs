@@ -4,8 +4,9 @@
 //! An index of where words start is all that is kept beside the text. It must know nothing of what
 //! words mean.
 
-mod edges;
 mod shape;
+mod edges;
+mod similar;
 
 use super::{
     currency,

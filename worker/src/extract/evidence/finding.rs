@@ -174,11 +174,26 @@ impl Finding {
         Self::best(together.collect())
     }
 
+    /// A long text that is printed with another letter or two, with what is printed.
+    fn of_similar(text: &DocumentText<'_>, value: &str) -> Self {
+        let Some(words) = Needle::new(value).and_then(|needle| text.words.similar(&needle)) else {
+            return Self::default();
+        };
+        let place = text.place(words.page, words.pieces);
+        let printed = text.evidence(&place).map(|evidence| evidence.quote).unwrap_or_default();
+        let mut finding = Self::best(vec![(place.clone(), words.grade)]);
+        finding.reason = Some(Reason::Spelling);
+        finding.add(text, printed.into(), &place);
+        finding
+    }
+
     /// A text as it is, or by what it means. The surest counts.
     pub(super) fn of_text(text: &DocumentText<'_>, value: &str) -> Self {
         let value = value.trim();
         let mut best = Self::of_words(text, value);
-        for kind in [by_day, by_number, by_time, Self::of_currency, Self::of_pieces] {
+        for kind in
+            [by_day, by_number, by_time, Self::of_currency, Self::of_pieces, Self::of_similar]
+        {
             if best.is_certain() {
                 break;
             }

@@ -142,6 +142,13 @@ fn the_pieces_of_an_address_may_stand_in_any_order() {
     string("12 Main Street, Springfield 62705", text, "not_found");
     string("Main Street, Shelbyville 62704", text, "not_found");
     string("Technology Inc", "Acme Technology, Inc.", "verified Technology, Inc");
+    string(
+        "Harbour Light Trading Company",
+        "Seller: Harbour Ligth Trading Company, London",
+        r#"printed Harbour Ligth Trading Company (spelling) or "Harbour Ligth Trading Company" "Harbour Ligth Trading Company""#,
+    );
+    string("Harbour Li", "Harbour Lo", "not_found");
+    string("Harbour Light 117 Trading", "Harbour Light 118 Trading", "not_found");
     string("Krankenversicherung", "die Kranken-\nVersicherung", "verified Kranken-\nVersicherung");
 }
 
