@@ -3,9 +3,9 @@
 //!
 //! A property's kind is known by its name. It must know nothing of how values were found.
 
-mod amounts;
 mod code;
 mod concept;
+mod amounts;
 
 use super::document_text::DocumentText;
 use amounts::Amounts;

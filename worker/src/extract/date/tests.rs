@@ -1,3 +1,5 @@
+//! Dates as documents print them, in the order that each document shows.
+
 use super::*;
 use crate::extract::{ascii::AsciiFigures, language};
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! What a place in a text proves, and what it does not.
+
 use super::*;
 use serde_json::json;
 use shared::extraction::{Page, Pages};

@@ -1,3 +1,5 @@
+//! Values that stand in the text and are in conflict all the same.
+
 use super::*;
 use crate::extract::evidence::prove;
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! Numbers as documents print them, and what is none.
+
 use super::*;
 use crate::extract::ascii::AsciiFigures;
 use proptest::prelude::*;
