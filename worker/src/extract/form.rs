@@ -115,7 +115,8 @@ impl Judge<'_, '_> {
 
     /// Net and tax make gross, quantity and price the amount of an item.
     fn amounts(&mut self, object: &Map<String, Value>, path: &str) {
-        let amounts = Amounts { object, text: self.text };
+        let is_item = path.rsplit('/').next().is_some_and(|name| name.parse::<usize>().is_ok());
+        let amounts = Amounts { object, text: self.text, is_item };
         for equation in amounts.broken() {
             let members: Vec<_> =
                 equation.members.into_iter().map(|m| (pointer(path, m.name), m)).collect();

@@ -19,6 +19,8 @@ const ROUNDING_SHARE: Decimal = Decimal::from_parts(5, 0, 0, false, 3);
 pub(super) struct Amounts<'a, 'b> {
     pub(super) object: &'a Map<String, Value>,
     pub(super) text: &'a DocumentText<'b>,
+    /// Whether it is an item of a list: elsewhere a quantity and a total may be of different things.
+    pub(super) is_item: bool,
 }
 
 /// A value of an equation that does not hold.
@@ -44,7 +46,8 @@ impl<'a> Amounts<'a, '_> {
         if adjusted {
             return Vec::new();
         }
-        [self.total(), self.item()].into_iter().flatten().collect()
+        let item = if self.is_item { self.item() } else { None };
+        [self.total(), item].into_iter().flatten().collect()
     }
 
     fn amount(&self, concept: Concept) -> Option<(&'a str, Decimal)> {

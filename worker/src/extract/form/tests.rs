@@ -81,6 +81,8 @@ fn the_amount_of_an_item_is_its_quantity_times_its_price() {
     // Less ten per cent, as the document says.
     check(item(2.0, 10.0, 18.0), &[]);
     check(item(3.0, 2.5, 18.0), &["/lines/0/amount amounts or 7.5"]);
+    // Outside of a list they need not be of one thing.
+    assert_eq!(conflicts(item(3.0, 2.5, 18.0), text, &[]), [""; 0]);
 }
 
 #[test]
