@@ -48,6 +48,12 @@ pub struct Extraction {
 pub enum FieldStatus {
     /// It stands in the text; numbers, dates and spacing are compared by value.
     Verified,
+    /// It stands in the text, but the same words may as well say something else: `reason` tells
+    /// what is unsure, and `candidates` has the other reading.
+    Printed,
+    /// Something contradicts it: what is printed, its own form, or other values. `reason` tells
+    /// what, and `candidates` has what is printed instead.
+    Conflict,
     /// It is not printed as such, and need not be (a choice, a yes or no, a field that its schema
     /// marks as not printed).
     Inferred,
@@ -61,16 +67,44 @@ pub enum FieldStatus {
     Missing,
 }
 
+/// Why a value is `printed` or in `conflict`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The figures or words may be read as another value, or be a part of something longer.
+    Ambiguous,
+    /// It is not printed letter by letter, only much alike.
+    Spelling,
+    /// It is printed with the other sign.
+    Sign,
+    /// A date is printed whose day and month are swapped.
+    DayOrder,
+    /// Its day is printed with another time.
+    Time,
+    /// It breaks the rules of its kind: the check digits of an IBAN, the form of a VAT number.
+    Form,
+    /// It is later than a date that cannot be before it.
+    Dates,
+    /// It does not add up with other amounts.
+    Amounts,
+    /// A check of the schema that includes it fails.
+    Check,
+}
+
 /// One value and its evidence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Field {
     /// Whether it was proven.
     pub status: FieldStatus,
-    /// Where it stands; empty unless the status is `verified`. At most
+    /// Where it stands; empty unless the status is `verified`, `printed` or `conflict`. At most
     /// [`Field::EVIDENCE_MAX`] places.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<Evidence>,
-    /// Values that were given and do not stand in `data`. At most [`Field::CANDIDATES_MAX`].
+    /// Why the status is `printed` or `conflict`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// Values that were given or are printed and do not stand in `data`. At most
+    /// [`Field::CANDIDATES_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<Candidate>,
 }
@@ -83,16 +117,19 @@ impl Field {
 
     /// One without evidence.
     pub fn of(status: FieldStatus) -> Self {
-        Self { status, evidence: Vec::new(), candidates: Vec::new() }
+        Self { status, evidence: Vec::new(), reason: None, candidates: Vec::new() }
     }
 }
 
-/// A value that was given for a field and does not stand in `data`.
+/// A value for a field that does not stand in `data`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Candidate {
-    /// The value as the model gave it.
+    /// The value as the model gave it, or as the text may be read.
     #[schema(value_type = Object)]
     pub value: Value,
+    /// Where it is printed; null for what only the model gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
 }
 
 /// A place in the text.

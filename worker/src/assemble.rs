@@ -5,14 +5,16 @@
 
 use crate::extract::{
     compiled::CompiledSchema,
-    evidence, merge, rules,
+    document_text::DocumentText,
+    evidence, form, merge, rules,
     set_aside::{Invalid, set_aside},
 };
 use serde_json::Value;
 use shared::{
     document::{DocumentState, Failure, FailureCode, Stage},
     extraction::{
-        Candidate, Extraction, Field, FieldStatus, ModelUsed, Pages, TextUsed, Timings, Usage,
+        Candidate, Check, Extraction, Field, FieldStatus, ModelUsed, Pages, TextUsed, Timings,
+        Usage,
     },
     job::Claim,
     store::Spent,
@@ -57,12 +59,13 @@ pub(crate) fn assemble(
         true => DocumentState::Partial,
         false => DocumentState::Succeeded,
     };
+    let checks = rules::check(&schema.schema, &data);
     Ok(Extraction {
         document: claim.document.clone(),
         schema: claim.schema.clone(),
         state,
-        fields: fields(schema, &data, invalid, pages),
-        checks: rules::check(&schema.schema, &data),
+        fields: fields(schema, &data, invalid, pages, &checks),
+        checks,
         data,
         usage,
         model,
@@ -95,19 +98,22 @@ fn whole(schema: &CompiledSchema, parts: Vec<Part>) -> Result<(Value, Vec<Invali
     Ok((data, moved))
 }
 
-/// The evidence for each value, and what was given for those that are not there.
+/// The evidence for each value, what contradicts it, and what was given for those that are not there.
 fn fields(
     schema: &CompiledSchema,
     data: &Value,
     invalid: Vec<Invalid>,
     pages: &Pages,
+    checks: &[Check],
 ) -> BTreeMap<String, Field> {
-    let mut fields = evidence::prove(&schema.schema, data, pages);
+    let text = DocumentText::new(pages);
+    let mut fields = evidence::prove(&schema.schema, data, &text);
+    form::judge(data, &text, checks, &mut fields);
     for Invalid { pointer, value } in invalid {
         let field = fields.entry(pointer).or_insert_with(|| Field::of(FieldStatus::Invalid));
         field.status = FieldStatus::Invalid;
         if field.candidates.len() < Field::CANDIDATES_MAX && !value.is_null() {
-            field.candidates.push(Candidate { value });
+            field.candidates.push(Candidate { value, evidence: None });
         }
     }
     fields

@@ -119,6 +119,14 @@ impl Rule {
         }
     }
 
+    /// The JSON pointers of the values that it compares; not of those that are one of many.
+    pub fn pointers(&self) -> Vec<String> {
+        let mut pointers = Vec::new();
+        self.left.pointers(&mut pointers);
+        self.right.pointers(&mut pointers);
+        pointers
+    }
+
     /// Whether the rule holds for these values.
     pub fn check(&self, data: &Value) -> Outcome {
         let (left, right) = match (self.left.value(data), self.right.value(data)) {
@@ -201,6 +209,18 @@ impl fmt::Display for Amount {
 }
 
 impl Expression {
+    fn pointers(&self, found: &mut Vec<String>) {
+        match self {
+            Self::Path(path) if !path.is_of_many() => found.push(path.pointer()),
+            Self::Call(_, inner) | Self::Negative(inner) => inner.pointers(found),
+            Self::Binary(left, _, right) => {
+                left.pointers(found);
+                right.pointers(found);
+            }
+            Self::Number(_) | Self::Text(_) | Self::Path(_) => {}
+        }
+    }
+
     /// What it comes to, or what is missing.
     fn value(&self, data: &Value) -> Result<Amount, String> {
         match self {
@@ -272,6 +292,11 @@ impl fmt::Display for Path {
 }
 
 impl Path {
+    fn pointer(&self) -> String {
+        let names = self.0.iter().map(|(name, _)| name.replace('~', "~0").replace('/', "~1"));
+        names.map(|name| format!("/{name}")).collect()
+    }
+
     fn is_of_many(&self) -> bool {
         self.0.iter().any(|(_, is_list)| *is_list)
     }
@@ -357,6 +382,12 @@ mod tests {
         check("sum(gaps[].amount) == net", "gaps[].amount is missing in an item");
         check("sum(empty[].amount) == net", "empty[].amount has no items");
         check("currency == total", "\"EUR\" and 119 cannot be compared");
+    }
+
+    #[test]
+    fn a_rule_names_the_values_that_it_compares() {
+        let rule = Rule::parse("abs(net) + tax.rate * 2 == -total - sum(lines[].amount)").unwrap();
+        assert_eq!(rule.pointers(), ["/net", "/tax/rate", "/total"]);
     }
 
     #[test]

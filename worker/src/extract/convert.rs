@@ -3,9 +3,10 @@
 //! It must know nothing of documents: what is printed there does not decide here.
 
 use super::{
-    date,
+    date::{self, DateStyle},
     node::Node,
-    number::{self, Convention},
+    number::{self, Style},
+    reading::{Grade, Reading},
 };
 use jiff::{Timestamp, civil::Date, civil::DateTime, tz::TimeZone};
 use serde_json::{Number, Value};
@@ -37,14 +38,15 @@ pub fn converted(node: &Node<'_>, value: &Value) -> Option<Value> {
 /// `"119.00"`, `"1.234,56 €"`; not `"1.234"`, which is a thousand or one.
 fn number(text: &str) -> Option<Value> {
     let text = text.trim();
-    let found = number::scan(text, Convention::Mixed);
-    let place = found.iter().map(|(_, place)| place.clone()).max_by_key(ExactSizeIterator::len)?;
+    let found = number::scan(text, Style::UNKNOWN, &[]);
+    let place =
+        found.iter().map(|number| number.place.clone()).max_by_key(ExactSizeIterator::len)?;
     let around = [text.get(..place.start)?, text.get(place.end..)?];
     if !around.into_iter().all(is_sign_or_currency) {
         return None;
     }
-    let values: BTreeSet<_> =
-        found.into_iter().filter(|(_, other)| *other == place).map(|(value, _)| value).collect();
+    let here = found.into_iter().filter(|number| number.place == place);
+    let values: BTreeSet<_> = here.map(|number| number.value).collect();
     let only = values.first().filter(|_| values.len() == 1)?;
     only.as_str().parse::<Number>().ok().map(Value::Number)
 }
@@ -55,7 +57,7 @@ fn is_sign_or_currency(text: &str) -> bool {
     text.is_empty() || is_code || text.chars().all(|c| CURRENCY_SIGNS.contains(&c))
 }
 
-/// `2018-12-06T00:00:00Z`, `20181206`, `6 December 2018`, `25.12.2018`; not `06.12.2018`, which may be
+/// `2018-12-06T00:00:00Z`, `20181206`, `6 December 2018`, `06.12.2018`; not `06/12/2018`, which may be
 /// two days, nor the end of an evening in UTC, which is tomorrow further east.
 fn day(text: &str) -> Option<Value> {
     let text = text.trim();
@@ -64,8 +66,10 @@ fn day(text: &str) -> Option<Value> {
 }
 
 fn only_day(text: &str) -> Option<Date> {
-    let whole = date::scan(text).into_iter().filter(|(_, place)| *place == (0..text.len()));
-    let days: BTreeSet<_> = whole.map(|(day, _)| day).collect();
+    let is_whole =
+        |date: &Reading<Date>| date.place == (0..text.len()) && date.grade != Grade::Contrary;
+    let found = date::scan(text, DateStyle::default()).into_iter().filter(is_whole);
+    let days: BTreeSet<_> = found.map(|date| date.value).collect();
     days.first().copied().filter(|_| days.len() == 1)
 }
 
@@ -121,7 +125,8 @@ mod tests {
         }
         check(date(), json!(20181206), Some("2018-12-06".into()));
         check(date(), json!("25.12.2018"), Some("2018-12-25".into()));
-        for text in ["06.12.2018", "2018-12-05T23:00:00Z", "2018-12", "31.02.2018", "soon", "2018"]
+        check(date(), json!("06.12.2018"), Some("2018-12-06".into()));
+        for text in ["06/12/2018", "2018-12-05T23:00:00Z", "2018-12", "31.02.2018", "soon", "2018"]
         {
             check(date(), text.into(), None);
         }

@@ -136,7 +136,7 @@ mod tests {
         check(json!({ "number": "1", "lines": [{ "amount": 1 }] }), &["/number: "]);
         check(json!({ "number": "R-1", "lines": [] }), &["/lines: "]);
         check(
-            json!({ "number": "R-1", "date": "5.3.24", "lines": [{ "amount": -1 }] }),
+            json!({ "number": "R-1", "date": "5/3/24", "lines": [{ "amount": -1 }] }),
             &["/date", "/lines/0/amount"],
         );
         check(json!({ "number": null, "lines": [{ "amount": 1 }] }), &["/number: null"]);
