@@ -57,14 +57,32 @@ struct Place {
     pieces: Vec<Range<usize>>,
 }
 
+/// A piece of a page, as small as can be: a long document has a million figures.
+#[derive(Clone, Copy, Debug)]
+struct Spot {
+    page: u32,
+    start: u32,
+    end: u32,
+}
+
+impl Spot {
+    /// `None` beyond 4 GiB.
+    fn new(page: usize, place: &Range<usize>) -> Option<Self> {
+        let small = |number: usize| u32::try_from(number).ok();
+        Some(Self { page: small(page)?, start: small(place.start)?, end: small(place.end)? })
+    }
+}
+
 /// The pages, read once for everything that may be looked for.
 struct Text<'a> {
     pages: &'a [Page],
     /// For each page, how many lines are before it.
     lines_before: Vec<usize>,
     words: Vec<PageWords<'a>>,
-    numbers: HashMap<Decimal, Vec<Place>>,
-    dates: HashMap<Date, Vec<Place>>,
+    /// By value, then in the order of the text.
+    numbers: Vec<(Decimal, Spot)>,
+    /// As `numbers`.
+    dates: Vec<(Date, Spot)>,
 }
 
 impl<'a> Text<'a> {
@@ -80,28 +98,36 @@ impl<'a> Text<'a> {
             pages,
             lines_before: lines_before.collect(),
             words: pages.iter().map(|page| PageWords::new(&page.text)).collect(),
-            numbers: HashMap::new(),
-            dates: HashMap::new(),
+            numbers: Vec::new(),
+            dates: Vec::new(),
         };
         let convention = Convention::of(pages.iter().map(|page| page.text.as_str()));
         for (index, page) in pages.iter().enumerate() {
-            for (value, place) in number::scan(&page.text, convention) {
-                let place = text.place(index, [place]);
-                text.numbers.entry(value).or_default().push(place);
-            }
-            for (value, place) in date::scan(&page.text) {
-                let place = text.place(index, [place]);
-                text.dates.entry(value).or_default().push(place);
-            }
+            let numbers = number::scan(&page.text, convention).into_iter();
+            text.numbers.extend(numbers.filter_map(|(n, at)| Some((n, Spot::new(index, &at)?))));
+            let dates = date::scan(&page.text).into_iter();
+            text.dates.extend(dates.filter_map(|(day, at)| Some((day, Spot::new(index, &at)?))));
         }
+        // Stable: the places of one value stay in the order of the text.
+        text.numbers.sort_by(|(one, _), (other, _)| one.cmp(other));
+        text.dates.sort_by_key(|(day, _)| *day);
         text
+    }
+
+    /// The first places of a value; none where it is not there.
+    fn by_value<T: Ord>(&self, index: &[(T, Spot)], value: &T) -> Vec<Place> {
+        let from = index.partition_point(|(other, _)| other < value);
+        let found = index.iter().skip(from).take_while(|(other, _)| other == value);
+        let place = |(_, spot): &(T, Spot)| {
+            self.place(spot.page as usize, [spot.start as usize..spot.end as usize])
+        };
+        found.take(PLACES_MAX).map(place).collect()
     }
 
     fn place(&self, page: usize, pieces: impl Into<Vec<Range<usize>>>) -> Place {
         let pieces = pieces.into();
         let start = pieces.first().map_or(0, |piece| piece.start);
-        let before = self.pages.get(page).and_then(|page| page.text.get(..start));
-        let line = before.map_or(0, |text| text.matches('\n').count());
+        let line = self.words.get(page).map_or(0, |words| words.line_of(start));
         let line = line + self.lines_before.get(page).copied().unwrap_or_default();
         Place { page, line, pieces }
     }
@@ -224,9 +250,7 @@ impl Prover<'_> {
             }
             Value::Bool(_) => return Field::of(FieldStatus::Inferred),
             Value::String(text) => self.places(text),
-            Value::Number(number) => {
-                self.text.numbers.get(&Decimal::of(number)).cloned().unwrap_or_default()
-            }
+            Value::Number(number) => self.text.by_value(&self.text.numbers, &Decimal::of(number)),
             _ => Vec::new(),
         };
         let places = self.best_first(places, name, near);
@@ -249,9 +273,11 @@ impl Prover<'_> {
         if places.is_empty() {
             let day = text.get(..10).and_then(|day| day.parse::<Date>().ok());
             let number = Decimal::parse(text.trim());
-            let by_value = day.and_then(|day| self.text.dates.get(&day));
-            let by_value = by_value.or(number.and_then(|number| self.text.numbers.get(&number)));
-            places = by_value.cloned().unwrap_or_else(|| self.text.currency(text));
+            let dates = day.map(|day| self.text.by_value(&self.text.dates, &day));
+            let numbers = || Some(self.text.by_value(&self.text.numbers, &number?));
+            let is_there = |places: &Vec<Place>| !places.is_empty();
+            let by_value = dates.filter(is_there).or_else(|| numbers().filter(is_there));
+            places = by_value.unwrap_or_else(|| self.text.currency(text));
         }
         self.known.insert(text.to_owned(), places.clone());
         places

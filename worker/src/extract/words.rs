@@ -18,44 +18,43 @@ const PIECES_MAX: usize = 12;
 /// Columns of one printed row are at least so many spaces apart.
 const COLUMN_GAP: &str = "   ";
 
-/// Text without spaces and without what is only shape, and where each piece of it came from.
+/// Of so many bytes of a text without shape, one place in the original is kept. The others are found
+/// from there by reading on: fewer are slower to find, more take more memory.
+const MARK_BYTES: usize = 64;
+
+/// Text without spaces and without what is only shape.
 #[derive(Clone, Debug, Default)]
 struct Plain {
     text: String,
-    /// For each byte of `text`, where its character starts and ends in the original.
-    places: Vec<(usize, usize)>,
+    /// Characters by where they start in `text` and in the original, at least [`MARK_BYTES`] apart.
+    marks: Vec<(u32, u32)>,
 }
 
 impl Plain {
-    fn of(original: &str, offset: usize) -> Self {
+    fn of(original: &str) -> Self {
         let mut plain = Self::default();
-        let mut characters = original.char_indices().peekable();
-        while let Some((start, c)) = characters.next() {
-            let end = characters.peek().map_or(original.len(), |(next, _)| *next);
-            // A hyphen at the end of a line that the next line's small letter continues.
-            let rest = original.get(end..).unwrap_or_default();
-            let is_broken = matches!(c, '-' | '\u{2010}')
-                && rest.starts_with('\n')
-                && rest.trim_start().starts_with(char::is_lowercase);
-            if is_broken {
-                continue;
-            }
-            for shape in shapes(c) {
-                plain.text.push(shape);
-                let place = (offset + start, offset + end);
-                plain.places.extend(std::iter::repeat_n(place, shape.len_utf8()));
+        for (place, c) in printed(original, 0) {
+            let at = plain.text.len();
+            plain.text.extend(shapes(c));
+            let is_due =
+                plain.marks.last().is_none_or(|(mark, _)| at >= *mark as usize + MARK_BYTES);
+            // Beyond 4 GiB nothing is marked, and the rest is found from the last mark.
+            if let (true, Ok(at), Ok(start)) =
+                (is_due, u32::try_from(at), u32::try_from(place.start))
+            {
+                plain.marks.push((at, start));
             }
         }
         plain
     }
 
-    /// Where the bytes from `start` to `end` stand in the original; `None` where they begin or end
-    /// within a character of it.
-    fn original(&self, start: usize, end: usize) -> Option<Range<usize>> {
-        let (first, last) = (self.places.get(start)?, self.places.get(end.checked_sub(1)?)?);
-        let before = start.checked_sub(1).and_then(|at| self.places.get(at));
-        let is_cut = before == Some(first) || self.places.get(end) == Some(last);
-        (!is_cut).then_some(first.0..last.1)
+    /// Where the bytes from `start` to `end` stand in the original that this was made of; `None` where
+    /// they begin or end within a character of it.
+    fn original(&self, original: &str, start: usize, end: usize) -> Option<Range<usize>> {
+        let mark =
+            self.marks.partition_point(|(mark, _)| *mark as usize <= start).checked_sub(1)?;
+        let (mark, from) = self.marks.get(mark)?;
+        place(original, *from as usize, |_| true, start - *mark as usize..end - *mark as usize)
     }
 
     /// Every place of a text, those that overlap included.
@@ -67,6 +66,41 @@ impl Plain {
             Some(at)
         })
     }
+}
+
+/// The characters from a place on, each with its own, without the hyphens at the end of a line that
+/// the next line's small letter continues.
+fn printed(original: &str, from: usize) -> impl Iterator<Item = (Range<usize>, char)> + '_ {
+    let rest = original.get(from..).unwrap_or_default();
+    let places = rest.char_indices().map(move |(at, c)| (from + at..from + at + c.len_utf8(), c));
+    places.filter(move |(place, c)| {
+        let rest = || original.get(place.end..).unwrap_or_default();
+        !matches!(c, '-' | '\u{2010}')
+            || !rest().starts_with('\n')
+            || !rest().trim_start().starts_with(char::is_lowercase)
+    })
+}
+
+/// Where the bytes `part` of the text without shape stand in the original, both counted from `from`.
+/// `None` where they begin or end within a character of the original.
+fn place(
+    original: &str,
+    from: usize,
+    is_kept: impl Fn(&char) -> bool,
+    part: Range<usize>,
+) -> Option<Range<usize>> {
+    let (mut at, mut first) = (0, None);
+    for (place, c) in printed(original, from) {
+        let length: usize = shapes(c).filter(&is_kept).map(char::len_utf8).sum();
+        if at == part.start && length > 0 {
+            first = Some(place.start);
+        }
+        at += length;
+        if at >= part.end {
+            return (at == part.end).then_some(first?..place.end);
+        }
+    }
+    None
 }
 
 /// A character without its shape: nothing for a space, a plain dash for any dash.
@@ -109,49 +143,97 @@ fn is_kept(c: &char) -> bool {
 }
 
 /// One page, ready to be looked into.
+///
+/// It takes about three times the memory of the text.
 #[derive(Clone, Debug)]
 pub struct PageWords<'a> {
     original: &'a str,
     plain: Plain,
-    /// The cells of each line.
-    lines: Vec<Vec<Cell>>,
+    /// The cells of all lines without shape and without commas, one after the other.
+    cells_text: String,
+    cells: Vec<Cell>,
+    lines: Vec<Line>,
 }
 
-#[derive(Clone, Debug)]
+/// What is between columns on one line.
+#[derive(Clone, Copy, Debug)]
 struct Cell {
-    plain: Plain,
+    /// Where it starts in the original.
+    start: usize,
+    /// Where it ends in the text of all cells.
+    text_end: usize,
+}
+
+/// Where a line starts, and its first cell.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    start: usize,
+    cell: usize,
 }
 
 impl<'a> PageWords<'a> {
     /// Prepares a page.
     pub fn new(original: &'a str) -> Self {
-        let mut lines = Vec::new();
+        let plain = Plain::of(original);
+        let mut page = Self {
+            original,
+            plain,
+            cells_text: String::new(),
+            cells: Vec::new(),
+            lines: Vec::new(),
+        };
         let mut offset = 0;
         for line in original.split('\n') {
-            let mut cells = Vec::new();
+            page.lines.push(Line { start: offset, cell: page.cells.len() });
             let mut start = offset;
             for text in line.split(COLUMN_GAP) {
-                let mut plain = Plain::of(text, start);
-                let kept: Vec<bool> = plain.text.chars().map(|c| is_kept(&c)).collect();
-                if kept.contains(&false) {
-                    plain = without_commas(&plain);
-                }
-                if !plain.text.is_empty() {
-                    cells.push(Cell { plain });
+                let before = page.cells_text.len();
+                page.cells_text.extend(text.chars().flat_map(shapes).filter(is_kept));
+                let text_end = page.cells_text.len();
+                if text_end > before {
+                    page.cells.push(Cell { start, text_end });
                 }
                 start += text.len() + COLUMN_GAP.len();
             }
-            lines.push(cells);
             offset += line.len() + 1;
         }
-        Self { original, plain: Plain::of(original, 0), lines }
+        page
+    }
+
+    /// Counted from zero, the line in which a place of the page's text is.
+    pub fn line_of(&self, place: usize) -> usize {
+        self.lines.partition_point(|line| line.start <= place).saturating_sub(1)
+    }
+
+    /// The cells of a line; `None` where there is no such line.
+    fn cells(&self, line: usize) -> Option<Range<usize>> {
+        let end = self.lines.get(line + 1).map_or(self.cells.len(), |next| next.cell);
+        Some(self.lines.get(line)?.cell..end)
+    }
+
+    /// A cell's text, without shape and without commas.
+    fn cell_text(&self, cell: usize) -> &str {
+        let end_of = |cell: usize| self.cells.get(cell).map_or(0, |cell| cell.text_end);
+        let start = cell.checked_sub(1).map_or(0, end_of);
+        self.cells_text.get(start..end_of(cell)).unwrap_or_default()
+    }
+
+    /// Where a part of a cell's text stands on the page.
+    fn place_in_cell(&self, cell: usize, part: Range<usize>) -> Option<Range<usize>> {
+        let start = self.cells.get(cell)?.start;
+        // The end of the line ends the cell, and no hyphen before it is left out.
+        let rest = self.original.get(start..)?;
+        let line = rest.split('\n').next()?;
+        let place = place(line, 0, is_kept, part)?;
+        Some(start + place.start..start + place.end)
     }
 
     /// Where the needle stands, at most `most` places: each as the ranges of the original text that
     /// make it up.
     pub fn find(&self, needle: &Needle, most: usize) -> Vec<Vec<Range<usize>>> {
         let places = self.plain.find(&needle.plain);
-        let places = places.filter_map(|at| self.plain.original(at, at + needle.plain.len()));
+        let places =
+            places.filter_map(|at| self.plain.original(self.original, at, at + needle.plain.len()));
         let places =
             places.filter(|place| self.is_whole(place) && self.is_spaced_as(place, needle));
         let found: Vec<_> = places.map(|place| vec![place]).take(most).collect();
@@ -188,23 +270,18 @@ impl<'a> PageWords<'a> {
         if needle.words.len() < 2 || needle.words.len() > CELL_WORDS_MAX {
             return None;
         }
-        for (line, cells) in self.lines.iter().enumerate() {
-            for cell in cells {
+        for line in 0..self.lines.len() {
+            for cell in self.cells(line)? {
+                let text = self.cell_text(cell);
                 for count in (1..needle.words.len()).rev() {
                     let (first, rest) = needle.words.split_at(count);
                     let first = first.concat();
-                    let Some(start) = cell.plain.text.len().checked_sub(first.len()) else {
-                        continue;
-                    };
-                    if !cell.plain.text.ends_with(&first) {
+                    if !text.ends_with(&first) {
                         continue;
                     }
-                    let Some(place) = cell.plain.original(start, cell.plain.text.len()) else {
-                        continue;
-                    };
-                    if !self.is_whole(&place) {
-                        continue;
-                    }
+                    let part = text.len() - first.len()..text.len();
+                    let place = self.place_in_cell(cell, part);
+                    let Some(place) = place.filter(|place| self.is_whole(place)) else { continue };
                     if let Some(mut places) = self.go_on(rest, line, PIECES_MAX) {
                         places.push(place);
                         places.reverse();
@@ -221,21 +298,21 @@ impl<'a> PageWords<'a> {
         let pieces = pieces.checked_sub(1)?;
         let all = words.concat();
         for next in line + 1..=line + LINES_APART_MAX {
-            for cell in self.lines.get(next)? {
-                let text = &cell.plain.text;
+            for cell in self.cells(next)? {
+                let text = self.cell_text(cell);
                 if text.starts_with(&all) {
-                    let place = cell.plain.original(0, all.len())?;
+                    let place = self.place_in_cell(cell, 0..all.len())?;
                     if self.is_whole(&place) {
                         return Some(vec![place]);
                     }
                 }
                 for count in 1..words.len() {
                     let (filled, rest) = words.split_at(count);
-                    if *text != filled.concat() {
+                    if text != filled.concat() {
                         continue;
                     }
                     if let Some(mut places) = self.go_on(rest, next, pieces) {
-                        places.push(cell.plain.original(0, text.len())?);
+                        places.push(self.place_in_cell(cell, 0..text.len())?);
                         return Some(places);
                     }
                 }
@@ -243,16 +320,6 @@ impl<'a> PageWords<'a> {
         }
         None
     }
-}
-
-fn without_commas(plain: &Plain) -> Plain {
-    let kept = plain.text.char_indices().filter(|(_, c)| is_kept(c));
-    let mut less = Plain::default();
-    for (at, c) in kept {
-        less.text.push(c);
-        less.places.extend(plain.places.iter().skip(at).take(c.len_utf8()));
-    }
-    less
 }
 
 /// A letter or digit of a script that parts words by spaces.
@@ -320,7 +387,45 @@ mod tests {
         check("photography day on", &[]);
     }
 
+    /// For each byte without shape, where its character stands in the original: what marks stand for.
+    fn all_places(text: &str) -> Vec<Range<usize>> {
+        let one = |(place, c): (Range<usize>, char)| {
+            let bytes: usize = shapes(c).map(char::len_utf8).sum();
+            std::iter::repeat_n(place, bytes)
+        };
+        printed(text, 0).flat_map(one).collect()
+    }
+
+    #[test]
+    fn a_page_takes_little_more_than_its_text() {
+        let text = "Widget, blue, 10 mm   12   3.40   40.80\n".repeat(1_000);
+        let page = PageWords::new(&text);
+        let bytes = page.plain.text.capacity()
+            + size_of_val(page.plain.marks.as_slice())
+            + page.cells_text.capacity()
+            + size_of_val(page.cells.as_slice())
+            + size_of_val(page.lines.as_slice());
+        assert!(bytes < 6 * text.len(), "{bytes} for {}", text.len());
+    }
+
     proptest! {
+        #[test]
+        fn marks_lead_to_the_same_places_as_a_list_of_all(
+            text in "([a-z]{1,9}|ﬁ|ß|é|e\u{301}|㎏|½|\u{ad}| {1,4}|,|-\n|\n){0,200}",
+            start in 0_usize..400,
+            length in 1_usize..90,
+        ) {
+            let (plain, places) = (Plain::of(&text), all_places(&text));
+            prop_assert_eq!(plain.text.len(), places.len());
+            if let Some(part) = places.get(start..start + length) {
+                let (first, last) = (&part[0], &part[length - 1]);
+                let is_cut = start > 0 && places[start - 1] == *first
+                    || places.get(start + length) == Some(last);
+                let expected = (!is_cut).then_some(first.start..last.end);
+                prop_assert_eq!(plain.original(&text, start, start + length), expected);
+            }
+        }
+
         #[test]
         fn every_word_of_a_text_is_found(text in "[a-zA-Z0-9 äé,.\n-]{0,80}") {
             let page = PageWords::new(&text);
