@@ -4,7 +4,7 @@ use crate::{
     report::Waits,
     text::{
         limits::Limits,
-        reader::{Engine, TextReader},
+        reader::{Children, Engine, TextReader},
     },
     worker::{CompiledSchemas, Learned, Settings, Worker},
 };
@@ -38,8 +38,16 @@ pub fn build(
         config::TextEngine::Hayro => Engine::Hayro,
         config::TextEngine::PdfExtract => Engine::PdfExtract,
     };
-    let children = config.worker.text_children as usize;
-    let text = TextReader::new(binary, vec!["text-child".into()], engine, limits(config), children);
+    let children = Children {
+        program: binary,
+        arguments: vec!["text-child".into()],
+        count_max: config.worker.text_children as usize,
+        files_max: config.text.child_files_max,
+        memory_kept_bytes_max: config.text.child_memory_kept_bytes_max,
+        allow_unsandboxed: config.text.allow_unsandboxed,
+    };
+    let text =
+        TextReader::new(children, engine, limits(config)).context("prepare text children")?;
     let id: Arc<str> = Uuid::new_v4().simple().to_string().into();
     let fleet = Fleet::join(pool.clone(), services.quota.clone(), id.clone());
     Ok(Worker {
@@ -91,7 +99,7 @@ fn limits(config: &Config) -> Limits {
         memory_bytes_max: worker.text_memory_bytes_max,
         cpu_seconds_max: worker.text_seconds_max,
         // A machine with more children than processors gives each less than real time.
-        wall: Duration::from_secs(worker.text_seconds_max.saturating_mul(2).saturating_add(10)),
+        wall: Duration::from_secs(worker.text_seconds_max.saturating_mul(2)),
         output_bytes_max: config.limits.text_bytes_max,
         pages_max: config.limits.pages_max,
         input_bytes_max: config.limits.size_bytes_max,

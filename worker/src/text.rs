@@ -10,8 +10,13 @@ mod html;
 mod canvas;
 mod pdf;
 mod pdf_extract;
+mod sandbox;
 pub mod child;
+mod answer;
+mod child_process;
 pub mod reader;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod sandbox_tests;

@@ -119,7 +119,8 @@ impl<'a> Text<'a> {
         let from = index.partition_point(|(other, _)| other < value);
         let found = index.iter().skip(from).take_while(|(other, _)| other == value);
         let place = |(_, spot): &(T, Spot)| {
-            self.place(spot.page as usize, [spot.start as usize..spot.end as usize])
+            let piece = spot.start as usize..spot.end as usize;
+            self.place(spot.page as usize, [piece])
         };
         found.take(PLACES_MAX).map(place).collect()
     }

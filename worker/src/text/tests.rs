@@ -1,9 +1,10 @@
 //! What reading promises, on real and on hostile files.
 
 use super::{
-    child::{Engine, Head, read},
+    child::{Engine, Head, SETUP, Setup, read},
     limits::{Limits, TextError},
-    reader::TextReader,
+    reader::{Children, TextReader},
+    sandbox::Confinement,
 };
 use bytes::Bytes;
 use serde_json::Value;
@@ -201,14 +202,25 @@ fn both_engines_read_the_same_words() {
     }
 }
 
-/// A reader whose children are real processes: the program that `tests/run` builds beside this test.
-fn reader(engine: Engine, limits: Limits) -> TextReader {
+/// Children that are real processes: the program that `tests/run` builds beside this test.
+pub(super) fn children_of_the_binary() -> Children {
     let mut program = std::env::current_exe().unwrap();
     program.pop();
     program.pop();
     program.push("sluice");
     assert!(program.exists(), "{} is missing: run ./tests/run", program.display());
-    TextReader::new(program, vec!["text-child".into()], engine, limits, 2)
+    Children {
+        program,
+        arguments: vec!["text-child".into()],
+        count_max: 2,
+        files_max: 20,
+        memory_kept_bytes_max: 32 << 20,
+        allow_unsandboxed: false,
+    }
+}
+
+fn reader(engine: Engine, limits: Limits) -> TextReader {
+    TextReader::new(children_of_the_binary(), engine, limits).unwrap()
 }
 
 fn hostile(name: &str) -> Bytes {
@@ -224,7 +236,7 @@ const FRUGAL: Limits = Limits {
     input_bytes_max: 1 << 20,
 };
 
-async fn good(reader: &TextReader) {
+pub(super) async fn good(reader: &TextReader) {
     let pages = reader.read(Bytes::from_static(b"good"), Format::Text).await.unwrap();
     assert_eq!(pages.pages[0].text, "good");
 }
@@ -329,18 +341,134 @@ async fn a_cancelled_read_kills_its_child() {
     good(&reader).await;
 }
 
-/// How many living processes have this in their environment.
+/// The number of living processes that have this in their environment.
 fn children(mark: &str) -> usize {
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    let environments =
-        processes.filter_map(|process| std::fs::read(process.path().join("environ")).ok());
-    environments.filter(|bytes| String::from_utf8_lossy(bytes).contains(mark)).count()
+    pids(mark).len()
+}
+
+fn pids(mark: &str) -> Vec<PathBuf> {
+    let is_marked = |process: &PathBuf| {
+        let environment = std::fs::read(process.join("environ")).unwrap_or_default();
+        String::from_utf8_lossy(&environment).contains(mark)
+    };
+    let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|process| process.path());
+    processes.filter(is_marked).collect()
+}
+
+/// A reader of one child, which this number tells from those of other tests.
+fn marked(mark: u64, change: impl FnOnce(&mut Children)) -> TextReader {
+    let mut children = Children { count_max: 1, ..children_of_the_binary() };
+    change(&mut children);
+    TextReader::new(children, Engine::Hayro, Limits { cpu_seconds_max: mark, ..FRUGAL }).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_is_locked_in_alone() {
+    let reader = marked(7_655, |_| ());
+    good(&reader).await;
+    let child = pids("7655").pop().unwrap();
+    let status = std::fs::read_to_string(child.join("status")).unwrap();
+    assert!(status.contains("NoNewPrivs:\t1") && status.contains("Seccomp:\t2"), "{status}");
+    // Every thread of it.
+    for thread in std::fs::read_dir(child.join("task")).unwrap().flatten() {
+        let status = std::fs::read_to_string(thread.path().join("status")).unwrap();
+        assert!(status.contains("Seccomp:\t2"), "{status}");
+    }
+    let pid = child.file_name().unwrap().to_str().unwrap();
+    let stat = std::fs::read_to_string(child.join("stat")).unwrap();
+    // proc(5): after the name come state, parent, process group and session.
+    let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    assert_eq!(fields[1..4], [std::process::id().to_string().as_str(), pid, pid]);
+    let environment = std::fs::read(child.join("environ")).unwrap();
+    let variables = environment.split(|byte| *byte == 0).filter(|variable| !variable.is_empty());
+    assert_eq!(variables.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_is_replaced_when_it_read_enough_or_holds_too_much() {
+    let check = async |mark: u64, change: fn(&mut Children), expected: bool| {
+        let reader = marked(mark, change);
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            reader.check().await.unwrap();
+            seen.extend(pids(&mark.to_string()));
+            good(&reader).await;
+        }
+        seen.dedup();
+        assert_eq!(seen.len() > 1, expected, "{seen:?}");
+    };
+    check(7_656, |_| (), false).await;
+    check(7_657, |children| children.files_max = 1, true).await;
+    check(7_658, |children| children.memory_kept_bytes_max = 4096, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_broke_a_page_ends_its_child() {
+    let reader = marked(7_659, |_| ());
+    good(&reader).await;
+    let before = pids("7659");
+    let end = reader.read(hostile("garbage"), Format::Pdf).await;
+    assert!(matches!(end, Err(TextError::Unreadable(_))), "{end:?}");
+    good(&reader).await;
+    assert_ne!(pids("7659"), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_outlives_the_thread_that_asked_for_it() {
+    let reader = marked(7_660, |_| ());
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::scope(|scope| scope.spawn(|| runtime.block_on(good(&reader))).join().unwrap());
+    let before = pids("7660");
+    good(&reader).await;
+    assert_eq!((before.len(), pids("7660")), (1, before));
+}
+
+#[test]
+fn a_child_whose_parent_is_gone_ends() {
+    let children = children_of_the_binary();
+    let confinement = Confinement { parent: 1, memory_bytes_max: 1 << 30, allow_missing: false };
+    let setup = serde_json::to_string(&Setup { confinement, limits: FRUGAL }).unwrap();
+    let mut command = std::process::Command::new(children.program);
+    let output = command.args(children.arguments).env(SETUP, setup).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is gone"), "{output:?}");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(3), 0));
+}
+
+/// A program that says it is a child, takes a file, and answers with these bytes.
+fn impostor(answer: &str, then: &str) -> TextReader {
+    let greeting = r"sluice 2\000\000\000\002[]";
+    let script = format!("printf '{greeting}'; head -c 9 >/dev/null; printf '{answer}'; {then}");
+    let children = Children {
+        program: "/bin/sh".into(),
+        arguments: vec!["-c".into(), script.into()],
+        ..children_of_the_binary()
+    };
+    TextReader::new(children, Engine::Hayro, FRUGAL).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_was_taken_over_fails_only_its_document() {
+    let check = async |answer: &str, then: &str| {
+        let end = impostor(answer, then).read(Bytes::from_static(b"x"), Format::Text).await;
+        let failure = end.as_ref().map_err(TextError::failure);
+        assert!(matches!(failure, Err(Some(_))), "{answer:?}: {end:?}");
+    };
+    for then in ["exit 0", "exec sleep 99", "kill -9 $$", "yes"] {
+        for answer in ["", r"\377\377\377\377", r"\000\000\000\002{}", r"\000\000\001\000{"] {
+            if !(then == "exec sleep 99" && (answer.is_empty() || answer.ends_with('{'))) {
+                check(answer, then).await;
+            }
+        }
+        let json = r#"{"Err":{"unavailable":"wait"}}"#;
+        check(&format!(r"\000\000\000\{:03o}{json}", json.len()), then).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_child_is_an_outage() {
-    for program in ["/bin/true", "/nowhere/at/all"] {
-        let reader = TextReader::new(program.into(), Vec::new(), Engine::Hayro, FRUGAL, 1);
+    for program in ["/bin/true", "/bin/cat", "/nowhere/at/all"] {
+        let children = Children { program: program.into(), ..children_of_the_binary() };
+        let reader = TextReader::new(children, Engine::Hayro, FRUGAL).unwrap();
         let end = reader.read(Bytes::from_static(b"good"), Format::Text).await.unwrap_err();
         assert!(matches!(end, TextError::Unavailable(_)) && end.failure().is_none(), "{end:?}");
     }
