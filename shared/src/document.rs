@@ -3,11 +3,9 @@
 //! Plain data. It must know nothing of how a document is stored, carried or processed.
 
 mod failure;
-pub mod charset;
-mod format;
 
 pub use failure::{Failure, FailureCode, Stage};
-pub use format::{Format, is_email};
+pub use reader::{Format, charset, is_email};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

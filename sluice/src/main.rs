@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     if let cli::Command::TextChild = cli.command {
         // Before anything else is set up: this process reads hostile files.
-        return worker::text::child::main();
+        return reader::child_main();
     }
     match cli::run(cli) {
         Ok(()) => ExitCode::SUCCESS,

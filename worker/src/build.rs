@@ -2,14 +2,11 @@
 
 use crate::{
     report::Waits,
-    text::{
-        limits::Limits,
-        reader::{Children, Engine, TextReader},
-    },
     worker::{CompiledSchemas, Learned, Settings, Worker},
 };
 use anyhow::Context;
 use pool::{Fleet, Pool, PoolConfig};
+use reader::{Children, Engine, Limits, TextReader};
 use shared::{
     config::{self, Config},
     schema::MODEL_DEFAULT,

@@ -1,6 +1,5 @@
 //! Turns accepted documents into typed results. A module uses only modules listed above it.
 
-pub mod text;
 pub mod extract;
 pub mod report;
 pub mod worker;

@@ -1,6 +1,7 @@
 //! The text of a document: from its file in storage, by a child process, and back to storage.
 
 use crate::worker::{Outage, Worker, outage};
+use reader::TextError;
 use shared::{
     blob::BlobKey,
     document::{Failure, FailureCode, Stage},
@@ -18,7 +19,7 @@ pub(crate) async fn read(worker: &Worker, claim: &Claim) -> Result<Pages, Verdic
     let source = blobs.get(&BlobKey::source(&claim.document)).await.map_err(outage)?;
     let gone = || outage(Outage(format!("the file of {} is not in storage", claim.document)));
     let pages = worker.text.read(source.ok_or_else(gone)?, claim.format).await;
-    let pages = pages.map_err(|error| match error.failure() {
+    let pages = pages.map_err(|error| match failure(&error) {
         Some(failure) => Verdict::Reject(failure),
         None => outage(Outage(error.to_string())),
     })?;
@@ -33,4 +34,16 @@ pub(crate) async fn read(worker: &Worker, claim: &Claim) -> Result<Pages, Verdic
         return Err(Verdict::Reject(Failure::new(FailureCode::NoText, Stage::Text, message)));
     }
     Ok(pages)
+}
+
+/// How the document ends, or `None` when the error says nothing about the document.
+fn failure(error: &TextError) -> Option<Failure> {
+    let code = match error {
+        TextError::PasswordRequired => FailureCode::PasswordRequired,
+        TextError::Unreadable(_) => FailureCode::UnreadableDocument,
+        TextError::TooManyPages { .. } => FailureCode::TooManyPages,
+        TextError::LimitExceeded(_) => FailureCode::TextLimitExceeded,
+        TextError::Unavailable(_) => return None,
+    };
+    Some(Failure::new(code, Stage::Text, error.to_string()))
 }

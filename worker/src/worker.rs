@@ -3,9 +3,9 @@
 use crate::{
     extract::{compiled::CompiledSchema, sizes::Sizes},
     report::Waits,
-    text::reader::TextReader,
 };
 use pool::{Fleet, Pool};
+use reader::TextReader;
 use shared::{
     blob::BlobError,
     document::{WaitReason, Waiting},

@@ -1,9 +1,8 @@
 //! What a confined process can still reach, tried from inside; and what is said where the kernel
 //! cannot confine it.
 
-use super::{
-    limits::Limits,
-    reader::{Engine, TextReader},
+use crate::{
+    Children, Engine, Limits, TextReader,
     sandbox::{Confinement, run},
     tests::{children_of_the_binary, good},
 };
@@ -100,7 +99,7 @@ fn confinement() -> Confinement {
 fn nothing_else_is_within_reach() {
     let tried = |mode: &str| {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["text::sandbox_tests::inside", "--exact", "--ignored", "--nocapture"]);
+        command.args(["sandbox_tests::inside", "--exact", "--ignored", "--nocapture"]);
         let output = command.env(TRY, mode).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
@@ -123,7 +122,7 @@ fn without(call: i64, allow_unsandboxed: bool) -> Result<Vec<String>, String> {
         let filter: seccompiler::BpfProgram = filter.try_into().unwrap();
         // Of this thread, of those that it starts, and of their children.
         seccompiler::apply_filter(&filter).unwrap();
-        let children = super::reader::Children { allow_unsandboxed, ..children_of_the_binary() };
+        let children = Children { allow_unsandboxed, ..children_of_the_binary() };
         let reader = TextReader::new(children, Engine::Hayro, Limits::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {

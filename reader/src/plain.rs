@@ -2,10 +2,10 @@
 //!
 //! It must know nothing of other formats.
 
-use super::limits::TextError;
-use shared::{
-    document::charset,
-    extraction::{Page, Pages},
+use crate::{
+    charset,
+    limits::TextError,
+    pages::{Page, Pages},
 };
 
 /// Part of replay keys: change it whenever the same bytes give other pages.

@@ -3,11 +3,11 @@
 //!
 //! It must know nothing of processes.
 
-use super::{
+use crate::{
     child::{Answer, HEAD_BYTES_MAX, READY},
     limits::{Limits, TextError},
+    pages::Pages,
 };
-use shared::extraction::Pages;
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -97,8 +97,8 @@ pub(super) fn is_fault(answer: &Answer) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Page;
     use proptest::prelude::*;
-    use shared::extraction::Page;
 
     fn pages(engine: &str, numbers: &[u32]) -> Answer {
         let page = |number: &u32| Page { number: *number, text: "é\n".into(), ..Page::default() };

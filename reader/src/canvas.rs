@@ -4,7 +4,7 @@
 //! transparent, outside of the page or of the clip, or in the colour of what is under it. It must
 //! know nothing of files and of the order in which text is read.
 
-use super::layout::Glyph;
+use crate::layout::Glyph;
 use hayro_interpret::{
     BlendMode, ClipPath, Device, DrawMode, DrawProps, FillRule, Image, ImageDrawProps, Paint,
     SoftMask,

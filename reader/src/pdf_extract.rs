@@ -3,9 +3,12 @@
 //! Its own way through all pages stops at the first bad one and does not say so, and it panics on
 //! some: so each page is asked for by itself, and those that it misses are found by counting.
 
-use super::{limits::TextError, pdf};
+use crate::{
+    limits::TextError,
+    pages::{Page, Pages},
+    pdf,
+};
 use pdf_extract::{Document, PlainTextOutput, output_doc_page};
-use shared::extraction::{Page, Pages};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Part of replay keys: change it whenever the same bytes give other pages.

@@ -3,7 +3,7 @@
 //!
 //! It must know nothing of how a format is read, nor of other children.
 
-use super::{
+use crate::{
     answer::{answer, greeting},
     child::{Answer, Head, SETUP, Setup},
     limits::{Limit, Limits, TextError},

@@ -3,7 +3,6 @@
 //! Plain data, for parent and child. It must know nothing of formats, engines and processes.
 
 use serde::{Deserialize, Serialize};
-use shared::document::{Failure, FailureCode, Stage};
 use std::time::Duration;
 
 /// What reading one document may cost.
@@ -86,18 +85,6 @@ pub enum TextError {
 }
 
 impl TextError {
-    /// How the document ends, or `None` when this says nothing about the document.
-    pub fn failure(&self) -> Option<Failure> {
-        let code = match self {
-            Self::PasswordRequired => FailureCode::PasswordRequired,
-            Self::Unreadable(_) => FailureCode::UnreadableDocument,
-            Self::TooManyPages { .. } => FailureCode::TooManyPages,
-            Self::LimitExceeded(_) => FailureCode::TextLimitExceeded,
-            Self::Unavailable(_) => return None,
-        };
-        Some(Failure::new(code, Stage::Text, self.to_string()))
-    }
-
     /// The name in metrics.
     pub(super) fn label(&self) -> &'static str {
         match self {

@@ -2,9 +2,8 @@
 //!
 //! It must know nothing of other formats.
 
-use super::{limits::TextError, plain};
+use crate::{limits::TextError, pages::Pages, plain};
 use html2text::{Element, Handle, config};
-use shared::extraction::Pages;
 
 /// Part of replay keys: change it whenever the same bytes give other pages.
 const ENGINE: &str = "html-1";

@@ -1,21 +1,20 @@
-//! The worker's side: a small pool of warm children. One that broke, grew, or read enough files is
+//! The parent's side: a small pool of warm children. One that broke, grew, or read enough files is
 //! replaced.
 //!
 //! It must know nothing of how a format is read.
 
-use super::{
+use crate::{
     answer::is_fault,
-    child::{Answer, Head, Setup},
+    child::{Answer, Engine, Head, Setup},
     child_process::{Broken, ChildProcess, Starter},
-    limits::{Limit, Limits},
+    format::Format,
+    limits::{Limit, Limits, TextError},
+    pages::Pages,
     sandbox::Confinement,
 };
 use bytes::Bytes;
 use deadpool::managed::{self, Metrics, Pool, PoolError, RecycleError, RecycleResult};
-use shared::{document::Format, extraction::Pages};
 use std::{ffi::OsString, io, path::PathBuf};
-
-pub use super::{child::Engine, limits::TextError};
 
 /// What children are, and how long each is kept.
 #[derive(Clone, Debug)]

@@ -4,15 +4,16 @@
 //! It holds no key, no connection and no file. It must know nothing of the parent but the frames
 //! on its standard streams.
 
-use super::{
+use crate::{
+    format::Format,
     html,
     limits::{Limit, Limits, TextError},
+    pages::Pages,
     pdf, pdf_extract, plain,
     sandbox::{self, Confinement},
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
-use shared::{document::Format, extraction::Pages};
 use std::{
     any::Any,
     io::{self, ErrorKind, Read, Write},
@@ -59,7 +60,7 @@ pub(super) type Answer = Result<Pages, TextError>;
 
 /// Runs the child to its end: the body of the hidden subcommand that [`TextReader`] starts.
 ///
-/// [`TextReader`]: super::reader::TextReader
+/// [`TextReader`]: crate::TextReader
 pub fn main() -> ExitCode {
     let setup = std::env::var(SETUP).ok().and_then(|text| serde_json::from_str(&text).ok());
     let Some(Setup { confinement, limits }) = setup else {

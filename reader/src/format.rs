@@ -1,6 +1,6 @@
 //! Which formats are read, and how they are told apart.
 
-use super::charset;
+use crate::charset;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

@@ -2,10 +2,11 @@
 //!
 //! It must know nothing of processes and limits other than the number of pages.
 
-use super::{
+use crate::{
     canvas::Canvas,
     layout::{self, Glyph},
     limits::TextError,
+    pages::{Page, Pages},
 };
 use hayro_interpret::{
     Context, InterpreterCache, InterpreterSettings, TransformExt, interpret_page,
@@ -14,7 +15,6 @@ use hayro_syntax::{
     DecryptionError, LoadPdfError, Pdf, object::dict::keys::CONTENTS, page::Page as PdfPage,
 };
 use kurbo::Rect;
-use shared::extraction::{Page, Pages};
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
