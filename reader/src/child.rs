@@ -66,9 +66,6 @@ pub fn main() -> ExitCode {
     let Some(Setup { confinement, limits }) = setup else {
         return ExitCode::from(2);
     };
-    // A page that breaks the reader is reported by its number, not by a trace: standard error is
-    // for why it cannot start, and for the last words of a runtime that aborts.
-    std::panic::set_hook(Box::new(|_| {}));
     match sandbox::run(confinement, move |missing| serve(&limits, &missing)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(_)) => ExitCode::FAILURE,
@@ -88,6 +85,9 @@ fn allow_time(seconds: u64) -> io::Result<()> {
 }
 
 fn serve(limits: &Limits, missing: &[String]) -> io::Result<()> {
+    // A page that breaks the reader is reported by its number, not by a trace: standard error is
+    // for why it cannot start, and for the last words of a runtime that aborts.
+    std::panic::set_hook(Box::new(|_| {}));
     let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
     output.write_all(&READY)?;
     send(&mut output, &serde_json::to_vec(missing)?)?;

@@ -7,7 +7,7 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, LandlockStatus, Ruleset, RulesetAttr, RulesetError,
     RulesetStatus, Scope,
 };
-use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, getppid, setrlimit, setsid};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, getppid, setrlimit};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule,
@@ -58,7 +58,8 @@ pub(super) fn run<T: Send + 'static>(
     confinement: Confinement,
     work: impl FnOnce(Vec<String>) -> T + Send + 'static,
 ) -> Result<T, SandboxError> {
-    setsid().map_err(io::Error::from)?;
+    // gVisor gives zero for the session, which rustix takes for impossible.
+    nix::unistd::setsid().map_err(io::Error::from)?;
     depend_on(confinement.parent)?;
     rustix::thread::set_no_new_privs(true).map_err(io::Error::from)?;
     let mut missing = Vec::new();
@@ -117,8 +118,8 @@ fn deny_files() -> Result<(), String> {
             kernel()
         )),
         _ => Err(format!(
-            "{} has no Landlock, or the container's seccomp profile forbids it: use Linux 5.13 or \
-             newer, and a container engine of 2022 or newer",
+            "{} has no Landlock, as gVisor has none, or the container's seccomp profile forbids it: \
+             use Linux 5.13 or newer, and a container engine of 2022 or newer",
             kernel()
         )),
     }
