@@ -281,6 +281,62 @@ async fn hostile_files_harm_nothing_else() {
     }
 }
 
+/// The files of `fixtures/hostile/corpus.py`, by name; empty where there is no Python.
+fn corpus() -> Vec<(String, Bytes)> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut script = std::process::Command::new("python3");
+    script.arg(root().join("fixtures/hostile/corpus.py")).arg(folder.path());
+    match script.status() {
+        Ok(status) => assert!(status.success(), "{status}"),
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "python3: {error}");
+            println!("SKIPPED: python3: {error}");
+            return Vec::new();
+        }
+    }
+    let entry = |entry: std::fs::DirEntry| {
+        let name = entry.file_name().into_string().unwrap();
+        (name, std::fs::read(entry.path()).unwrap().into())
+    };
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().flatten().map(entry).collect();
+    files.sort();
+    files
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_file_of_the_corpus_ends() {
+    let bytes = 8 << 20;
+    let limits =
+        Limits { input_bytes_max: bytes, output_bytes_max: bytes, cpu_seconds_max: 1, ..FRUGAL };
+    let reader = reader(Engine::Hayro, limits);
+    let read = async |files: Vec<(String, Bytes)>| {
+        let mut wrong = Vec::new();
+        for (name, bytes) in files {
+            let format = match name.rsplit('.').next() {
+                Some("pdf") => Format::Pdf,
+                Some("html") => Format::Html,
+                Some("md") => Format::Markdown,
+                _ => Format::Text,
+            };
+            let started = Instant::now();
+            let end = reader.read(bytes, format).await;
+            let brief = end.as_ref().map(|pages| (pages.pages.len(), &pages.warnings));
+            println!("{:5} ms {name}: {brief:.300?}", started.elapsed().as_millis());
+            let has_text = end.as_ref().is_ok_and(|pages| pages.without_text().is_empty());
+            let is_outage = matches!(end, Err(TextError::Unavailable(_)));
+            if is_outage || name.starts_with("read") && !has_text {
+                wrong.push(name);
+            }
+            good(&reader).await;
+        }
+        assert!(wrong.is_empty(), "{wrong:?}");
+    };
+    let mut files = corpus();
+    let others = files.split_off(files.len() / 2);
+    tokio::join!(read(files), read(others));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_other_engine_is_held_as_tightly() {
     let reader = reader(Engine::PdfExtract, FRUGAL);
