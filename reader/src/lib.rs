@@ -18,6 +18,8 @@ mod child;
 mod answer;
 mod child_process;
 mod parent;
+#[cfg(fuzzing)]
+pub mod fuzz;
 
 pub use child::{Engine, main as child_main};
 pub use format::{Format, is_email};
