@@ -21,10 +21,8 @@ mod cli;
 use clap::Parser;
 use std::process::ExitCode;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    allocator::limit_arenas();
     let cli = cli::Cli::parse();
     if let cli::Command::TextChild = cli.command {
         // Before anything else is set up: this process reads hostile files.

@@ -13,7 +13,8 @@ use shared::{
     services::Services,
     store::CallLimits,
 };
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, thread::available_parallelism, time::Duration};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -56,6 +57,7 @@ pub fn build(
         text: Arc::new(text),
         schemas: CompiledSchemas::default(),
         learned: Learned::default(),
+        assembling: Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))),
         settings: Arc::new(settings(config)),
         draining,
     })
