@@ -208,15 +208,20 @@ async fn freeze(place: &Place, process: &Process) {
     .await;
 }
 
-/// The children of a process that compute now (proc(5): `stat`).
+/// The children of a process that compute now (proc(5): `stat` of each thread).
 fn busy_children(parent: u32) -> Vec<std::path::PathBuf> {
-    let is_busy = |process: &std::path::PathBuf| {
-        let stat = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
+    let entries = |folder: &std::path::Path| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let is_busy = |thread: &std::path::PathBuf| {
+        let stat = std::fs::read_to_string(thread.join("stat")).unwrap_or_default();
         let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
         rest.starts_with(&format!("R {parent} "))
     };
-    let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|process| process.path());
-    processes.filter(is_busy).collect()
+    let mut processes = entries("/proc".as_ref());
+    processes.retain(|process| entries(&process.join("task")).iter().any(is_busy));
+    processes
 }
 
 #[tokio::test]
