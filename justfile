@@ -30,6 +30,17 @@ chaos:
 outages:
     SLUICE_TEST_OUTAGE_SECONDS=150 ./tests/run -p tests outages:: --nocapture
 
+# What a worker holds after 200 and 2,000 documents, long ones and hostile ones, with their figures,
+# about ten minutes: docs/reliability.md.
+memory:
+    cargo build --release --package sluice
+    SLUICE_TEST_BINARY={{justfile_directory()}}/target/release/sluice \
+      ./tests/run -p tests memory:: --ignored --nocapture
+
+# Looks for files, or answers of a child, that break what hears them: needs nightly Rust, cargo-fuzz.
+fuzz TARGET *ARGS:
+    cargo +nightly fuzz run {{TARGET}} {{ARGS}} -- -rss_limit_mb=2048 -timeout=20
+
 # The pool against models of the providers' limiters at ten times the scale: docs/pool.md.
 scenarios:
     cargo test --release -p pool --lib scenario -- --include-ignored --nocapture

@@ -1,4 +1,4 @@
-//! The child: limits itself before it reads a byte, then answers one file after the other, until
+//! The child: confines itself before it reads a byte, then answers one file after the other, until
 //! its input ends.
 //!
 //! It holds no key, no connection and no file. It must know nothing of the parent but the frames
@@ -10,6 +10,7 @@ use crate::{
     limits::{Limit, Limits, TextError},
     pages::Pages,
     panic,
+    sandbox::{self, Confinement},
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
@@ -18,23 +19,24 @@ use std::{
     io::{self, ErrorKind, Read, Write},
     panic::{AssertUnwindSafe, catch_unwind},
     process::ExitCode,
-    thread,
 };
 
-/// The variable by which the parent hands its limits over, as JSON.
-pub(super) const LIMITS: &str = "SLUICE_TEXT_LIMITS";
+/// The variable that holds [`Setup`], as JSON.
+pub(super) const SETUP: &str = "SLUICE_TEXT_SETUP";
 
-/// What the child says once, as soon as its limits hold. A program that does not say it is no child.
-pub(super) const READY: [u8; 8] = *b"sluice 1";
+/// What the parent tells its child.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Setup {
+    pub(super) confinement: Confinement,
+    pub(super) limits: Limits,
+}
 
-/// The longest head of a file.
-const HEAD_BYTES_MAX: u32 = 4096;
+/// What the child says once, as soon as it is confined. A program that does not say it is no child.
+/// A frame follows: JSON, a list of the locks that the kernel lacks.
+pub(super) const READY: [u8; 8] = *b"sluice 2";
 
-/// Open files: the three standard streams. Nothing that is read can open another.
-const FILES_MAX: u64 = 3;
-
-/// Nested objects are read by recursion; this much of it is allowed.
-const STACK_BYTES: usize = 64 << 20;
+/// The longest head of a file, and the longest greeting.
+pub(super) const HEAD_BYTES_MAX: u32 = 4096;
 
 /// What comes before a file's bytes.
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,32 +53,18 @@ pub(super) type Answer = Result<Pages, TextError>;
 ///
 /// [`TextReader`]: crate::TextReader
 pub fn main() -> ExitCode {
-    let limits = std::env::var(LIMITS).ok().and_then(|text| serde_json::from_str(&text).ok());
-    let Some(limits): Option<Limits> = limits else {
+    let setup = std::env::var(SETUP).ok().and_then(|text| serde_json::from_str(&text).ok());
+    let Some(Setup { confinement, limits }) = setup else {
         return ExitCode::from(2);
     };
-    // A page that breaks the reader is reported by its number, not by a trace: standard error is
-    // for the last words of a runtime that aborts.
-    std::panic::set_hook(Box::new(|_| {}));
-    if confine(&limits).is_err() {
-        return ExitCode::from(3);
+    match sandbox::run(confinement, move |missing| serve(&limits, &missing)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(_)) => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = write!(io::stderr(), "{error}");
+            ExitCode::from(3)
+        }
     }
-    let serve = move || serve(&limits);
-    let served = thread::Builder::new().stack_size(STACK_BYTES).spawn(serve);
-    match served.map(thread::JoinHandle::join) {
-        Ok(Ok(Ok(()))) => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
-    }
-}
-
-fn confine(limits: &Limits) -> io::Result<()> {
-    let set =
-        |resource, most| setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
-    set(Resource::As, limits.memory_bytes_max)?;
-    set(Resource::Core, 0)?;
-    set(Resource::Fsize, 0)?;
-    set(Resource::Nofile, FILES_MAX)?;
-    Ok(())
 }
 
 /// Allows the next file its processor time, on top of what was used before.
@@ -87,10 +75,13 @@ fn allow_time(seconds: u64) -> io::Result<()> {
     Ok(setrlimit(Resource::Cpu, Rlimit { current: Some(until), maximum })?)
 }
 
-fn serve(limits: &Limits) -> io::Result<()> {
+fn serve(limits: &Limits, missing: &[String]) -> io::Result<()> {
+    // A page that breaks the reader is reported by its number, not by a trace: standard error is
+    // for why it cannot start, and for the last words of a runtime that aborts.
+    std::panic::set_hook(Box::new(|_| {}));
     let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
     output.write_all(&READY)?;
-    output.flush()?;
+    send(&mut output, &serde_json::to_vec(missing)?)?;
     loop {
         let head = match frame(&mut input) {
             Ok(head) => head,
@@ -112,11 +103,15 @@ fn serve(limits: &Limits) -> io::Result<()> {
         if json.len() as u64 > limits.output_bytes_max {
             json = serde_json::to_vec(&Answer::Err(limits.exceeded(Limit::Output)))?;
         }
-        let length = u32::try_from(json.len()).map_err(io::Error::other)?;
-        output.write_all(&length.to_be_bytes())?;
-        output.write_all(&json)?;
-        output.flush()?;
+        send(&mut output, &json)?;
     }
+}
+
+fn send(output: &mut impl Write, json: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(json.len()).map_err(io::Error::other)?;
+    output.write_all(&length.to_be_bytes())?;
+    output.write_all(json)?;
+    output.flush()
 }
 
 fn frame(input: &mut impl Read) -> io::Result<Vec<u8>> {

@@ -34,6 +34,11 @@ pub(super) fn read(
     let (mut mail, attachments) = email::read(bytes)?;
     for Attachment { name, content_type, bytes } in attachments {
         let first = u32::try_from(mail.pages.len() + 1).unwrap_or(u32::MAX);
+        if first > pages_max {
+            mail.warnings
+                .push(format!("the attachment {name} is left out: {pages_max} pages are read"));
+            continue;
+        }
         let Some(file_type) = FileType::sniff(&bytes, &name, content_type.as_deref()) else {
             mail.warnings.push(format!("the attachment {name} is of no format that is read"));
             continue;

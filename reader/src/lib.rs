@@ -29,8 +29,13 @@ mod second;
 mod pdf;
 mod pdf_extract;
 mod files;
+mod sandbox;
 mod child;
+mod answer;
+mod child_process;
 mod parent;
+#[cfg(fuzzing)]
+pub mod fuzz;
 
 pub use child::main as child_main;
 pub use file_type::FileType;
@@ -38,7 +43,9 @@ pub use files::Engine;
 pub use format::Format;
 pub use limits::{Limits, TextError};
 pub use pages::{Bounds, Origin, Page, Pages, Word};
-pub use parent::TextReader;
+pub use parent::{Children, TextReader};
 
+#[cfg(test)]
+mod sandbox_tests;
 #[cfg(test)]
 mod tests;

@@ -26,8 +26,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             memory_bytes_max: 1 << 30,
-            cpu_seconds_max: 20,
-            wall: Duration::from_secs(30),
+            cpu_seconds_max: 10,
+            wall: Duration::from_secs(20),
             output_bytes_max: 64 << 20,
             pages_max: 2000,
             input_bytes_max: 100 << 20,

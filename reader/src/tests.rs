@@ -6,8 +6,9 @@ mod place;
 mod seen;
 
 use crate::{
-    Engine, Format, Limits, Pages, TextError, TextReader,
-    child::{Head, read},
+    Children, Engine, Format, Limits, Pages, TextError, TextReader,
+    child::{Head, SETUP, Setup, read},
+    sandbox::Confinement,
 };
 use bytes::Bytes;
 use serde_json::Value;
@@ -212,14 +213,25 @@ fn both_engines_read_the_same_words() {
     }
 }
 
-/// A reader whose children are real processes: the program that `tests/run` builds beside this test.
-fn reader(engine: Engine, limits: Limits) -> TextReader {
+/// Children that are real processes: the program that `tests/run` builds beside this test.
+pub(super) fn children_of_the_binary() -> Children {
     let mut program = std::env::current_exe().unwrap();
     program.pop();
     program.pop();
     program.push("sluice");
     assert!(program.exists(), "{} is missing: run ./tests/run", program.display());
-    TextReader::new(program, vec!["text-child".into()], engine, limits, 2)
+    Children {
+        program,
+        arguments: vec!["text-child".into()],
+        count_max: 2,
+        files_max: 20,
+        memory_kept_bytes_max: 32 << 20,
+        allow_unsandboxed: false,
+    }
+}
+
+fn reader(engine: Engine, limits: Limits) -> TextReader {
+    TextReader::new(children_of_the_binary(), engine, limits).unwrap()
 }
 
 fn hostile(name: &str) -> Bytes {
@@ -235,7 +247,7 @@ const FRUGAL: Limits = Limits {
     input_bytes_max: 1 << 20,
 };
 
-async fn good(reader: &TextReader) {
+pub(super) async fn good(reader: &TextReader) {
     let pages = reader.read(Bytes::from_static(b"good"), Format::Text.into()).await.unwrap();
     assert_eq!(pages.pages[0].text, "good");
 }
@@ -284,6 +296,62 @@ async fn hostile_files_harm_nothing_else() {
         assert!(is_right(name, &end), "{name}: {end:?}");
         good(&reader).await;
     }
+}
+
+/// The files of `fixtures/hostile/corpus.py`, by name; empty where there is no Python.
+fn corpus() -> Vec<(String, Bytes)> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut script = std::process::Command::new("python3");
+    script.arg(root().join("fixtures/hostile/corpus.py")).arg(folder.path());
+    match script.status() {
+        Ok(status) => assert!(status.success(), "{status}"),
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "python3: {error}");
+            println!("SKIPPED: python3: {error}");
+            return Vec::new();
+        }
+    }
+    let entry = |entry: std::fs::DirEntry| {
+        let name = entry.file_name().into_string().unwrap();
+        (name, std::fs::read(entry.path()).unwrap().into())
+    };
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().flatten().map(entry).collect();
+    files.sort();
+    files
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_file_of_the_corpus_ends() {
+    let bytes = 8 << 20;
+    let limits =
+        Limits { input_bytes_max: bytes, output_bytes_max: bytes, cpu_seconds_max: 1, ..FRUGAL };
+    let reader = reader(Engine::Hayro, limits);
+    let read = async |files: Vec<(String, Bytes)>| {
+        let mut wrong = Vec::new();
+        for (name, bytes) in files {
+            let format = match name.rsplit('.').next() {
+                Some("pdf") => Format::Pdf,
+                Some("html") => Format::Html,
+                Some("md") => Format::Markdown,
+                _ => Format::Text,
+            };
+            let started = Instant::now();
+            let end = reader.read(bytes, format.into()).await;
+            let brief = end.as_ref().map(|pages| (pages.pages.len(), &pages.warnings));
+            println!("{:5} ms {name}: {brief:.300?}", started.elapsed().as_millis());
+            let has_text = end.as_ref().is_ok_and(|pages| pages.without_text().is_empty());
+            let is_outage = matches!(end, Err(TextError::Unavailable(_)));
+            if is_outage || name.starts_with("read") && !has_text {
+                wrong.push(name);
+            }
+            good(&reader).await;
+        }
+        assert!(wrong.is_empty(), "{wrong:?}");
+    };
+    let mut files = corpus();
+    let others = files.split_off(files.len() / 2);
+    tokio::join!(read(files), read(others));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -344,18 +412,134 @@ async fn a_cancelled_read_kills_its_child() {
     good(&reader).await;
 }
 
-/// How many living processes have this in their environment.
+/// The number of living processes that have this in their environment.
 fn children(mark: &str) -> usize {
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    let environments =
-        processes.filter_map(|process| std::fs::read(process.path().join("environ")).ok());
-    environments.filter(|bytes| String::from_utf8_lossy(bytes).contains(mark)).count()
+    pids(mark).len()
+}
+
+fn pids(mark: &str) -> Vec<PathBuf> {
+    let is_marked = |process: &PathBuf| {
+        let environment = std::fs::read(process.join("environ")).unwrap_or_default();
+        String::from_utf8_lossy(&environment).contains(mark)
+    };
+    let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|process| process.path());
+    processes.filter(is_marked).collect()
+}
+
+/// A reader of one child, which this number tells from those of other tests.
+fn marked(mark: u64, change: impl FnOnce(&mut Children)) -> TextReader {
+    let mut children = Children { count_max: 1, ..children_of_the_binary() };
+    change(&mut children);
+    TextReader::new(children, Engine::Hayro, Limits { cpu_seconds_max: mark, ..FRUGAL }).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_is_locked_in_alone() {
+    let reader = marked(7_655, |_| ());
+    good(&reader).await;
+    let child = pids("7655").pop().unwrap();
+    let status = std::fs::read_to_string(child.join("status")).unwrap();
+    assert!(status.contains("NoNewPrivs:\t1") && status.contains("Seccomp:\t2"), "{status}");
+    // Every thread of it.
+    for thread in std::fs::read_dir(child.join("task")).unwrap().flatten() {
+        let status = std::fs::read_to_string(thread.path().join("status")).unwrap();
+        assert!(status.contains("Seccomp:\t2"), "{status}");
+    }
+    let pid = child.file_name().unwrap().to_str().unwrap();
+    let stat = std::fs::read_to_string(child.join("stat")).unwrap();
+    // proc(5): after the name come state, parent, process group and session.
+    let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    assert_eq!(fields[1..4], [std::process::id().to_string().as_str(), pid, pid]);
+    let environment = std::fs::read(child.join("environ")).unwrap();
+    let variables = environment.split(|byte| *byte == 0).filter(|variable| !variable.is_empty());
+    assert_eq!(variables.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_is_replaced_when_it_read_enough_or_holds_too_much() {
+    let check = async |mark: u64, change: fn(&mut Children), expected: bool| {
+        let reader = marked(mark, change);
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            reader.check().await.unwrap();
+            seen.extend(pids(&mark.to_string()));
+            good(&reader).await;
+        }
+        seen.dedup();
+        assert_eq!(seen.len() > 1, expected, "{seen:?}");
+    };
+    check(7_656, |_| (), false).await;
+    check(7_657, |children| children.files_max = 1, true).await;
+    check(7_658, |children| children.memory_kept_bytes_max = 4096, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_broke_a_page_ends_its_child() {
+    let reader = marked(7_659, |_| ());
+    good(&reader).await;
+    let before = pids("7659");
+    let end = reader.read(hostile("garbage"), Format::Pdf.into()).await;
+    assert!(matches!(end, Err(TextError::Unreadable(_))), "{end:?}");
+    good(&reader).await;
+    assert_ne!(pids("7659"), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_outlives_the_thread_that_asked_for_it() {
+    let reader = marked(7_660, |_| ());
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::scope(|scope| scope.spawn(|| runtime.block_on(good(&reader))).join().unwrap());
+    let before = pids("7660");
+    good(&reader).await;
+    assert_eq!((before.len(), pids("7660")), (1, before));
+}
+
+#[test]
+fn a_child_whose_parent_is_gone_ends() {
+    let children = children_of_the_binary();
+    let confinement = Confinement { parent: 1, memory_bytes_max: 1 << 30, allow_missing: false };
+    let setup = serde_json::to_string(&Setup { confinement, limits: FRUGAL }).unwrap();
+    let mut command = std::process::Command::new(children.program);
+    let output = command.args(children.arguments).env(SETUP, setup).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is gone"), "{output:?}");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(3), 0));
+}
+
+/// A program that says it is a child, takes a file, and answers with these bytes.
+fn impostor(answer: &str, then: &str) -> TextReader {
+    let greeting = r"sluice 2\000\000\000\002[]";
+    let script = format!("printf '{greeting}'; head -c 9 >/dev/null; printf '{answer}'; {then}");
+    let children = Children {
+        program: "/bin/sh".into(),
+        arguments: vec!["-c".into(), script.into()],
+        ..children_of_the_binary()
+    };
+    TextReader::new(children, Engine::Hayro, FRUGAL).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_was_taken_over_fails_only_its_document() {
+    let check = async |answer: &str, then: &str| {
+        let end = impostor(answer, then).read(Bytes::from_static(b"x"), Format::Text.into()).await;
+        let is_outage = matches!(end, Err(TextError::Unavailable(_)));
+        assert!(end.is_err() && !is_outage, "{answer:?}: {end:?}");
+    };
+    for then in ["exit 0", "exec sleep 99", "kill -9 $$", "yes"] {
+        for answer in ["", r"\377\377\377\377", r"\000\000\000\002{}", r"\000\000\001\000{"] {
+            if !(then == "exec sleep 99" && (answer.is_empty() || answer.ends_with('{'))) {
+                check(answer, then).await;
+            }
+        }
+        let json = r#"{"Err":{"unavailable":"wait"}}"#;
+        check(&format!(r"\000\000\000\{:03o}{json}", json.len()), then).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_child_is_an_outage() {
-    for program in ["/bin/true", "/nowhere/at/all"] {
-        let reader = TextReader::new(program.into(), Vec::new(), Engine::Hayro, FRUGAL, 1);
+    for program in ["/bin/true", "/bin/cat", "/nowhere/at/all"] {
+        let children = Children { program: program.into(), ..children_of_the_binary() };
+        let reader = TextReader::new(children, Engine::Hayro, FRUGAL).unwrap();
         let end = reader.read(Bytes::from_static(b"good"), Format::Text.into()).await.unwrap_err();
         assert!(matches!(end, TextError::Unavailable(_)), "{end:?}");
     }

@@ -161,7 +161,7 @@ section! {
         /// counts anew.
         outage_seconds_max: u64 = 86_400,
         /// Processor time for reading one document, in seconds; 1 to 600.
-        text_seconds_max: u64 = 20,
+        text_seconds_max: u64 = 10,
         /// Address space for reading one document, in bytes; at least 256 MiB.
         text_memory_bytes_max: u64 = 1_073_741_824,
         /// Child processes that read at once, 1 to 1000; default one for each core.
@@ -180,6 +180,13 @@ section! {
     Text {
         /// What reads PDF.
         engine: TextEngine = TextEngine::Hayro,
+        /// After so many documents a child process is replaced, 1 to 100,000.
+        child_files_max: u32 = 20,
+        /// A child process that holds more memory after a document is replaced, in bytes; at least 1 MiB.
+        child_memory_kept_bytes_max: u64 = 33_554_432,
+        /// Whether documents are read where the kernel cannot lock the reading process in (Landlock,
+        /// seccomp). Its limits of memory and time hold all the same.
+        allow_unsandboxed: bool = false,
     }
 }
 

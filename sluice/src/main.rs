@@ -22,6 +22,7 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    allocator::limit_arenas();
     let cli = cli::Cli::parse();
     if let cli::Command::TextChild = cli.command {
         // Before anything else is set up: this process reads hostile files.

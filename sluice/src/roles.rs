@@ -84,6 +84,9 @@ pub(crate) async fn start(config: Config, roles: Roles) -> Result<Running, End> 
     };
     if roles.worker {
         let worker = worker::build(&config, services.clone(), soft.clone()).map_err(End::usage)?;
+        for missing in worker.text.check().await.map_err(|error| End::Usage(error.to_string()))? {
+            tracing::warn!("hostile files are not fully locked in: {missing}");
+        }
         let sweep = worker::sweep::run(worker.clone(), background.clone());
         running.helpers.push(tokio::spawn(sweep));
         let fleet = worker.fleet.clone().run(background.clone());

@@ -1,6 +1,6 @@
 //! Accepted is never lost and shows exactly one result, whichever process dies whenever.
 
-use crate::harness::{PATIENCE, Place, Process, fixture, id, letter, slow};
+use crate::harness::{PATIENCE, Place, Process, fast, fixture, id, letter, slow, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::{
@@ -206,4 +206,35 @@ async fn freeze(place: &Place, process: &Process) {
         None
     })
     .await;
+}
+
+/// The children of a process that compute now (proc(5): `stat` of each thread).
+fn busy_children(parent: u32) -> Vec<std::path::PathBuf> {
+    let entries = |folder: &std::path::Path| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let is_busy = |thread: &std::path::PathBuf| {
+        let stat = std::fs::read_to_string(thread.join("stat")).unwrap_or_default();
+        let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        rest.starts_with(&format!("R {parent} "))
+    };
+    let mut processes = entries("/proc".as_ref());
+    processes.retain(|process| entries(&process.join("task")).iter().any(is_busy));
+    processes
+}
+
+#[tokio::test]
+async fn what_a_killed_worker_was_reading_is_read_no_more() {
+    let place = Place::new(vec![fast("sweden")], "text_seconds_max = 600").await;
+    let sluice = place.start("up").await;
+    place.upload("endless.pdf", "generic", fixture("hostile/endless-loop.pdf")).await;
+    let child = until("a child reads", async || busy_children(sluice.id()).pop()).await;
+    sluice.kill().await;
+    let is_gone = async || {
+        let stat = std::fs::read_to_string(child.join("stat")).unwrap_or_default();
+        // A zombie is gone, too: it waits for whoever took it over.
+        (stat.is_empty() || stat.contains(") Z ")).then_some(())
+    };
+    until("the child is gone", is_gone).await;
 }

@@ -167,3 +167,19 @@ async fn a_text_is_read_in_the_character_set_of_its_header() {
         assert_eq!(source.bytes().await.unwrap(), &bytes[..]);
     }
 }
+
+/// What office programs write goes the whole way, through the child that is locked in.
+#[tokio::test]
+async fn an_invoice_of_any_program_becomes_a_result() {
+    let place = Place::new(vec![fast("sweden")], "").await;
+    let _sluice = place.start("up").await;
+    for (name, pages) in [("docx", 2), ("xlsx", 3), ("pptx", 3), ("odt", 1), ("eml", 2)] {
+        let file = fixture(&format!("office/invoice.{name}"));
+        let document = place.upload("upload", "invoice", file).await;
+        let extraction = place.extraction(&document).await;
+        assert!(extraction["data"]["invoice_number"].is_string(), "{name}: {extraction}");
+        assert_eq!(extraction["fields"]["/invoice_number"]["status"], "verified", "{name}");
+        let shown = place.get(&format!("/v1/documents/{}", id(&document))).await;
+        assert_eq!(shown["pages"], pages, "{name}: {shown}");
+    }
+}

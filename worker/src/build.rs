@@ -6,14 +6,15 @@ use crate::{
 };
 use anyhow::Context;
 use pool::{Fleet, Pool, PoolConfig};
-use reader::{Engine, Limits, TextReader};
+use reader::{Children, Engine, Limits, TextReader};
 use shared::{
     config::{self, Config},
     schema::MODEL_DEFAULT,
     services::Services,
     store::CallLimits,
 };
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, thread::available_parallelism, time::Duration};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -35,8 +36,16 @@ pub fn build(
         config::TextEngine::Hayro => Engine::Hayro,
         config::TextEngine::PdfExtract => Engine::PdfExtract,
     };
-    let children = config.worker.text_children as usize;
-    let text = TextReader::new(binary, vec!["text-child".into()], engine, limits(config), children);
+    let children = Children {
+        program: binary,
+        arguments: vec!["text-child".into()],
+        count_max: config.worker.text_children as usize,
+        files_max: config.text.child_files_max,
+        memory_kept_bytes_max: config.text.child_memory_kept_bytes_max,
+        allow_unsandboxed: config.text.allow_unsandboxed,
+    };
+    let text =
+        TextReader::new(children, engine, limits(config)).context("prepare text children")?;
     let id: Arc<str> = Uuid::new_v4().simple().to_string().into();
     let fleet = Fleet::join(pool.clone(), services.quota.clone(), id.clone());
     Ok(Worker {
@@ -48,6 +57,7 @@ pub fn build(
         text: Arc::new(text),
         schemas: CompiledSchemas::default(),
         learned: Learned::default(),
+        assembling: Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))),
         settings: Arc::new(settings(config)),
         draining,
     })
@@ -88,7 +98,7 @@ fn limits(config: &Config) -> Limits {
         memory_bytes_max: worker.text_memory_bytes_max,
         cpu_seconds_max: worker.text_seconds_max,
         // A machine with more children than processors gives each less than real time.
-        wall: Duration::from_secs(worker.text_seconds_max.saturating_mul(2).saturating_add(10)),
+        wall: Duration::from_secs(worker.text_seconds_max.saturating_mul(2)),
         output_bytes_max: config.limits.text_bytes_max,
         pages_max: config.limits.pages_max,
         input_bytes_max: config.limits.size_bytes_max,

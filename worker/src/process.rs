@@ -38,7 +38,11 @@ pub async fn process(worker: &Worker, claim: &Claim) -> Verdict {
         let timings = timings(claim, started.elapsed(), text_took, &parts);
         let usage = spent(worker, claim, &parts).await?;
         let owned = claim.clone();
-        let assembled = move || assemble(&owned, &schema, &pages, parts, usage, timings);
+        let turn = worker.assembling.clone().acquire_owned().await;
+        let assembled = move || {
+            let _turn = turn;
+            assemble(&owned, &schema, &pages, parts, usage, timings)
+        };
         let assembled = spawn_blocking(assembled).await.map_err(broken)?;
         finish(worker, claim, assembled.map_err(Verdict::Reject)?).await
     };

@@ -19,6 +19,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// How long a document rests when a service that it needs does not answer.
@@ -72,6 +73,9 @@ pub struct Worker {
     pub schemas: CompiledSchemas,
     /// What it has learned of the sizes of answers.
     pub learned: Learned,
+    /// Turns to prove values, one for each processor: an index of a document's text is several times
+    /// the text.
+    pub assembling: Arc<Semaphore>,
     /// Its limits.
     pub settings: Arc<Settings>,
     /// Set when the worker is asked to stop: what waits goes back, what is being paid ends.

@@ -84,6 +84,7 @@ fn address(config: &Config, faults: &mut Vec<Fault>) {
 fn ranges(config: &Config, faults: &mut Vec<Fault>) {
     let (limits, worker) = (&config.limits, &config.worker);
     let reserved = worker.interactive_reserved.unwrap_or_default();
+    let memory_kept = config.text.child_memory_kept_bytes_max;
     let ranges = [
         ("start_seconds_max", config.start_seconds_max, 0, 3600),
         ("limits.size_bytes_max", limits.size_bytes_max, 1, u64::MAX),
@@ -105,6 +106,8 @@ fn ranges(config: &Config, faults: &mut Vec<Fault>) {
         ("worker.text_seconds_max", worker.text_seconds_max, 1, 600),
         ("worker.text_memory_bytes_max", worker.text_memory_bytes_max, 256 << 20, u64::MAX),
         ("worker.text_children", worker.text_children.into(), 1, 1000),
+        ("text.child_files_max", config.text.child_files_max.into(), 1, 100_000),
+        ("text.child_memory_kept_bytes_max", memory_kept, 1 << 20, u64::MAX),
         ("worker.tokens_output_max", worker.tokens_output_max.into(), 16, 1_000_000),
         ("worker.context_tokens_max", worker.context_tokens_max.into(), 1000, 10_000_000),
     ];
