@@ -11,6 +11,9 @@ use hayro_syntax::{
 /// The most names of attachments that are told.
 const NAMES_MAX: usize = 10;
 
+/// So much of each name is told.
+const NAME_CHARS_MAX: usize = 100;
+
 /// Nodes of a tree of names that are looked at, at most.
 const NODES_MAX: usize = 1000;
 
@@ -42,6 +45,14 @@ pub(crate) fn check(pdf: &Pdf) -> Result<(), TextError> {
     Ok(())
 }
 
+/// What should be said of the files that a PDF carries beside its pages, if it carries any.
+pub(crate) fn warning(pdf: &Pdf) -> Option<String> {
+    let xref = pdf.xref();
+    let names = attachments(&xref.get::<Dict<'_>>(xref.root_id())?);
+    let names = (!names.is_empty()).then(|| names.join(", "))?;
+    Some(format!("the files attached to it were not read: {names}"))
+}
+
 /// Whether a form is drawn by its viewer from XML (XFA), and its page is a stand-in: there is not
 /// one field on its pages.
 fn is_dynamic_form(pdf: &Pdf, catalog: &Dict<'_>) -> bool {
@@ -70,7 +81,7 @@ fn attachments(catalog: &Dict<'_>) -> Vec<String> {
         if let Some(pairs) = node.get::<Array<'_>>(b"Names") {
             names.extend(dicts(&pairs).take(NAMES_MAX).filter_map(|file| {
                 let name = file.get::<PdfString<'_>>(b"UF").or_else(|| file.get(b"F"))?;
-                Some(pdf_string::decode(name.as_bytes()))
+                Some(pdf_string::decode(name.as_bytes()).chars().take(NAME_CHARS_MAX).collect())
             }));
         }
     }

@@ -81,7 +81,8 @@ fn mended(bytes: &[u8]) -> Vec<u8> {
 pub(super) fn read(bytes: &[u8], pages_max: u32) -> Result<Pages, TextError> {
     let pdf = open(bytes, pages_max)?;
     let mut cache = InterpreterCache::new();
-    let (mut pages, mut warnings) = (Vec::new(), Vec::new());
+    let mut warnings: Vec<String> = cover::warning(&pdf).into_iter().collect();
+    let mut pages = Vec::new();
     let mut second = None;
     for (number, page) in (1..).zip(pdf.pages().iter()) {
         let draw = AssertUnwindSafe(|| {

@@ -8,6 +8,7 @@ use crate::extract::{
     document_text::DocumentText,
     evidence, form, merge, rules,
     set_aside::{Invalid, set_aside},
+    several,
 };
 use serde_json::Value;
 use shared::{
@@ -166,7 +167,9 @@ fn warnings(pages: &Pages, parts: &[Part]) -> Vec<String> {
         }
         None => None,
     });
-    let mut warnings: Vec<_> = unread.chain(pages.warnings.iter().cloned()).collect();
+    let several = several::warning(pages);
+    let mut warnings: Vec<_> =
+        unread.chain(pages.warnings.iter().cloned()).chain(several).collect();
     for warning in parts.iter().flat_map(|part| &part.warnings) {
         if !warnings.contains(warning) {
             warnings.push(warning.clone());

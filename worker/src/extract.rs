@@ -29,3 +29,4 @@ pub mod document_text;
 pub mod evidence;
 pub mod rules;
 pub mod form;
+pub mod several;
