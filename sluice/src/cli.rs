@@ -2,7 +2,7 @@
 
 use crate::{
     demo, deployments, documents, end::End, extract, reconcile, roles, schema, settings, simulate,
-    telemetry, upload,
+    telemetry, text, upload,
 };
 use clap::{Parser, Subcommand};
 use shared::config::Config;
@@ -40,6 +40,10 @@ pub(crate) enum Command {
     /// Extract from files once, without a server; JSON to stdout
     #[command(after_help = "Example:\n  sluice extract invoice.pdf --schema invoice")]
     Extract(extract::Extract),
+    /// Show the text of a file as models and evidence see it; no server, no model
+    #[command(after_help = "Example:\n  sluice text invoice.pdf\n  \
+                            sluice text invoice.pdf --page 2 --boxes")]
+    Text(text::Text),
     /// Upload files or folders to a running uploader
     #[command(
         after_help = "Example:\n  sluice upload invoices/ --schema invoice --recursive --wait"
@@ -100,6 +104,11 @@ pub(crate) fn run(cli: Cli) -> Result<(), End> {
             let config = load()?;
             quiet(&config);
             runtime.block_on(extract::run(extract, config))
+        }
+        Command::Text(text) => {
+            let config = load()?;
+            quiet(&config);
+            runtime.block_on(text::run(text, &config))
         }
         Command::Migrate => {
             let config = load()?;

@@ -4,6 +4,7 @@ mod end;
 mod telemetry;
 mod client;
 mod schema;
+mod text;
 mod start;
 mod membership;
 mod roles;

@@ -245,3 +245,25 @@ async fn every_command_has_help_with_an_example() {
         assert!(out.contains("Example:"), "{command}: {out}");
     }
 }
+
+#[tokio::test]
+async fn the_text_of_a_file_is_shown_by_row_and_by_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = repository().join("fixtures/documents/receipt-cafe.pdf").display().to_string();
+    let text = async |arguments: &[&str]| {
+        let arguments = [&["text", &file], arguments].concat();
+        run(&arguments, folder.path(), &[]).await
+    };
+    let (code, rows, err) = text(&[]).await;
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(rows.contains("\n2 x Flat white   6.80\n"), "{rows}");
+    let (_, words, _) = text(&["--boxes"]).await;
+    let kettle = words.lines().find(|line| line.ends_with("\ttext\tKettle")).expect("a word");
+    let numbers: Vec<f64> = kettle.split('\t').take(5).map(|n| n.parse().unwrap()).collect();
+    assert!(numbers[0] == 1.0 && numbers[1] < numbers[3] && numbers[2] < numbers[4], "{kettle}");
+    let (_, json, _) = text(&["--json"]).await;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["pages"][0]["text"].as_str().map(str::trim_end), Some(rows.trim_end()));
+    let (code, _, err) = text(&["--page", "9"]).await;
+    assert!(code == 2 && err.contains("it has 1"), "{code}: {err}");
+}

@@ -31,21 +31,7 @@ pub fn build(
     let deployments = config.deployments.clone();
     let strategies = config.models.iter().map(|one| (one.name.clone(), one.strategy)).collect();
     let pool = Pool::new(PoolConfig { deployments, strategies, call_timeout })?;
-    let binary = std::env::current_exe().context("find this program, to start it as text child")?;
-    let engine = match config.text.engine {
-        config::TextEngine::Hayro => Engine::Hayro,
-        config::TextEngine::PdfExtract => Engine::PdfExtract,
-    };
-    let children = Children {
-        program: binary,
-        arguments: vec!["text-child".into()],
-        count_max: config.worker.text_children as usize,
-        files_max: config.text.child_files_max,
-        memory_kept_bytes_max: config.text.child_memory_kept_bytes_max,
-        allow_unsandboxed: config.text.allow_unsandboxed,
-    };
-    let text =
-        TextReader::new(children, engine, limits(config)).context("prepare text children")?;
+    let text = text_reader(config)?;
     let id: Arc<str> = Uuid::new_v4().simple().to_string().into();
     let fleet = Fleet::join(pool.clone(), services.quota.clone(), id.clone());
     Ok(Worker {
@@ -61,6 +47,27 @@ pub fn build(
         settings: Arc::new(settings(config)),
         draining,
     })
+}
+
+/// What reads the files of documents: children of this program.
+///
+/// # Errors
+/// When this program cannot be found, to be started again.
+pub fn text_reader(config: &Config) -> anyhow::Result<TextReader> {
+    let binary = std::env::current_exe().context("find this program, to start it as text child")?;
+    let engine = match config.text.engine {
+        config::TextEngine::Hayro => Engine::Hayro,
+        config::TextEngine::PdfExtract => Engine::PdfExtract,
+    };
+    let children = Children {
+        program: binary,
+        arguments: vec!["text-child".into()],
+        count_max: config.worker.text_children as usize,
+        files_max: config.text.child_files_max,
+        memory_kept_bytes_max: config.text.child_memory_kept_bytes_max,
+        allow_unsandboxed: config.text.allow_unsandboxed,
+    };
+    TextReader::new(children, engine, limits(config)).context("prepare text children")
 }
 
 fn settings(config: &Config) -> Settings {

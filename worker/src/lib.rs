@@ -17,4 +17,4 @@ pub mod consume;
 pub mod sweep;
 mod build;
 
-pub use build::build;
+pub use build::{build, text_reader};
