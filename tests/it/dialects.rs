@@ -3,7 +3,7 @@
 
 use crate::{
     double::{After, Before, Double, as_it_is, refused},
-    harness::{Place, fast, fixture, id, run, until},
+    harness::{Place, fast, fixture, id, repository, run, until},
 };
 use axum::{
     Json,
@@ -41,6 +41,10 @@ async fn works(before: Before, after: After, refusals: usize) -> (Place, Double)
     let file = "documents/invoice-fr-atelier.pdf";
     place.extraction(&place.upload("b.pdf", "invoice", fixture(file)).await).await;
     assert_eq!(double.seen().len() - asked, 1, "it is learned once");
+    let real = repository().join("../shared/documents/zugferd-en16931-miete.pdf");
+    if let Ok(real) = std::fs::read(real) {
+        place.extraction(&place.upload("c.pdf", "invoice", real).await).await;
+    }
     drop(sluice);
     (place, double)
 }
