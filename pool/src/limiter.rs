@@ -228,7 +228,9 @@ impl Limiter {
     /// provider says so, or when it rejects and says nothing.
     fn limit_tokens(&self) -> f64 {
         let configured = self.terms.tokens_per_minute;
-        let seen = self.named_tokens.or(self.found_tokens);
+        // What was found stands in for a limit that nobody names.
+        let found = self.found_tokens.filter(|_| !self.terms.is_limited());
+        let seen = self.named_tokens.or(found);
         seen.map_or(configured, |seen| seen.min(configured)) * self.share
     }
 

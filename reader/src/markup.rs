@@ -6,7 +6,8 @@
 
 use crate::limits::TextError;
 use quick_xml::Reader;
-use quick_xml::events::{BytesStart, Event, attributes::Attribute};
+use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::{BytesRef, BytesStart, Event, attributes::Attribute};
 
 /// Between the cells of a row, and for a tabulator.
 const GAP: &str = "   ";
@@ -94,10 +95,7 @@ pub(super) fn read(xml: &str, meaning: impl Fn(&str) -> Meaning) -> Result<Rows,
             Event::CData(text) if walk.texts > 0 => {
                 walk.push(&text.xml_content(Default::default()));
             }
-            Event::GeneralRef(name) if walk.texts > 0 => {
-                let character = name.resolve_char_ref().map_err(broken)?;
-                walk.push(&character.map_or_else(|| entity(&name), String::from));
-            }
+            Event::GeneralRef(name) if walk.texts > 0 => walk.push(&referred(&name)?),
             Event::Eof => break,
             _ => {}
         }
@@ -106,9 +104,12 @@ pub(super) fn read(xml: &str, meaning: impl Fn(&str) -> Meaning) -> Result<Rows,
     Ok(Rows { pages: walk.pages, has_hidden: walk.has_hidden })
 }
 
-/// One of XML's own entities; others are not known.
-fn entity(name: &str) -> String {
-    quick_xml::escape::resolve_predefined_entity(name).unwrap_or_default().to_owned()
+/// What a reference stands for: a character by its number, or one of XML's own entities. Others are not
+/// known, and stand for nothing.
+pub(super) fn referred(reference: &BytesRef<'_>) -> Result<String, TextError> {
+    let character = reference.resolve_char_ref().map_err(broken)?;
+    let known = || resolve_predefined_entity(reference).unwrap_or_default().to_owned();
+    Ok(character.map_or_else(known, String::from))
 }
 
 /// These attributes of every element of this name; empty where it has none. A name may have its prefix.
@@ -130,7 +131,7 @@ pub(super) fn elements<const N: usize>(
     }
 }
 
-fn broken(error: quick_xml::Error) -> TextError {
+pub(super) fn broken(error: quick_xml::Error) -> TextError {
     TextError::Unreadable(format!("its XML: {error}"))
 }
 
@@ -156,7 +157,11 @@ impl Walk {
                 self.end_line();
                 self.rows.last_mut().into_iter().for_each(|row| row.push(String::new()));
             }
-            Meaning::Run => self.run = Some((String::new(), false)),
+            // A text box stands in a run, and has runs of its own.
+            Meaning::Run => {
+                self.end_run();
+                self.run = Some((String::new(), false));
+            }
             Meaning::Hidden => {
                 let is_off = matches!(attribute(element, "val").as_deref(), Some("0" | "false"));
                 self.run.iter_mut().for_each(|run| run.1 = !is_off);
@@ -301,6 +306,12 @@ mod tests {
         assert_eq!((rows.pages, rows.has_hidden), (vec!["seen\n".to_owned()], true));
         let rows = read("<x><p><r><hide/><t> </t></r></p></x>", meaning).unwrap();
         assert!(!rows.has_hidden);
+    }
+
+    #[test]
+    fn a_run_within_a_run_loses_neither() {
+        let boxed = "<p><r><t>Total </t><p><r><t>box</t></r></p><t> 5</t></r></p>";
+        assert_eq!(pages(boxed), ["Total box\n 5\n"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! XML of any kind, such as an electronic invoice: a row for each element with text, with the names that
 //! lead to it.
 
+use super::markup::{broken, referred};
 use super::{limits::TextError, pages::Pages, plain};
 use encoding_rs::Encoding;
 use quick_xml::{Reader, events::Event};
@@ -26,7 +27,6 @@ struct Open {
 /// Reads all texts. Entities but XML's own are left out.
 pub(super) fn read(bytes: &[u8], charset: Option<&'static Encoding>) -> Result<Pages, TextError> {
     let xml = plain::decode(bytes, charset)?;
-    let broken = |error: quick_xml::Error| TextError::Unreadable(format!("its XML: {error}"));
     let mut reader = Reader::from_str(&xml);
     let (mut open, mut page): (Vec<Open>, String) = (Vec::new(), String::new());
     loop {
@@ -50,14 +50,7 @@ pub(super) fn read(bytes: &[u8], charset: Option<&'static Encoding>) -> Result<P
             }
             Event::Text(text) => text.xml_content(Default::default()).into_owned(),
             Event::CData(text) => text.xml_content(Default::default()).into_owned(),
-            Event::GeneralRef(name) => match name.resolve_char_ref().map_err(broken)? {
-                Some(character) => character.to_string(),
-                None => {
-                    let name = &*name;
-                    let known = quick_xml::escape::resolve_predefined_entity(name);
-                    known.unwrap_or_default().to_owned()
-                }
-            },
+            Event::GeneralRef(name) => referred(&name)?,
             Event::Eof => break,
             _ => continue,
         };

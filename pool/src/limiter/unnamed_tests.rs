@@ -122,3 +122,13 @@ fn a_call_that_is_larger_than_what_was_found_is_sent_when_nothing_else_is() {
     let again = earliest(&mut limiter, &size(50_000.0), at + 5_000.0) - at;
     assert!((62_000.0..63_000.0).contains(&again), "{again}");
 }
+
+#[test]
+fn what_was_found_ends_when_a_limit_is_configured() {
+    let mut limiter = unlimited();
+    let booking = limiter.reserve(&size(1_000.0), 0.0);
+    limiter.settle(&booking, 0.0, &throttled(60_000.0), 100.0);
+    assert_eq!(limiter.per_minute().0, Some(950.0));
+    limiter.configure(Terms::of_quota(LimiterKind::Auto, Some(60_000), None));
+    assert_eq!(limiter.per_minute().0, Some(60_000.0));
+}

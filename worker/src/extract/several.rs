@@ -12,25 +12,29 @@ use std::sync::LazyLock;
 const HEAD_LINES: usize = 10;
 
 /// The first page by its own numbering, in the languages of Europe's invoices.
-static FIRST_PAGE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+static FIRST_PAGE: LazyLock<Regex> = LazyLock::new(|| {
     let page =
         "page|pages|p\\.|pg\\.|seite|blatt|p[aá]gina|pag\\.|pagina|sida|side|sivu|strona|strana";
     let of = "of|von|de|di|van|sur|av|af|z|ze|/";
-    Regex::new(&format!("(?i)(?:^|[^\\w])(?:{page})\\s*1\\s*(?:{of})\\s*[0-9]+")).ok()
+    pattern(&format!("(?i)(?:^|[^\\w])(?:{page})\\s*1\\s*(?:{of})\\s*[0-9]+"))
 });
 
 /// What a document calls itself, and its number behind it.
-static NUMBER: LazyLock<Option<Regex>> = LazyLock::new(|| {
+static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
     let kinds = "invoice|tax invoice|credit note|receipt|order|delivery note|rechnung|gutschrift|\
         lieferschein|quittung|facture|avoir|re[cç]u|fattura|nota di credito|ricevuta|factura|recibo|\
         factuur|creditnota|faktura|fatura|lasku|contract|vertrag|contrat|contratto|contrato";
     let word = "(?:\\s*(?:number|numero|número|numéro|nummer|no|nr|num|n)\\.?\\s*°?º?)?";
-    Regex::new(&format!(
+    pattern(&format!(
         "(?i)(?:^|[^\\w])({kinds})(?:s?nummer|s?nr\\.?)?{word}\\s*[:#]?\\s*\
          ([\\w][\\w/.-]*[0-9][\\w/.-]*)"
     ))
-    .ok()
 });
+
+fn pattern(pattern: &str) -> Regex {
+    #[expect(clippy::expect_used, reason = "constants that the tests use")]
+    Regex::new(pattern).expect("a regular expression")
+}
 
 /// What should be said of pages that seem to begin another document, if any do.
 pub fn warning(pages: &Pages) -> Option<String> {
@@ -55,14 +59,13 @@ pub fn warning(pages: &Pages) -> Option<String> {
 }
 
 fn begins(page: &Page) -> bool {
-    FIRST_PAGE.as_ref().is_some_and(|first| first.is_match(&page.text))
+    FIRST_PAGE.is_match(&page.text)
 }
 
 /// What the head of a page says that it is, and its number.
 fn number(page: &Page) -> Option<(String, String)> {
     let lines = page.text.lines().filter(|line| !line.trim().is_empty()).take(HEAD_LINES);
-    let regex = NUMBER.as_ref()?;
-    lines.filter_map(|line| regex.captures(line)).find_map(|found| {
+    lines.filter_map(|line| NUMBER.captures(line)).find_map(|found| {
         let (kind, number) = (found.get(1)?.as_str(), found.get(2)?.as_str());
         let number = number.trim_end_matches(['.', '/', '-']);
         let has_digits = number.chars().filter(char::is_ascii_digit).count() > 1;
