@@ -75,7 +75,12 @@ fn read_alone(
         (Format::Markdown | Format::Csv, _) => plain::read_markdown(bytes, charset),
         (Format::Xml, _) => xml::read(bytes, charset),
         (Format::Rtf, _) => rtf::read(bytes),
-        (Format::Email, _) => email::read(bytes).map(|(pages, _)| pages),
+        // A mail within a mail: what that carries is named, and goes no deeper.
+        (Format::Email, _) => email::read(bytes).map(|(mut mail, attachments)| {
+            let unread = attachments.iter().map(|file| format!("{} is not read", file.name));
+            mail.warnings.extend(unread);
+            mail
+        }),
         (Format::Docx | Format::Xlsx | Format::Pptx | Format::Odt, _) => {
             office::read(bytes, pages_max)
         }

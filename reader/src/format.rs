@@ -143,6 +143,10 @@ impl Format {
         charset: Option<&'static Encoding>,
     ) -> Option<Self> {
         let head = head.get(..Self::SNIFF_BYTES).unwrap_or(head);
+        // Its fields are ASCII, whatever its text is; and it may carry the start of any other file.
+        if is_email(&String::from_utf8_lossy(head)) {
+            return Some(Self::Email);
+        }
         // PDF readers accept a header anywhere in the first 1024 bytes (ISO 32000-2, annex I).
         let start = head.get(..1024 + 5).unwrap_or(head);
         if start.windows(5).any(|window| window == b"%PDF-") {
@@ -154,10 +158,6 @@ impl Format {
         }
         if head.starts_with(RTF) {
             return Some(Self::Rtf);
-        }
-        // Its fields are ASCII, whatever its text is.
-        if is_email(&String::from_utf8_lossy(head)) {
-            return Some(Self::Email);
         }
         let text = charset::decode_start(head, charset)?;
         let allowed = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t' | '\u{c}');

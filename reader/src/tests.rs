@@ -629,3 +629,24 @@ fn archives_that_are_none_or_too_large_are_refused() {
     // The name and the kind are what the content says, not what it was taken for.
     assert!(text(&bytes, Format::Xlsx).unwrap().pages[0].text.contains("QL-2031"));
 }
+
+#[test]
+fn a_mail_within_a_mail_is_read_and_what_it_carries_is_named() {
+    let inner = "From: a@example.com\r\nSubject: Inner 47\r\nMIME-Version: 1.0\r\n\
+        Content-Type: multipart/mixed; boundary=i\r\n\r\n--i\r\nContent-Type: text/plain\r\n\r\nPay 12.00\r\n\
+        --i\r\nContent-Type: application/pdf; name=deep.pdf\r\nContent-Disposition: attachment; \
+        filename=deep.pdf\r\n\r\n%PDF-1.7\r\n--i--\r\n";
+    let outer = format!(
+        "From: b@example.com\r\nSubject: Outer\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; \
+         boundary=o\r\n\r\n--o\r\nContent-Type: text/plain\r\n\r\nSee below\r\n--o\r\nContent-Type: \
+         message/rfc822\r\nContent-Disposition: attachment; filename=inner.eml\r\n\r\n{inner}\r\n--o--\r\n"
+    );
+    let mail = text(outer.as_bytes(), Format::Email).unwrap();
+    let texts: Vec<&str> = mail.pages.iter().map(|page| page.text.as_str()).collect();
+    assert!(texts[0].contains("See below"), "{mail:?}");
+    assert!(
+        texts.len() == 2 && texts[1].contains("Inner 47") && texts[1].contains("12.00"),
+        "{mail:?}"
+    );
+    assert!(mail.warnings.iter().any(|said| said.contains("deep.pdf is not read")), "{mail:?}");
+}
