@@ -18,6 +18,8 @@ const COUNTED_MIN: f64 = 0.5;
 /// limit.
 const FIT_START: f64 = 0.08 * 0.08;
 const FIT_MAX: f64 = 0.5 * 0.5;
+/// A model is out when its error is so much larger than that of the best.
+pub(super) const ERROR_OUT: f64 = 25.0;
 /// The most that one observation counts against a model, and what is forgotten with each.
 const ERROR_MAX: f64 = 25.0;
 pub(super) const ERROR_KEPT: f64 = 0.97;
@@ -50,6 +52,10 @@ impl Refill {
 pub(super) struct Fit {
     /// The squared errors of late, in standard deviations.
     error: f64,
+    /// Whether it was much worse than another, and has not been the best since. Where tokens are sent
+    /// evenly the ways hardly differ, and the errors that told them apart are forgotten.
+    #[serde(default)]
+    is_out: bool,
     /// Least squares of what was used over what we counted, in parts of the limit.
     xx: f64,
     xy: f64,
@@ -59,7 +65,7 @@ pub(super) struct Fit {
 
 impl Default for Fit {
     fn default() -> Self {
-        Self { error: 0.0, xx: FIT_START, xy: RATIO_START * FIT_START, own: None }
+        Self { error: 0.0, is_out: false, xx: FIT_START, xy: RATIO_START * FIT_START, own: None }
     }
 }
 
@@ -78,6 +84,17 @@ impl Fit {
     /// The squared errors of late, in standard deviations.
     pub(super) fn error(&self) -> f64 {
         self.error
+    }
+
+    /// Whether it is still one of those that may be right.
+    pub(super) fn is_likely(&self) -> bool {
+        !self.is_out
+    }
+
+    /// Holds it against the error of the best: it is out when it is so much worse (a likelihood ratio
+    /// of e^-12), until it is the best itself.
+    pub(super) fn compare(&mut self, best: f64) {
+        self.is_out = self.error > if self.is_out { best } else { best + ERROR_OUT };
     }
 
     /// It is at least this wrong.
@@ -123,5 +140,28 @@ impl Fit {
 
     pub(super) fn lower_own(&mut self, most: f64, limit: f64) {
         self.own = Some(self.own(limit).min(most.max(OWN_MIN * limit)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_that_is_out_comes_back_only_as_the_best() {
+        let (mut fit, mut other) = (Fit::default(), Fit::default());
+        fit.raise_error(ERROR_OUT + 1.0);
+        fit.compare(other.error());
+        assert!(!fit.is_likely());
+        // What told them apart is forgotten.
+        for _ in 0..100 {
+            fit.judge(0.1, 1.0);
+            other.judge(0.0, 1.0);
+            fit.compare(other.error());
+        }
+        assert!(fit.error() < 2.0 && !fit.is_likely());
+        other.raise_error(ERROR_OUT);
+        fit.compare(fit.error());
+        assert!(fit.is_likely());
     }
 }

@@ -7,7 +7,7 @@
 //! the provider counts for what we count, since a wrong model explains the same numbers by a wrong
 //! ratio.
 
-use super::fit::{ERROR_KEPT, Fit, Refill};
+use super::fit::{ERROR_KEPT, ERROR_OUT, Fit, Refill};
 use super::sliding_log::SlidingLog;
 use super::{ARRIVAL_MS, LOG_STEP_MS, MINUTE_MS};
 use serde::{Deserialize, Serialize};
@@ -21,8 +21,6 @@ const TOGETHER: f64 = 0.015;
 const OFF_BY_CALL: f64 = 0.15;
 const OFF_BY_SENT: f64 = 0.05;
 const OFF_BY_LIMIT: f64 = 0.003;
-/// A model is out when it is so much worse than the best (a likelihood ratio of e^-12).
-const ERROR_OUT: f64 = 25.0;
 /// A response that is off by more than this part of what was sent says nothing of the ratio.
 const OUTLIER: f64 = 0.9;
 /// What a sighting of a boundary may be off by, and how much a boundary moves in a minute.
@@ -138,8 +136,7 @@ impl Observations {
 
     /// The mean squared error of the best model, in standard deviations.
     pub(super) fn mean_error(&self) -> f64 {
-        let errors = Refill::ALL.map(|refill| self.fit(refill).error());
-        errors.into_iter().fold(f64::INFINITY, f64::min) / self.weight.max(1.0)
+        self.least_error() / self.weight.max(1.0)
     }
 
     /// Whether this model predicts closely.
@@ -149,9 +146,12 @@ impl Observations {
 
     /// Whether this model is still likely.
     pub(super) fn is_likely(&self, refill: Refill) -> bool {
+        self.fit(refill).is_likely()
+    }
+
+    fn least_error(&self) -> f64 {
         let errors = Refill::ALL.map(|refill| self.fit(refill).error());
-        let best = errors.into_iter().fold(f64::INFINITY, f64::min);
-        self.fit(refill).error() <= best + ERROR_OUT
+        errors.into_iter().fold(f64::INFINITY, f64::min)
     }
 
     /// The only model that is likely, if there is only one.
@@ -276,6 +276,10 @@ impl Observations {
         }
 
         self.predict_fixed(from, seen, may_be_off(self.fixed.ratio()));
+        let best = self.least_error();
+        for refill in Refill::ALL {
+            self.fit_mut(refill).compare(best);
+        }
     }
 
     fn predict_fixed(&mut self, from: Observation, seen: &LimitSample<'_>, may_be_off: f64) {
