@@ -227,7 +227,8 @@ fn impossible_values_are_named_with_the_remedy() {
         ),
         (
             "listen = '0.0.0.0:80'",
-            "1: listen is reachable from outside while auth.mode is none: listen on 127.0.0.1",
+            "1: listen is reachable from outside while auth.mode is none: listen on 127.0.0.1, or \
+             where the network lets only the right callers through, set auth.allow_unauthenticated",
         ),
         ("listen = 'x'", "1: listen is not an address: write for example 127.0.0.1:8080"),
     ] {
@@ -367,6 +368,15 @@ fn the_environment_goes_over_the_file() {
     let reserved = ["CONFIG", "URL", "API_KEY", "MASTER_KEY", "LOG", "KILL_AT"];
     let reserved = reserved.map(|name| format!("SLUICE_{name}"));
     parse("", &reserved.each_ref().map(|name| (name.as_str(), "x"))).unwrap();
+}
+
+#[test]
+fn who_listens_without_keys_beyond_loopback_says_so() {
+    let open = "listen = \"0.0.0.0:8080\"\n[auth]\nallow_unauthenticated = true";
+    let config = parse(open, &[]).unwrap();
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    assert!(config.warnings[0].contains("may do everything"), "{:?}", config.warnings);
+    assert!(parse(&open.replace("true", "false"), &[]).is_err());
 }
 
 #[test]
