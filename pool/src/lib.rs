@@ -8,6 +8,7 @@
 //! A module uses only modules listed above it.
 
 pub mod trust;
+mod series;
 pub mod typed;
 mod strategy;
 pub mod limiter;
@@ -39,6 +40,7 @@ pub use need::Need;
 pub use pool::{Forecast, Pool};
 pub use reservation::{ForwardOutcome, Forwarded, ForwardedBody, Reservation};
 pub use scheduler::ReserveError;
+pub use series::{FRACTIONAL_COUNTERS, LabelValues, describe_metrics};
 pub use strategy::Strategy;
 pub use typed::dialect::{Dialect, Part};
 pub use typed::effort::Effort;

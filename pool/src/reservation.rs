@@ -50,6 +50,7 @@ pub(super) struct QueuedCall {
     id: TicketId,
     nudge: Arc<Notify>,
     schema: String,
+    tenant: Arc<str>,
 }
 
 /// What a place in the queue has come to.
@@ -70,17 +71,15 @@ impl QueuedCall {
     ) -> Self {
         let nudge = Arc::new(Notify::new());
         let id = model_pool.lock().enter(need, only, Arc::clone(&nudge), now);
-        let schema = need.schema.clone();
-        Self { model_pool: Arc::clone(model_pool), id, nudge, schema }
+        let (schema, tenant) = (need.schema.clone(), Arc::clone(&need.tenant));
+        Self { model_pool: Arc::clone(model_pool), id, nudge, schema, tenant }
     }
 
     /// What has become of it, where a slot is of use from `lead` before its time on.
     pub(super) fn poll(&self, lead: Duration, now: Instant) -> Result<Step, ReserveError> {
         let verdict = self.model_pool.lock().poll_ahead(self.id, lead, now)?;
         Ok(match verdict {
-            Verdict::Granted(lease) => {
-                Step::Go(Reservation::new(&self.model_pool, lease, self.schema.clone()))
-            }
+            Verdict::Granted(lease) => Step::Go(Reservation::new(self, lease)),
             Verdict::Wait(alarm) => Step::Wait(alarm),
         })
     }
@@ -104,6 +103,8 @@ pub struct Reservation {
     deployment: String,
     /// What questions are like is learned by it.
     schema: String,
+    /// Who pays.
+    tenant: Arc<str>,
     /// None once the call is settled.
     booking: Option<Booking>,
     /// When it is to be sent.
@@ -136,11 +137,12 @@ impl std::fmt::Debug for Reservation {
 }
 
 impl Reservation {
-    fn new(model_pool: &Arc<ModelPool>, lease: Lease, schema: String) -> Self {
+    fn new(queued: &QueuedCall, lease: Lease) -> Self {
         let Lease { index, deployment, booking } = lease;
-        let at = model_pool.lock().instant(booking.at);
-        let (model_pool, booking) = (Arc::clone(model_pool), Some(booking));
-        Self { model_pool, index, deployment, schema, booking, at, started: None }
+        let at = queued.model_pool.lock().instant(booking.at);
+        let (model_pool, booking) = (Arc::clone(&queued.model_pool), Some(booking));
+        let (schema, tenant) = (queued.schema.clone(), Arc::clone(&queued.tenant));
+        Self { model_pool, index, deployment, schema, tenant, booking, at, started: None }
     }
 
     /// For tests that make the call themselves: the deployment's place, and what was booked there.
@@ -235,10 +237,16 @@ impl Reservation {
             scheduler.learn(&self.schema, &booking, tokens_input);
         }
         let status = scheduler.settle(self.index, &booking, &end, now);
+        let cost = end.result.ok().and_then(|(tokens_input, tokens_output)| {
+            scheduler.price(&self.deployment, tokens_input, tokens_output)
+        });
         drop(scheduler);
         self.model_pool.news.notify_one();
         status.iter().for_each(gauge);
         measure::ended(&self.deployment, now.saturating_duration_since(started), ended.result);
+        if let Some(cost) = cost {
+            measure::paid(&self.deployment, &self.tenant, cost);
+        }
     }
 }
 

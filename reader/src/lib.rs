@@ -3,6 +3,7 @@
 //! Bytes and a format go in, [`Pages`] come out. It must know nothing of schemas, models or stores,
 //! and uses no other crate of ours. A module uses only modules listed above it.
 
+mod series;
 mod charset;
 mod format;
 mod file_type;
@@ -44,6 +45,7 @@ pub use format::Format;
 pub use limits::{Limits, TextError};
 pub use pages::{Bounds, Origin, Page, Pages, Word};
 pub use parent::{Children, TextReader};
+pub use series::describe_metrics;
 
 #[cfg(test)]
 mod sandbox_tests;

@@ -15,7 +15,13 @@ use crate::{
 };
 use bytes::Bytes;
 use deadpool::managed::{self, Metrics, Pool, PoolError, RecycleError, RecycleResult};
-use std::{ffi::OsString, io, path::PathBuf};
+use std::{
+    ffi::OsString,
+    io,
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 /// What children are, and how long each is kept.
 #[derive(Clone, Debug)]
@@ -40,6 +46,9 @@ pub struct TextReader {
     pool: Pool<ChildPool>,
     engine: Engine,
     limits: Limits,
+    /// Since the start: the files that were read, and for how many microseconds.
+    files: AtomicU64,
+    reading_us: AtomicU64,
 }
 
 impl TextReader {
@@ -57,7 +66,8 @@ impl TextReader {
         let setup = Setup { confinement, limits: limits.clone() };
         let manager = ChildPool { starter: Starter::new()?, children, setup };
         let pool = Pool::builder(manager).max_size(count_max).build().map_err(io::Error::other)?;
-        Ok(Self { pool, engine, limits })
+        let [files, reading_us] = [(); 2].map(|()| AtomicU64::default());
+        Ok(Self { pool, engine, limits, files, reading_us })
     }
 
     /// Starts a child, so that a machine on which no document can be read is known at once. Gives
@@ -68,6 +78,13 @@ impl TextReader {
     pub async fn check(&self) -> Result<Vec<String>, TextError> {
         let slot = self.slot().await?;
         Ok(slot.child.as_ref().map(|child| child.missing.clone()).unwrap_or_default())
+    }
+
+    /// The mean time that a child took to read a file, the wait for one excluded; none before the
+    /// first.
+    pub fn reading_mean(&self) -> Option<Duration> {
+        let files = self.files.load(Relaxed);
+        Some(Duration::from_micros(self.reading_us.load(Relaxed).checked_div(files)?))
     }
 
     /// The text of a file, page by page. Cancel-safe: a child that was busy is killed.
@@ -104,6 +121,7 @@ impl TextReader {
             Some(child) => child,
             None => children.start().await.map_err(unavailable)?,
         };
+        let started = tokio::time::Instant::now();
         // From here on the child is ours: whoever drops this future kills it.
         let was_used = child.files > 0;
         let mut answer = child.read(&head, bytes, &self.limits).await;
@@ -112,6 +130,9 @@ impl TextReader {
             child = children.start().await.map_err(unavailable)?;
             answer = child.read(&head, bytes, &self.limits).await;
         }
+        let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.files.fetch_add(1, Relaxed);
+        self.reading_us.fetch_add(took, Relaxed);
         match answer {
             Ok(answer) => {
                 let is_kept = children.is_kept(&child) && !is_fault(&answer);

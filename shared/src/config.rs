@@ -207,6 +207,9 @@ section! {
         mode: AuthMode = AuthMode::None,
         /// The key that makes keys.
         master_key: Option<Secret> = None,
+        /// Whether `listen` may be reachable from other machines while `mode` is `none`: something
+        /// else, such as the network or an ingress, then decides who may call.
+        allow_unauthenticated: bool = false,
     }
 }
 

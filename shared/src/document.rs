@@ -212,6 +212,18 @@ pub enum WaitReason {
     Backlog,
 }
 
+impl WaitReason {
+    /// The name in JSON and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Quota => "quota",
+            Self::Budget => "budget",
+            Self::Outage => "outage",
+            Self::Backlog => "backlog",
+        }
+    }
+}
+
 /// Why a document waits, and until when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Waiting {

@@ -67,6 +67,21 @@ pub enum FieldStatus {
     Missing,
 }
 
+impl FieldStatus {
+    /// The name in JSON and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Printed => "printed",
+            Self::Conflict => "conflict",
+            Self::Inferred => "inferred",
+            Self::NotFound => "not_found",
+            Self::Invalid => "invalid",
+            Self::Missing => "missing",
+        }
+    }
+}
+
 /// Why a value is `printed` or in `conflict`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

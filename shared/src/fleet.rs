@@ -4,7 +4,10 @@
 //! Plain data, kept in the database as JSON for as long as the worker lives. It must know nothing
 //! of how a deployment is called, and it holds no address and no key.
 
+mod wanted;
+
 pub use pool::{DeploymentState, DeploymentStatus};
+pub use wanted::{Demand, WantedLimit, WorkersWanted, workers_wanted};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -20,6 +23,12 @@ pub struct WorkerReport {
     pub deployments: Vec<DeploymentReport>,
     /// Its calls that wait, by model.
     pub waits: Vec<ModelWait>,
+    /// The most documents that it works on at once; 0 where it does not say.
+    pub concurrency: u32,
+    /// The processors that it may use; 0 where it does not say.
+    pub processors: u32,
+    /// The mean time that a child process took to read a file, in seconds, once one has.
+    pub reading_seconds: Option<f64>,
 }
 
 /// One deployment as one worker sees it.
@@ -31,6 +40,34 @@ pub struct DeploymentReport {
     pub status: DeploymentStatus,
     /// When it is sent to again.
     pub resumes_at: Option<Timestamp>,
+    /// The last documents that it answered.
+    pub recent: Recent,
+}
+
+/// Sums over documents that ended lately, from which means are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Recent {
+    /// How many.
+    pub documents: u32,
+    /// The tokens that were charged for them.
+    pub tokens: u64,
+    /// The calls that were made for them.
+    pub calls: u64,
+    /// Their time in work, waits for quota excluded, in seconds.
+    pub seconds: f64,
+}
+
+impl Recent {
+    /// Both together.
+    pub fn and(self, other: &Self) -> Self {
+        Self {
+            documents: self.documents.saturating_add(other.documents),
+            tokens: self.tokens.saturating_add(other.tokens),
+            calls: self.calls.saturating_add(other.calls),
+            seconds: self.seconds + other.seconds,
+        }
+    }
 }
 
 /// The calls of one worker that wait for room at the deployments of one model.
@@ -63,6 +100,7 @@ mod tests {
             "shared": true, "in_flight": 1, "concurrency_max": 2, "tokens_per_minute": 3,
             "requests_per_minute": 4, "tokens_available": 5, "requests_available": 6,
             "latency_ms": 7, "calls": 8, "answered": 9, "throttled": 10, "failed": 11,
+            "recent": { "documents": 12, "tokens": 13, "calls": 14, "seconds": 1.5 },
         });
         let report = read(json!({ "deployments": [full] }));
         assert_eq!(report.status.limiter, LimiterKind::Bucket);

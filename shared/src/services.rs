@@ -31,6 +31,14 @@ pub struct Services {
 }
 
 impl Services {
+    /// The database alone, for work that needs nothing else.
+    ///
+    /// # Errors
+    /// When its address cannot be used.
+    pub fn store(config: &Config) -> Result<Store, Box<dyn Error + Send + Sync>> {
+        Ok(open_store(&config.database)?.0)
+    }
+
     /// Opens what the configuration names. Nothing is sent to them yet.
     ///
     /// # Errors
@@ -40,15 +48,7 @@ impl Services {
             config::StorageAddress::Dir(folder) => Blobs::Dir(DirBlobs::open(folder)?),
             config::StorageAddress::S3(address) => Blobs::S3(S3Blobs::new(address.clone())),
         };
-        let (store, file) = match &config.database {
-            config::DatabaseAddress::Sqlite(file) => {
-                let file = SqliteFile::open(file)?;
-                (Store::Sqlite(SqliteStore::new(file.clone())), Some(file))
-            }
-            config::DatabaseAddress::Postgres(url) => {
-                (Store::Postgres(PostgresStore::open(url)?), None)
-            }
-        };
+        let (store, file) = open_store(&config.database)?;
         let queue = match (&config.queue, file) {
             (config::QueueAddress::Embedded, Some(file)) => {
                 Queue::Embedded(EmbeddedQueue::new(file))
@@ -76,4 +76,17 @@ impl Services {
         let bytes = serde_json::to_vec(schema).unwrap_or_default();
         self.blobs.put_if_absent(&BlobKey::schema(&schema.reference), bytes.into()).await.map(drop)
     }
+}
+
+/// Opens the database; where it is a file, with the file.
+fn open_store(
+    address: &config::DatabaseAddress,
+) -> Result<(Store, Option<SqliteFile>), Box<dyn Error + Send + Sync>> {
+    Ok(match address {
+        config::DatabaseAddress::Sqlite(file) => {
+            let file = SqliteFile::open(file)?;
+            (Store::Sqlite(SqliteStore::new(file.clone())), Some(file))
+        }
+        config::DatabaseAddress::Postgres(url) => (Store::Postgres(PostgresStore::open(url)?), None),
+    })
 }

@@ -20,7 +20,7 @@ mod events;
 mod schemas;
 mod fleet;
 
-pub use backlog::{Backlog, SchemaBacklog};
+pub use backlog::{Backlog, Pending, SchemaBacklog, Unfinished};
 pub use documents::{
     Accepted, Changed, Documents, Filter, Found, IdempotencyKey, NewDocument, ResultLocation,
 };
@@ -29,7 +29,7 @@ pub use error::StoreError;
 pub use events::{Events, StateChange};
 pub use fleet::Fleet;
 pub use ledger::{CallEnd, CallLimits, Intent, Ledger, Spent};
-pub use outbox::{Outbox, OutboxEntry};
+pub use outbox::{Outbox, OutboxEntry, Swept};
 pub use purge::{Purge, Purges};
 pub use schemas::Schemas;
 pub(crate) use sql::SQLITE_NOW;

@@ -1,8 +1,8 @@
 //! The command line: what there is, and which file does it.
 
 use crate::{
-    demo, deployments, documents, end::End, extract, reconcile, roles, schema, settings, simulate,
-    telemetry, text, upload,
+    demo, deployments, documents, end::End, extract, health, reconcile, roles, schema, settings,
+    simulate, telemetry, text, upload,
 };
 use clap::{Parser, Subcommand};
 use shared::config::Config;
@@ -66,6 +66,10 @@ pub(crate) enum Command {
     /// Stand in for model deployments, limits included
     #[command(after_help = "Example:\n  sluice simulate --config simulator.toml")]
     Simulate(simulate::Simulate),
+    /// Ask a running uploader or worker whether it can serve; for the health checks of containers
+    #[command(after_help = "Example:\n  sluice health http://127.0.0.1:8080\n  \
+                            sluice health http://127.0.0.1:9090/healthz")]
+    Health(health::Health),
     /// Bring the database up to date
     #[command(after_help = "Example:\n  sluice migrate --config sluice.toml")]
     Migrate,
@@ -128,6 +132,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), End> {
                 deployments::Source { file: cli.config.clone(), environment: &environment };
             runtime.block_on(deployments::run(deployments, &source, load))
         }
+        Command::Health(health) => runtime.block_on(health::run(health)),
         Command::Schema(schema) => runtime.block_on(schema::run(schema)),
         Command::Simulate(simulate) => {
             telemetry::init(&Config::default().log, None);

@@ -3,6 +3,7 @@
 mod end;
 mod telemetry;
 mod client;
+mod health;
 mod schema;
 mod text;
 mod start;

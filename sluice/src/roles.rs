@@ -127,7 +127,7 @@ pub(crate) async fn start(config: Config, roles: Roles) -> Result<Running, End> 
 fn register(worker: &Worker, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
     let (store, member) = (worker.services.store.clone(), Arc::clone(&worker.id));
     let (fleet, worker) = (worker.fleet.clone(), worker.clone());
-    let report = move || report(&worker.pool, &worker.waits, &worker.settings.model);
+    let report = move || report(&worker);
     membership::run(store, member, fleet, report, stop)
 }
 

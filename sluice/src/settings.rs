@@ -31,7 +31,8 @@ pub(crate) fn run(settings: &Settings, config: &Config) -> Result<(), End> {
 }
 
 pub(crate) async fn migrate(config: &Config) -> Result<(), End> {
-    let services = Services::open(config).map_err(End::usage)?;
-    services.store.migrate().await.map_err(End::unreachable)?;
+    // Whoever may change tables need not reach the queue and the storage.
+    let store = Services::store(config).map_err(End::usage)?;
+    store.migrate().await.map_err(End::unreachable)?;
     Ok(writeln!(std::io::stdout(), "the database is up to date")?)
 }

@@ -10,6 +10,12 @@ use tracing_subscriber::EnvFilter;
 const SECONDS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
+/// What the program was built from, where its build says so.
+const COMMIT: &str = match option_env!("SLUICE_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+
 /// What is never logged, whatever is asked for. The client of RabbitMQ logs every retry as an error,
 /// and what it sends, the password too, at the level of traces; whatever matters of it is in our own
 /// messages. The signer of S3 requests logs the token of a session with what it signs.
@@ -42,5 +48,17 @@ pub(crate) fn metrics() -> Result<PrometheusHandle, End> {
     let builder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
         .map_err(End::usage)?;
-    builder.install_recorder().map_err(End::usage)
+    let handle = builder.install_recorder().map_err(End::usage)?;
+    pool::describe_metrics();
+    reader::describe_metrics();
+    uploader::describe_metrics();
+    worker::describe_metrics();
+    metrics::describe_gauge!(
+        "sluice_build_info",
+        metrics::Unit::Count,
+        "1, with the version of the program and the commit that it was built from"
+    );
+    let labels = [("version", env!("CARGO_PKG_VERSION")), ("commit", COMMIT)];
+    metrics::gauge!("sluice_build_info", &labels).set(1.0);
+    Ok(handle)
 }

@@ -267,3 +267,29 @@ async fn the_text_of_a_file_is_shown_by_row_and_by_word() {
     let (code, _, err) = text(&["--page", "9"]).await;
     assert!(code == 2 && err.contains("it has 1"), "{code}: {err}");
 }
+
+#[tokio::test]
+async fn health_tells_by_its_exit_code_whether_a_program_can_serve() {
+    let place = Place::new(vec![fast("sweden")], "").await;
+    let sluice = place.start("up").await;
+    let ask = async |url: &str| run(&["health", url], place.folder.path(), &[]).await;
+    let (code, out, err) = ask(&place.url("")).await;
+    assert_eq!((code, out.as_str()), (0, "ok\n"), "{err}");
+    assert_eq!(ask(&place.url("/healthz")).await.0, 0);
+    // It answers, and not that it can.
+    let (code, _, err) = ask(&place.url("/nowhere")).await;
+    assert_eq!((code, err.contains("404")), (1, true), "{err}");
+    let (code, out, _) =
+        run(&["health"], place.folder.path(), &[("SLUICE_URL", &place.url(""))]).await;
+    assert_eq!((code, out.as_str()), (0, "ok\n"));
+    // A proxy that the environment names for everything else is not asked.
+    let proxy = [("http_proxy", "http://127.0.0.1:9"), ("HTTP_PROXY", "http://127.0.0.1:9")];
+    assert_eq!(run(&["health", &place.url("")], place.folder.path(), &proxy).await.0, 0);
+    sluice.terminate().await;
+    let (code, _, err) = ask(&place.url("")).await;
+    assert_eq!((code, err.contains("nothing healthy answers")), (3, true), "{err}");
+    for url in ["localhost:8080", "ftp://127.0.0.1", ""] {
+        let (code, _, err) = ask(url).await;
+        assert_eq!((code, err.contains("http://")), (2, true), "{url:?}: {err}");
+    }
+}

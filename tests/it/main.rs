@@ -46,6 +46,7 @@ mod invalid_fields;
 mod model;
 mod kill;
 mod processes;
+mod metrics;
 mod memory;
 mod pacing;
 mod windows;

@@ -78,7 +78,7 @@ async fn the_metrics_say_what_happened() {
     let metrics = place.http.get(place.url("/metrics")).send().await.unwrap().text().await.unwrap();
     for name in [
         "sluice_documents_total{state=\"succeeded\",schema=\"invoice\"} 1",
-        "sluice_document_seconds_bucket{stage=\"total\"",
+        "sluice_document_seconds_bucket{stage=\"total\",priority=\"bulk\"",
         "sluice_queue_depth 0",
         "sluice_in_flight 0",
         "sluice_calls_total{deployment=\"sweden\"",

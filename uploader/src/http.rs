@@ -1,6 +1,7 @@
 //! The HTTP side: routes, and what is the same for all of them. It calls the verbs of the
 //! services and must know nothing of how they work.
 
+mod overview;
 mod app;
 mod body;
 mod request;
@@ -44,7 +45,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(25);
 /// All routes. The caller has brought the database up to date, keeps schemas in it, and runs the
 /// relay of `services.relay`.
 pub fn router(services: Services, limits: Limits, metrics: Option<PrometheusHandle>) -> Router {
-    let app = Arc::new(App::new(services, limits, metrics));
+    let app = Arc::new(App::new(services, limits, metrics).with_overview());
     let (router, api) = routes().split_for_parts();
     around(with_problems(router.with_state(app).merge(docs::routes(api))))
 }

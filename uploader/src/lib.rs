@@ -2,6 +2,7 @@
 //! waits for a worker except long-polls, which look at the rows. A module uses only modules
 //! listed above it.
 
+mod series;
 mod limits;
 mod ingest;
 mod accept;
@@ -10,3 +11,4 @@ mod http;
 
 pub use http::{operations, router, serve};
 pub use limits::Limits;
+pub use series::describe_metrics;

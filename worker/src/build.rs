@@ -1,7 +1,7 @@
 //! From the configuration to a worker.
 
 use crate::{
-    report::Waits,
+    measured::{RecentDocuments, Waits},
     worker::{CompiledSchemas, Learned, Settings, Worker},
 };
 use anyhow::Context;
@@ -40,6 +40,7 @@ pub fn build(
         pool,
         fleet,
         waits: Waits::default(),
+        recent: RecentDocuments::default(),
         text: Arc::new(text),
         schemas: CompiledSchemas::default(),
         learned: Learned::default(),

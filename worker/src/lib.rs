@@ -1,8 +1,10 @@
 //! Turns accepted documents into typed results. A module uses only modules listed above it.
 
 pub mod extract;
-pub mod report;
+mod series;
+mod measured;
 pub mod worker;
+pub mod report;
 mod ended;
 mod question;
 mod pay;
@@ -18,3 +20,4 @@ pub mod sweep;
 mod build;
 
 pub use build::{build, text_reader};
+pub use series::describe_metrics;

@@ -116,7 +116,7 @@ async fn finish(
     };
     fault::point("result-saved");
     if store.work().finish(claim, state).await.map_err(outage)? {
-        ended::succeeded(claim, state, &extraction.timings_ms);
+        ended::succeeded(worker, claim, state, &extraction);
     }
     Ok(Verdict::Done)
 }

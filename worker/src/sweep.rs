@@ -6,7 +6,7 @@ use futures::{FutureExt, future::BoxFuture};
 use shared::{
     blob::{BlobKey, STALE},
     message::Traceparent,
-    store::Purge,
+    store::{Purge, Swept},
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -68,9 +68,11 @@ async fn sweep_until(worker: Worker, stop: CancellationToken) {
 
 async fn sweep(worker: &Worker) -> anyhow::Result<()> {
     let services = &worker.services;
-    let added = services.store.outbox().sweep(IDLE_MAX).await?;
-    if added > 0 {
-        tracing::info!(added, "documents that were left behind are queued again");
+    let swept = services.store.outbox().sweep(IDLE_MAX).await?;
+    metrics::counter!("sluice_lease_expired_total").increment(swept.expired);
+    if swept.entries > 0 {
+        let Swept { entries, expired } = swept;
+        tracing::info!(entries, expired, "documents that were left behind are queued again");
         services.relay.nudge();
     }
     for purge in services.store.purges().due().await? {
@@ -84,6 +86,7 @@ async fn sweep(worker: &Worker) -> anyhow::Result<()> {
 async fn redeliver_dead_letters(worker: &Worker) -> anyhow::Result<()> {
     let services = &worker.services;
     for letter in services.queue.dead_letters().await? {
+        metrics::counter!("sluice_dead_letters_total").increment(1);
         match &letter.message {
             Ok(message) => {
                 if services.store.outbox().add(&message.subject).await? {

@@ -2,7 +2,7 @@
 
 use crate::{
     extract::{compiled::CompiledSchema, sizes::Sizes},
-    report::Waits,
+    measured::{RecentDocuments, Waits},
 };
 use pool::{Fleet, Pool};
 use reader::TextReader;
@@ -67,6 +67,8 @@ pub struct Worker {
     pub fleet: Fleet,
     /// Its calls that wait for room.
     pub waits: Waits,
+    /// What its last documents took.
+    pub recent: RecentDocuments,
     /// The child processes that read files.
     pub text: Arc<TextReader>,
     /// The schemas that it has compiled.

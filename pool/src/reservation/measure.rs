@@ -1,9 +1,13 @@
 //! The metrics of calls and of the deployments that they go to.
 
 use crate::deployment::{DeploymentState, DeploymentStatus};
+use crate::series::LabelValues;
 use crate::typed::chat::{CallError, Shortage};
 use crate::typed::usage::Usage;
 use std::time::Duration;
+
+/// The tenants that are shown by name.
+static TENANTS: LabelValues = LabelValues::new();
 
 /// A call was sent so long after the time of its reservation.
 pub(super) fn lateness(late: Duration) {
@@ -37,6 +41,14 @@ pub(super) fn ended(deployment: &str, duration: Duration, result: Result<Usage, 
     }
 }
 
+/// An answered call of this tenant cost so much. The recorder's counters are whole numbers, so this
+/// one is a gauge to it that only grows; where metrics are rendered it is shown as a counter
+/// ([`crate::FRACTIONAL_COUNTERS`]).
+pub(super) fn paid(deployment: &str, tenant: &str, cost: f64) {
+    let labels = [("deployment", deployment.to_owned()), ("tenant", TENANTS.bounded(tenant))];
+    metrics::gauge!("sluice_cost_total", &labels).increment(cost);
+}
+
 fn outcome(result: Result<Usage, &CallError>) -> &'static str {
     match result {
         Ok(_) => "answered",
@@ -63,6 +75,9 @@ pub(crate) fn gauge(status: &DeploymentStatus) {
     // Without a limit there is no such figure.
     if let Some(available) = status.tokens_available {
         set("sluice_quota_tokens_available", available as f64);
+    }
+    if let Some(quota) = status.tokens_per_minute {
+        set("sluice_deployment_tokens_per_minute", quota as f64);
     }
     set("sluice_pool_quota_utilisation", status.utilisation);
     set("sluice_pool_ratio", status.ratio);

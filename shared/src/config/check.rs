@@ -71,8 +71,13 @@ fn address(config: &Config, faults: &mut Vec<Fault>) {
     let mut addresses = config.listen.to_socket_addrs().into_iter().flatten().peekable();
     if addresses.peek().is_none() {
         faults.push(fault("listen", "is not an address: write for example 127.0.0.1:8080"));
-    } else if config.auth.mode == AuthMode::None && !addresses.all(|a| a.ip().is_loopback()) {
-        let rule = "is reachable from outside while auth.mode is none: listen on 127.0.0.1";
+    } else if config.auth.mode == AuthMode::None
+        && !config.auth.allow_unauthenticated
+        && !addresses.all(|a| a.ip().is_loopback())
+    {
+        let rule = "is reachable from outside while auth.mode is none: listen on 127.0.0.1, or \
+                    where the network lets only the right callers through, set \
+                    auth.allow_unauthenticated";
         faults.push(fault("listen", rule));
     }
     if config.auth.mode == AuthMode::Keys {

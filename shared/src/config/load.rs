@@ -66,6 +66,10 @@ pub(super) fn read(
         }
     }
     source.check(&config)?;
+    if config.auth.allow_unauthenticated {
+        let warning = "whoever reaches the uploader may do everything (auth.allow_unauthenticated)";
+        source.warnings.push(warning.to_owned());
+    }
     config.warnings = source.warnings;
     Ok(config)
 }

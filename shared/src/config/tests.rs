@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use std::borrow::Cow;
 
 pub(super) fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -226,7 +227,8 @@ fn impossible_values_are_named_with_the_remedy() {
         ),
         (
             "listen = '0.0.0.0:80'",
-            "1: listen is reachable from outside while auth.mode is none: listen on 127.0.0.1",
+            "1: listen is reachable from outside while auth.mode is none: listen on 127.0.0.1, or \
+             where the network lets only the right callers through, set auth.allow_unauthenticated",
         ),
         ("listen = 'x'", "1: listen is not an address: write for example 127.0.0.1:8080"),
     ] {
@@ -299,6 +301,45 @@ fn variables_are_put_into_text() {
     );
 }
 
+#[test]
+fn files_are_put_into_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.display().to_string()
+    };
+    let put = |text: &str| {
+        interpolate::interpolate(text, &environment(&[("A", "one")])).map(Cow::into_owned)
+    };
+    // As `kubectl create secret` writes it, and as an editor does.
+    let (bare, lined) = (file("bare", b"pass word"), file("lined", b"pass word\r\n"));
+    assert_eq!(put(&format!("x${{file:{bare}}}y")).unwrap(), "xpass wordy");
+    assert_eq!(put(&format!("${{A}}${{file:{lined}}}")).unwrap(), "onepass word");
+    // What is in a file is no template, and may have line ends within.
+    let nested = file("nested", b"${A}\nb\n");
+    assert_eq!(put(&format!("${{file:{nested}}}")).unwrap(), "${A}\nb");
+    assert_eq!(put(&format!("$${{file:{bare}}}")).unwrap(), format!("${{file:{bare}}}"));
+    let refused = |text: &str, expected: &str| {
+        let error = put(text).expect_err(text);
+        assert!(error.contains(expected) && !error.contains("pass word"), "{error}");
+    };
+    let gone = folder.path().join("gone").display().to_string();
+    refused(&format!("${{file:{gone}}}"), &format!("needs the file {gone}, which cannot be read"));
+    refused(&format!("${{file:{}}}", file("empty", b"\n")), "which is empty");
+    refused(&format!("${{file:{}}}", file("binary", b"pass word\xff")), "which is not UTF-8");
+    refused(&format!("${{file:{}}}", file("long", &vec![b'a'; (1 << 20) + 1])), "longer than");
+    refused("${file:secret}", "without an absolute path");
+    refused("${file:}", "without an absolute path");
+    // It is a secret as one of a variable is: no message repeats it, and it may be a number.
+    let text = format!("{AZURE}api_key = \"k\"\ntier = \"${{file:{bare}}}\"\n");
+    let error = parse(&text, &[]).unwrap_err().to_string();
+    assert!(error.starts_with("sluice.toml:8: deployments[0].tier"), "{error}");
+    assert!(!error.contains("pass word"), "{error}");
+    let text = format!("[worker]\nconcurrency = \"${{file:{}}}\"", file("number", b"7\n"));
+    assert_eq!(parse(&text, &[]).unwrap().worker.concurrency, 7);
+}
+
 const NAMELESS: &str =
     "has a ${...} with no variable's name in it; write $${ for the characters themselves";
 
@@ -327,6 +368,15 @@ fn the_environment_goes_over_the_file() {
     let reserved = ["CONFIG", "URL", "API_KEY", "MASTER_KEY", "LOG", "KILL_AT"];
     let reserved = reserved.map(|name| format!("SLUICE_{name}"));
     parse("", &reserved.each_ref().map(|name| (name.as_str(), "x"))).unwrap();
+}
+
+#[test]
+fn who_listens_without_keys_beyond_loopback_says_so() {
+    let open = "listen = \"0.0.0.0:8080\"\n[auth]\nallow_unauthenticated = true";
+    let config = parse(open, &[]).unwrap();
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    assert!(config.warnings[0].contains("may do everything"), "{:?}", config.warnings);
+    assert!(parse(&open.replace("true", "false"), &[]).is_err());
 }
 
 #[test]

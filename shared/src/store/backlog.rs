@@ -6,8 +6,13 @@ use super::{
     sql::Sql,
     value::{Row, values},
 };
-use crate::{document::DocumentId, schema::SchemaRef};
+use crate::{
+    document::{DocumentId, DocumentState, WaitReason},
+    schema::SchemaRef,
+};
 use jiff::Timestamp;
+use serde_json::Value;
+use std::time::Duration;
 
 /// Queued documents of one schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +23,32 @@ pub struct SchemaBacklog {
     pub documents: u64,
     /// When the last of those that were put back is due.
     pub due: Option<Timestamp>,
+}
+
+/// Documents of one schema that have not ended and are alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    /// What is asked of them.
+    pub schema: SchemaRef,
+    /// `queued` or `processing`.
+    pub state: DocumentState,
+    /// Why they wait, where that was written down.
+    pub reason: Option<WaitReason>,
+    /// Whether a worker holds them or may soon.
+    pub is_due: bool,
+    /// How many there are.
+    pub documents: u64,
+}
+
+/// What is due besides documents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// The age of the oldest due outbox entry; looks at the 1,000 oldest.
+    pub outbox_oldest: Option<Duration>,
+    /// The age of the oldest change of state that is not published.
+    pub events_oldest: Option<Duration>,
+    /// Whether deleted bytes are to be removed.
+    pub has_purges: bool,
 }
 
 /// Documents that wait.
@@ -46,6 +77,62 @@ impl Backlog<'_> {
             })
         };
         self.0.query(&BY_SCHEMA, values![limit], backlog).await
+    }
+
+    /// The documents that have not ended. Those are due that are in work, or may be taken up within
+    /// `soon`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn unfinished(self, soon: Duration) -> Result<Vec<Unfinished>> {
+        static UNFINISHED: Sql = Sql::new(
+            "SELECT schema_name, schema_version, state, reason, is_due, count(*)
+             FROM (SELECT schema_name, schema_version, state,
+                 waiting{json} ->> 'reason' AS reason,
+                 CASE WHEN state = 'processing' OR due_ms <= {now_once} + CAST($1 AS BIGINT)
+                   THEN 1 ELSE 0 END AS is_due
+               FROM documents
+               WHERE state IN ('queued', 'processing') AND deleted_ms IS NULL) AS unfinished
+             GROUP BY schema_name, schema_version, state, reason, is_due
+             ORDER BY schema_name, schema_version, state, reason, is_due",
+        );
+        let unfinished = |row: &Row| {
+            let reason = row.text_or_null(3)?.map(|reason| Value::from(reason.to_owned()));
+            // A reason that only a newer program knows is none.
+            let reason = reason.and_then(|reason| serde_json::from_value(reason).ok());
+            Ok(Unfinished {
+                schema: SchemaRef { name: row.parsed(0)?, version: row.number(1)? },
+                state: row.parsed(2)?,
+                reason,
+                is_due: row.flag(4)?,
+                documents: row.number(5)?,
+            })
+        };
+        self.0.query(&UNFINISHED, values![soon], unfinished).await
+    }
+
+    /// What else is due.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn pending(self) -> Result<Pending> {
+        static PENDING: Sql = Sql::new(
+            "SELECT
+               (SELECT {now} - min(d.enqueued_ms)
+                FROM (SELECT document FROM outbox ORDER BY id LIMIT 1000) AS o
+                JOIN documents AS d ON d.id = o.document WHERE d.enqueued_ms <= {now_once}),
+               (SELECT {now} - at_ms FROM events ORDER BY id LIMIT 1),
+               EXISTS (SELECT 1 FROM documents WHERE purge_ms <= {now_once})",
+        );
+        let pending = |row: &Row| {
+            let age = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or_default());
+            Ok(Pending {
+                outbox_oldest: row.number_or_null(0)?.map(age),
+                events_oldest: row.number_or_null(1)?.map(age),
+                has_purges: row.flag(2)?,
+            })
+        };
+        Ok(self.0.query(&PENDING, values![], pending).await?.pop().unwrap_or_default())
     }
 
     /// How many documents are served before this one: the interactive ones first, each in the order

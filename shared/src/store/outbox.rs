@@ -92,11 +92,11 @@ impl Outbox<'_> {
     }
 
     /// Adds entries for documents whose lease ran out, and for those that no worker claimed within
-    /// `idle` after their last entry. Gives how many.
+    /// `idle` after their last entry.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn sweep(self, idle: Duration) -> Result<u64> {
+    pub async fn sweep(self, idle: Duration) -> Result<Swept> {
         static ANY: Sql = Sql::new(concat!(
             "SELECT id FROM (SELECT id FROM documents WHERE ",
             expired!(),
@@ -115,17 +115,29 @@ impl Outbox<'_> {
                 unclaimed!(),
                 " ORDER BY enqueued_ms LIMIT $2 {skip_locked}) AS unclaimed)"
             ),
-            "id",
+            "id, CASE WHEN state = 'processing' THEN 1 ELSE 0 END",
         )
         .with_entry();
         if self.0.query(&ANY, values![idle], |_| Ok(())).await?.is_empty() {
-            return Ok(0);
+            return Ok(Swept::default());
         }
         let swept = self.0.run(Access::Write, idle, |db, idle| {
             Box::pin(db.change(&SWEEP, values![*idle, SWEEP_MAX]))
         });
-        Ok(swept.await?.len() as u64)
+        swept.await?.iter().try_fold(Swept::default(), |swept, row| {
+            let expired = swept.expired + u64::from(row.flag(1)?);
+            Ok(Swept { entries: swept.entries + 1, expired })
+        })
     }
+}
+
+/// What a sweep has found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// How many entries were added.
+    pub entries: u64,
+    /// How many of them are of documents whose lease ran out in the hands of a worker.
+    pub expired: u64,
 }
 
 /// The lease ran out after the last entry. Once there is an entry, there is none for the same lease

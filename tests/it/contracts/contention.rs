@@ -183,7 +183,9 @@ async fn sweeps_at_once_ring_once(engine: Engine) {
         let store = store.clone();
         async move { store.outbox().sweep(LEASE).await.unwrap() }
     };
-    assert_eq!(join_all(stores.iter().map(sweep)).await.into_iter().sum::<u64>(), 10);
+    let swept = join_all(stores.iter().map(sweep)).await;
+    assert_eq!(swept.iter().map(|swept| swept.entries).sum::<u64>(), 10);
+    assert_eq!(swept.iter().map(|swept| swept.expired).sum::<u64>(), 10);
     assert_eq!(engine.store.outbox().take(100, LEASE).await.unwrap().len(), 10);
 }
 

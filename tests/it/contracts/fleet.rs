@@ -4,14 +4,16 @@
 use super::database::{Engine, LEASE, document};
 use shared::{
     clock,
-    document::{Priority, WaitReason, Waiting},
-    fleet::{DeploymentReport, DeploymentState, DeploymentStatus, ModelWait, WorkerReport},
+    document::{DocumentState, Priority, WaitReason, Waiting},
+    fleet::{DeploymentReport, DeploymentState, DeploymentStatus, ModelWait, Recent, WorkerReport},
+    store::{Pending, Unfinished},
 };
 use std::time::Duration;
 
 on_every_database! {
     what_a_worker_says_is_kept_while_it_lives
     the_backlog_is_counted_in_the_order_of_service
+    what_has_not_ended_is_counted_with_its_reason
 }
 
 async fn what_a_worker_says_is_kept_while_it_lives(engine: Engine) {
@@ -27,8 +29,12 @@ async fn what_a_worker_says_is_kept_while_it_lives(engine: Engine) {
                 latency_ms: Some(7),
                 ..DeploymentStatus::default()
             },
+            recent: Recent { documents: 2, tokens: 4_000, calls: 3, seconds: 6.5 },
         }],
         waits: vec![ModelWait { model: "gpt-4o".to_owned(), calls: 3, until: None }],
+        concurrency: 32,
+        processors: 2,
+        reading_seconds: Some(0.25),
     };
     let (one, two) = (report("one"), report("two"));
     store.fleet().report("a", &one, LEASE).await.unwrap();
@@ -97,4 +103,55 @@ async fn the_backlog_is_counted_in_the_order_of_service(engine: Engine) {
     assert!(backlog[0].due.unwrap() > clock::now() && backlog[1].due.is_none(), "{backlog:?}");
     store.documents().cancel(&first).await.unwrap();
     assert_eq!((ahead(&first, 10).await, ahead(&second, 10).await), (None, Some(1)));
+}
+
+async fn what_has_not_ended_is_counted_with_its_reason(engine: Engine) {
+    let store = &engine.store;
+    assert!(store.backlog().unfinished(LEASE).await.unwrap().is_empty());
+    assert_eq!(store.backlog().pending().await.unwrap(), Pending::default());
+    let mut ids = Vec::new();
+    for n in 0..5 {
+        ids.push(engine.accept(&n.to_string()).await);
+    }
+    let wait = |claim, reason: WaitReason, pause| {
+        let message = Some("not now".to_owned());
+        let why = Waiting { reason, deployment: None, message, until: None, position: None };
+        store.work().release(claim, pause, Some(why), false)
+    };
+    let claims = [engine.claim(&ids[0]).await, engine.claim(&ids[1]).await];
+    engine.claim(&ids[2]).await;
+    assert!(wait(&claims[0], WaitReason::Quota, LEASE / 2).await.unwrap());
+    assert!(wait(&claims[1], WaitReason::Outage, LEASE * 3).await.unwrap());
+    let ended = engine.claim(&ids[3]).await;
+    assert!(store.work().finish(&ended, DocumentState::Succeeded).await.unwrap());
+    let alike = |state, reason, is_due| Unfinished {
+        schema: "invoice@1".parse().unwrap(),
+        state,
+        reason,
+        is_due,
+        documents: 1,
+    };
+    let mut found = store.backlog().unfinished(LEASE).await.unwrap();
+    // The databases sort NULL differently.
+    found.sort_by_key(|one| one.reason.map(WaitReason::as_str));
+    assert_eq!(
+        found,
+        [
+            alike(DocumentState::Processing, None, true),
+            alike(DocumentState::Queued, None, true),
+            alike(DocumentState::Queued, Some(WaitReason::Outage), false),
+            alike(DocumentState::Queued, Some(WaitReason::Quota), true),
+        ]
+    );
+    // Nothing of the outbox and the events was published; the oldest counts.
+    engine
+        .sql("UPDATE documents SET enqueued_ms = enqueued_ms - 90000 WHERE state = 'queued'")
+        .await;
+    engine.sql("UPDATE events SET at_ms = at_ms - 60000").await;
+    let pending = store.backlog().pending().await.unwrap();
+    let (outbox, events) = (pending.outbox_oldest.unwrap(), pending.events_oldest.unwrap());
+    assert!(outbox >= Duration::from_secs(90) && events >= Duration::from_secs(60), "{pending:?}");
+    assert!(!pending.has_purges);
+    engine.sql("UPDATE documents SET purge_ms = 1 WHERE state = 'succeeded'").await;
+    assert!(store.backlog().pending().await.unwrap().has_purges);
 }

@@ -156,11 +156,11 @@ async fn rings_are_given_to_one_relay_and_again_until_confirmed(engine: Engine) 
     store.outbox().confirm(&[rings[0].id]).await.unwrap();
     // A lease that ran out is rung for again, once.
     engine.claim(&id).await;
-    assert_eq!(store.outbox().sweep(Duration::from_secs(600)).await.unwrap(), 0);
+    assert_eq!(store.outbox().sweep(Duration::from_secs(600)).await.unwrap().entries, 0);
     engine.sql("UPDATE documents SET enqueued_ms = 0").await;
     engine.expire().await;
-    assert_eq!(store.outbox().sweep(Duration::from_secs(600)).await.unwrap(), 1);
-    assert_eq!(store.outbox().sweep(Duration::from_secs(600)).await.unwrap(), 0);
+    assert_eq!(store.outbox().sweep(Duration::from_secs(600)).await.unwrap().entries, 1);
+    assert_eq!(store.outbox().sweep(Duration::from_secs(600)).await.unwrap().entries, 0);
     assert_eq!(store.outbox().take(10, LEASE).await.unwrap().len(), 1);
 }
 
@@ -169,8 +169,8 @@ async fn a_ring_that_led_to_nothing_is_repeated_after_a_silence(engine: Engine) 
     engine.accept("a").await;
     let rings = store.outbox().take(10, LEASE).await.unwrap();
     store.outbox().confirm(&[rings[0].id]).await.unwrap();
-    assert_eq!(store.outbox().sweep(Duration::from_secs(600)).await.unwrap(), 0);
-    assert_eq!(store.outbox().sweep(NOW).await.unwrap(), 1);
+    assert_eq!(store.outbox().sweep(Duration::from_secs(600)).await.unwrap().entries, 0);
+    assert_eq!(store.outbox().sweep(NOW).await.unwrap().entries, 1);
 }
 
 async fn lists_are_filtered_and_paged_newest_first(engine: Engine) {

@@ -1,5 +1,6 @@
 //! What every handler has at hand: the services, the limits, and whether the program stops.
 
+use super::overview::LastOverview;
 use crate::{
     accept::Acceptance,
     error::{ApiError, Code},
@@ -28,6 +29,8 @@ pub(super) struct App {
     pub(super) limits: Limits,
     pub(super) metrics: Option<PrometheusHandle>,
     pub(super) acceptance: Acceptance,
+    /// None in a worker that runs alone: each uploader shows the fleet already.
+    pub(super) overview: Option<LastOverview>,
 }
 
 impl App {
@@ -37,7 +40,12 @@ impl App {
         metrics: Option<PrometheusHandle>,
     ) -> Self {
         let acceptance = Acceptance::new(services.clone(), limits.queue_length_max);
-        Self { services, limits, metrics, acceptance }
+        Self { services, limits, metrics, acceptance, overview: None }
+    }
+
+    /// One that shows the fleet as a whole.
+    pub(super) fn with_overview(self) -> Self {
+        Self { overview: Some(LastOverview::default()), ..self }
     }
 
     /// The document with this id.

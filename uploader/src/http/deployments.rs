@@ -7,7 +7,7 @@ use axum::{Json, extract::State, http::Uri};
 use jiff::Timestamp;
 use serde::Serialize;
 use shared::{
-    fleet::{DeploymentReport, DeploymentState, WorkerReport},
+    fleet::{DeploymentReport, DeploymentState, WorkerReport, WorkersWanted},
     store::SchemaBacklog,
 };
 use std::{
@@ -94,6 +94,9 @@ pub(super) struct DeploymentList {
     waiting: Vec<ModelWaits>,
     /// How many workers live.
     workers: u32,
+    /// How many workers are of use now, and what limits that; some seconds old. A cluster may follow
+    /// it by the metric `sluice_workers_wanted`.
+    workers_wanted: Option<WorkersWanted>,
 }
 
 /// What each deployment is doing, and what waits for it
@@ -123,7 +126,13 @@ pub(super) async fn list(
     }
     let workers = u32::try_from(reports.len()).unwrap_or(u32::MAX);
     let (data, waiting) = (deployments(&reports), waits(&reports, &queued));
-    Ok(Json(DeploymentList { data, has_more: false, next: None, waiting, workers }))
+    let workers_wanted = match &app.overview {
+        Some(overview) => Some(overview.get(&app.services).await?.wanted),
+        None => None,
+    };
+    let list =
+        DeploymentList { data, has_more: false, next: None, waiting, workers, workers_wanted };
+    Ok(Json(list))
 }
 
 /// Each deployment once, with the sums over all workers.
@@ -138,7 +147,7 @@ fn deployments(reports: &[WorkerReport]) -> Vec<Deployment> {
 }
 
 fn add(sum: &mut Deployment, report: &DeploymentReport) {
-    let DeploymentReport { status, resumes_at } = report;
+    let DeploymentReport { status, resumes_at, .. } = report;
     let is_first = sum.workers == 0;
     if is_first || status.state < sum.state {
         sum.state = status.state;
@@ -239,9 +248,14 @@ mod tests {
             answered: n,
             ..DeploymentStatus::default()
         };
-        let deployment = DeploymentReport { status, resumes_at };
+        let deployment = DeploymentReport { status, resumes_at, ..DeploymentReport::default() };
         let waits = vec![ModelWait { model: "gpt-4o".into(), calls: 1, until: resumes_at }];
-        WorkerReport { model: "gpt-4o".into(), deployments: vec![deployment], waits }
+        WorkerReport {
+            model: "gpt-4o".into(),
+            deployments: vec![deployment],
+            waits,
+            ..WorkerReport::default()
+        }
     }
 
     #[test]

@@ -1,10 +1,7 @@
 //! Whether the program is alive, whether it can serve, and what it counts.
 
-use super::{app::App, request::Parameters};
-use crate::{
-    accept::count,
-    error::{ApiError, Code},
-};
+use super::{app::App, overview::Overview, request::Parameters};
+use crate::error::{ApiError, Code};
 use axum::{
     Json,
     extract::State,
@@ -12,7 +9,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use shared::document::DocumentState;
 use shared::trust;
 use std::{fmt::Display, sync::Arc, time::Duration};
 use utoipa::ToSchema;
@@ -101,20 +97,43 @@ pub(super) async fn metrics(State(app): State<Arc<App>>, uri: Uri) -> Result<Res
     let Some(handle) = &app.metrics else {
         return Err(ApiError::new(Code::UnknownRoute, "this program keeps no metrics"));
     };
-    let gauges = [
-        ("sluice_queue_depth", DocumentState::Queued),
-        ("sluice_in_flight", DocumentState::Processing),
-    ];
-    for (name, state) in gauges {
-        match count(&app.services.store, state).await {
-            #[expect(clippy::cast_precision_loss, reason = "no queue is that long")]
-            Ok(count) => metrics::gauge!(name).set(count as f64),
+    if let Some(overview) = &app.overview {
+        match overview.get(&app.services).await {
+            Ok(overview) => show(&overview),
             // The other metrics matter most when a service is down.
-            Err(error) => {
-                tracing::warn!(%error, "a metric is not up to date");
-                break;
-            }
+            Err(error) => tracing::warn!(?error, "metrics of the fleet are not up to date"),
         }
     }
-    Ok(([(header::CONTENT_TYPE, PROMETHEUS)], handle.render()).into_response())
+    if let Some(bytes) = resident_bytes() {
+        metrics::gauge!("process_resident_memory_bytes").set(bytes as f64);
+    }
+    let text = pool::FRACTIONAL_COUNTERS.iter().fold(handle.render(), |text, name| {
+        text.replacen(&format!("# TYPE {name} gauge"), &format!("# TYPE {name} counter"), 1)
+    });
+    Ok(([(header::CONTENT_TYPE, PROMETHEUS)], text).into_response())
+}
+
+/// Brings the gauges of the fleet up to date.
+fn show(overview: &Overview) {
+    let seconds = |age: Option<Duration>| age.unwrap_or_default().as_secs_f64();
+    for (name, value) in [
+        ("sluice_queue_depth", overview.queued as f64),
+        ("sluice_in_flight", overview.processing as f64),
+        ("sluice_workers", f64::from(overview.workers)),
+        ("sluice_workers_wanted", f64::from(overview.wanted.workers)),
+        ("sluice_outbox_oldest_seconds", seconds(overview.pending.outbox_oldest)),
+        ("sluice_events_oldest_seconds", seconds(overview.pending.events_oldest)),
+    ] {
+        metrics::gauge!(name).set(value);
+    }
+    for (reason, documents) in &overview.waiting {
+        metrics::gauge!("sluice_waiting", "reason" => *reason).set(*documents as f64);
+    }
+}
+
+/// The memory that this process holds, as `proc_pid_statm(5)` has it: the second number, in pages.
+fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    pages.checked_mul(rustix::param::page_size() as u64)
 }

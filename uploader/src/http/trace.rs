@@ -43,6 +43,8 @@ pub(super) async fn request(mut request: Request, next: Next) -> Response {
         } else {
             tracing::debug!(status = status.as_u16(), ms, "answered");
         }
+        metrics::histogram!("sluice_http_request_seconds", "route" => route.clone())
+            .record(begun.elapsed().as_secs_f64());
         let labels = [("route", route), ("status", status.as_u16().to_string())];
         metrics::counter!("sluice_http_requests_total", &labels).increment(1);
         response

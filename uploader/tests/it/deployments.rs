@@ -24,9 +24,14 @@ fn report(calls: u64) -> WorkerReport {
         ..DeploymentStatus::default()
     };
     let resumes_at = "2026-03-01T12:00:00Z".parse().ok();
-    let deployment = DeploymentReport { status, resumes_at };
+    let deployment = DeploymentReport { status, resumes_at, ..DeploymentReport::default() };
     let waits = ModelWait { model: "gpt-4o".to_owned(), calls: 3, until: None };
-    WorkerReport { model: "gpt-4o".to_owned(), deployments: vec![deployment], waits: vec![waits] }
+    WorkerReport {
+        model: "gpt-4o".to_owned(),
+        deployments: vec![deployment],
+        waits: vec![waits],
+        ..WorkerReport::default()
+    }
 }
 
 async fn deployments(server: &Server) -> Value {
@@ -40,7 +45,10 @@ async fn deployments(server: &Server) -> Value {
 async fn deployments_are_shown_over_all_workers_that_live() {
     let server = Server::start().await;
     let store = &server.services.store;
-    let empty = json!({ "data": [], "has_more": false, "next": null, "waiting": [], "workers": 0 });
+    let empty = json!({
+        "data": [], "has_more": false, "next": null, "waiting": [], "workers": 0,
+        "workers_wanted": { "workers": 0, "limit": "idle" },
+    });
     assert_eq!(deployments(&server).await, empty);
     server.upload("schema=invoice", "text").await;
     store.fleet().report("a", &report(5), LIFE).await.unwrap();
