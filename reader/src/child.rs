@@ -10,6 +10,7 @@ use crate::{
     limits::{Limit, Limits, TextError},
     pages::Pages,
     panic,
+    picture::PageImage,
     sandbox::{self, Confinement},
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -33,7 +34,7 @@ pub(super) struct Setup {
 
 /// What the child says once, as soon as it is confined. A program that does not say it is no child.
 /// A frame follows: JSON, a list of the locks that the kernel lacks.
-pub(super) const READY: [u8; 8] = *b"sluice 2";
+pub(super) const READY: [u8; 8] = *b"sluice 3";
 
 /// The longest head of a file, and the longest greeting.
 pub(super) const HEAD_BYTES_MAX: u32 = 4096;
@@ -41,13 +42,33 @@ pub(super) const HEAD_BYTES_MAX: u32 = 4096;
 /// What comes before a file's bytes.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Head {
+    pub(super) job: Job,
     pub(super) file_type: FileType,
     pub(super) engine: Engine,
     pub(super) bytes: u64,
 }
 
-/// What comes back: JSON, after its length in four bytes, the most significant first.
-pub(super) type Answer = Result<Pages, TextError>;
+/// What is wanted of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Job {
+    /// Its text by page.
+    Text,
+    /// The image of a page, counted from 1, at so many dots per inch.
+    Image { page: u32, dpi: u16 },
+}
+
+/// What comes back: JSON, after its length in four bytes, the most significant first. The bytes of
+/// an image follow in the same way.
+pub(super) type Answer = Result<Reply, TextError>;
+
+/// What was wanted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Reply {
+    Pages(Pages),
+    Image(PageImage),
+}
 
 /// Runs the child to its end: the body of the hidden subcommand that [`TextReader`] starts.
 ///
@@ -104,13 +125,16 @@ fn serve(limits: &Limits, missing: &[String]) -> io::Result<()> {
             json = serde_json::to_vec(&Answer::Err(limits.exceeded(Limit::Output)))?;
         }
         send(&mut output, &json)?;
+        if let Ok(Reply::Image(image)) = &answer {
+            send(&mut output, &image.png)?;
+        }
     }
 }
 
-fn send(output: &mut impl Write, json: &[u8]) -> io::Result<()> {
-    let length = u32::try_from(json.len()).map_err(io::Error::other)?;
+fn send(output: &mut impl Write, frame: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
     output.write_all(&length.to_be_bytes())?;
-    output.write_all(json)?;
+    output.write_all(frame)?;
     output.flush()
 }
 
@@ -126,10 +150,14 @@ fn frame(input: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(frame)
 }
 
-/// Reads one file, and survives a reader that panics.
+/// Does what is wanted of one file, and survives a reader that panics.
 pub(super) fn read(head: &Head, bytes: &[u8], limits: &Limits) -> Answer {
-    let pages_max = limits.pages_max;
-    let read = || files::read(head.file_type, head.engine, bytes, pages_max);
+    let read = || match head.job {
+        Job::Text => files::read(head.file_type, head.engine, bytes, limits).map(Reply::Pages),
+        Job::Image { page, dpi } => {
+            files::image(head.file_type, bytes, (page, dpi), limits).map(Reply::Image)
+        }
+    };
     let broken =
         |panic: Box<dyn Any + Send>| Err(TextError::Unreadable(panic::reason(panic.as_ref())));
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(broken)

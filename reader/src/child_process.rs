@@ -144,6 +144,7 @@ impl ChildProcess {
     }
 
     async fn exchange(&mut self, head: &Head, file: &[u8], limits: &Limits) -> io::Result<Answer> {
+        let job = head.job;
         let head = serde_json::to_vec(head)?;
         let length = u32::try_from(head.len()).map_err(io::Error::other)?;
         self.input.write_all(&length.to_be_bytes()).await?;
@@ -151,7 +152,7 @@ impl ChildProcess {
         self.input.write_all(file).await?;
         self.input.flush().await?;
         self.files += 1;
-        answer(&mut self.output, limits).await
+        answer(&mut self.output, job, limits).await
     }
 
     /// Why the child broke.

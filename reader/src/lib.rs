@@ -9,6 +9,7 @@ mod file_type;
 mod pages;
 mod limits;
 mod panic;
+mod picture;
 mod layout;
 mod plain;
 mod html;
@@ -28,6 +29,8 @@ mod cover;
 mod second;
 mod pdf;
 mod pdf_extract;
+mod render;
+mod image_file;
 mod files;
 mod sandbox;
 mod child;
@@ -43,6 +46,7 @@ pub use files::Engine;
 pub use format::Format;
 pub use limits::{Limits, TextError};
 pub use pages::{Bounds, Origin, Page, Pages, Word};
+pub use picture::PageImage;
 pub use parent::{Children, TextReader};
 
 #[cfg(test)]

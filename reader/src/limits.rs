@@ -20,6 +20,10 @@ pub struct Limits {
     pub pages_max: u32,
     /// The file.
     pub input_bytes_max: u64,
+    /// Pixels of an image file's page before it is scaled down.
+    pub image_pixels_max: u64,
+    /// A page's image as PNG.
+    pub image_bytes_max: u64,
 }
 
 impl Default for Limits {
@@ -31,6 +35,8 @@ impl Default for Limits {
             output_bytes_max: 64 << 20,
             pages_max: 2000,
             input_bytes_max: 100 << 20,
+            image_pixels_max: 64_000_000,
+            image_bytes_max: 16 << 20,
         }
     }
 }
@@ -43,6 +49,8 @@ pub(super) enum Limit {
     Wall,
     Output,
     Input,
+    Pixels,
+    Image,
 }
 
 impl Limits {
@@ -53,6 +61,8 @@ impl Limits {
             Limit::Cpu => format!("{} s of processor time", self.cpu_seconds_max),
             Limit::Wall => format!("{} s of time", self.wall.as_secs()),
             Limit::Output => format!("{} bytes of text", self.output_bytes_max),
+            Limit::Pixels => format!("{} pixels of an image", self.image_pixels_max),
+            Limit::Image => format!("{} bytes of a page's image", self.image_bytes_max),
             Limit::Input => format!("{} bytes of file", self.input_bytes_max),
         })
     }

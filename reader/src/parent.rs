@@ -5,12 +5,13 @@
 
 use crate::{
     answer::is_fault,
-    child::{Answer, Head, Setup},
+    child::{Answer, Head, Job, Reply, Setup},
     child_process::{Broken, ChildProcess, Starter},
     file_type::FileType,
     files::Engine,
     limits::{Limit, Limits, TextError},
     pages::Pages,
+    picture::PageImage,
     sandbox::Confinement,
 };
 use bytes::Bytes;
@@ -79,10 +80,11 @@ impl TextReader {
     /// Why there is no text. Only [`TextError::Unavailable`] may end otherwise the next time.
     pub async fn read(&self, bytes: Bytes, file_type: FileType) -> Result<Pages, TextError> {
         let started = tokio::time::Instant::now();
-        if bytes.len() as u64 > self.limits.input_bytes_max {
-            return Err(self.limits.exceeded(Limit::Input));
-        }
-        let answer = self.ask(&bytes, file_type).await;
+        let answer = match self.ask(&bytes, file_type, Job::Text).await {
+            Ok(Reply::Pages(pages)) => Ok(pages),
+            Ok(Reply::Image(_)) => Err(other()),
+            Err(error) => Err(error),
+        };
         match &answer {
             Ok(pages) => {
                 metrics::histogram!("sluice_text_seconds", "engine" => pages.engine.clone())
@@ -96,8 +98,29 @@ impl TextReader {
         answer
     }
 
-    async fn ask(&self, bytes: &Bytes, file_type: FileType) -> Answer {
-        let head = Head { file_type, engine: self.engine, bytes: bytes.len() as u64 };
+    /// The image of a page, counted from 1; that of a PDF is drawn at so many dots per inch.
+    /// Cancel-safe as [`TextReader::read`].
+    ///
+    /// # Errors
+    /// Why there is none. Only [`TextError::Unavailable`] may end otherwise the next time.
+    pub async fn image(
+        &self,
+        bytes: &Bytes,
+        file_type: FileType,
+        page: u32,
+        dpi: u16,
+    ) -> Result<PageImage, TextError> {
+        match self.ask(bytes, file_type, Job::Image { page, dpi }).await? {
+            Reply::Image(image) => Ok(image),
+            Reply::Pages(_) => Err(other()),
+        }
+    }
+
+    async fn ask(&self, bytes: &Bytes, file_type: FileType, job: Job) -> Answer {
+        if bytes.len() as u64 > self.limits.input_bytes_max {
+            return Err(self.limits.exceeded(Limit::Input));
+        }
+        let head = Head { job, file_type, engine: self.engine, bytes: bytes.len() as u64 };
         let mut slot = self.slot().await?;
         let children = self.pool.manager();
         let mut child = match slot.child.take() {
@@ -128,6 +151,11 @@ impl TextReader {
             other => TextError::Unavailable(other.to_string()),
         })
     }
+}
+
+/// What cannot be: answers of the wrong kind are not believed.
+fn other() -> TextError {
+    TextError::Unreadable("the reader answered something else".to_owned())
 }
 
 fn unavailable(error: io::Error) -> TextError {
