@@ -72,7 +72,9 @@ fn checked(answer: Answer, job: Job, limits: &Limits) -> Result<Answer, &'static
         Ok(Reply::Image(_)) if job == Job::Text => Err("there is an image in place of text"),
         Ok(Reply::Image(image)) if !is_png(image) => Err("the image is not what it says"),
         Ok(Reply::Pages(pages)) if !is_engine(&pages.engine) => Err("the answer names no engine"),
-        Ok(Reply::Pages(pages)) if !are_numbered(pages, limits.pages_max) => Err("the pages are not in order"),
+        Ok(Reply::Pages(pages)) if !are_numbered(pages, limits.pages_max) => {
+            Err("the pages are not in order")
+        }
         // An outage is for the parent to say: it would make the document wait for ever.
         Err(TextError::Unavailable(_)) => Err("a child that runs is not unavailable"),
         Err(

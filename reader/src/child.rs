@@ -8,6 +8,7 @@ use crate::{
     file_type::FileType,
     files::{self, Engine},
     limits::{Limit, Limits, TextError},
+    ocr_child::{self, OCR_SETUP},
     pages::Pages,
     panic,
     picture::PageImage,
@@ -70,10 +71,14 @@ pub(super) enum Reply {
     Image(PageImage),
 }
 
-/// Runs the child to its end: the body of the hidden subcommand that [`TextReader`] starts.
+/// Runs the child to its end: the body of the hidden subcommand that [`TextReader`] starts. Where it is
+/// to read a page by OCR, it becomes the OCR program.
 ///
 /// [`TextReader`]: crate::TextReader
 pub fn main() -> ExitCode {
+    if let Ok(setup) = std::env::var(OCR_SETUP) {
+        return ocr_child::main(&setup);
+    }
     let setup = std::env::var(SETUP).ok().and_then(|text| serde_json::from_str(&text).ok());
     let Some(Setup { confinement, limits }) = setup else {
         return ExitCode::from(2);

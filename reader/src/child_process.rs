@@ -57,7 +57,8 @@ impl Starter {
         Ok(Self { starts })
     }
 
-    async fn start(&self, command: Command) -> io::Result<Child> {
+    /// Starts a process; the kernel ends it with this process where it asks for that.
+    pub(super) async fn start(&self, command: Command) -> io::Result<Child> {
         let gone = || io::Error::other("the thread that starts children is gone");
         let (started, child) = oneshot::channel();
         let start = Start { runtime: Handle::current(), command, started };

@@ -54,8 +54,7 @@ pub(super) fn read(
             ));
             continue;
         }
-        let left =
-            Limits { pages_max: pages_max.saturating_sub(first - 1), ..limits.clone() };
+        let left = Limits { pages_max: pages_max.saturating_sub(first - 1), ..limits.clone() };
         match read_alone(file_type, engine, &bytes, &left) {
             Ok(pages) => {
                 let numbered = (first..).zip(pages.pages);

@@ -33,9 +33,14 @@ mod render;
 mod image_file;
 mod files;
 mod sandbox;
+mod tesseract;
+mod hocr;
+mod ocr_child;
+mod scanned;
 mod child;
 mod answer;
 mod child_process;
+mod ocr;
 mod parent;
 #[cfg(fuzzing)]
 pub mod fuzz;
@@ -46,8 +51,9 @@ pub use files::Engine;
 pub use format::Format;
 pub use limits::{Limits, TextError};
 pub use pages::{Bounds, Origin, Page, Pages, Word};
+pub use parent::{Children, Scanning, TextReader};
 pub use picture::PageImage;
-pub use parent::{Children, TextReader};
+pub use tesseract::{OcrError, Tesseract};
 
 #[cfg(test)]
 mod sandbox_tests;

@@ -24,6 +24,10 @@ pub struct Limits {
     pub image_pixels_max: u64,
     /// A page's image as PNG.
     pub image_bytes_max: u64,
+    /// Processor time for OCR of one page.
+    pub ocr_seconds_max: u64,
+    /// Pages of one document that are read by OCR.
+    pub ocr_pages_max: u32,
 }
 
 impl Default for Limits {
@@ -37,6 +41,8 @@ impl Default for Limits {
             input_bytes_max: 100 << 20,
             image_pixels_max: 64_000_000,
             image_bytes_max: 16 << 20,
+            ocr_seconds_max: 60,
+            ocr_pages_max: 200,
         }
     }
 }
@@ -54,6 +60,11 @@ pub(super) enum Limit {
 }
 
 impl Limits {
+    /// Time on the clock for OCR of one page: more than its processor time, as its reading has.
+    pub(super) fn ocr_wall(&self) -> Duration {
+        Duration::from_secs(self.ocr_seconds_max.saturating_mul(2))
+    }
+
     /// The error for a document that took more than this.
     pub(super) fn exceeded(&self, limit: Limit) -> TextError {
         TextError::LimitExceeded(match limit {

@@ -49,8 +49,7 @@ pub(crate) fn encode(pixels: DynamicImage, limits: &Limits) -> Result<PageImage,
     };
     let mut png = Vec::new();
     // Twice as quick as the filter that is chosen by row, and a tenth larger.
-    let encoder =
-        PngEncoder::new_with_quality(&mut png, CompressionType::Fast, FilterType::Up);
+    let encoder = PngEncoder::new_with_quality(&mut png, CompressionType::Fast, FilterType::Up);
     let encoded = encoder.write_image(bytes, width, height, colours);
     encoded.map_err(|error| TextError::Unreadable(format!("its image: {error}")))?;
     if png.len() as u64 > limits.image_bytes_max {

@@ -32,11 +32,8 @@ pub(super) fn pixels(
     let scale = (f32::from(dpi) / INCH).min(SIDE_MAX as f32 / width.max(height).max(1.0));
     // A page thinner than a pixel has one all the same.
     let side_scale = |side: f32| scale.max(1.01 / side.max(0.01));
-    let settings = PixmapSettings {
-        x_scale: side_scale(width),
-        y_scale: side_scale(height),
-        bg_color: WHITE,
-    };
+    let settings =
+        PixmapSettings { x_scale: side_scale(width), y_scale: side_scale(height), bg_color: WHITE };
     let pixmap = render(
         page,
         &RenderCache::new(),

@@ -18,7 +18,7 @@ pub(crate) async fn read(worker: &Worker, claim: &Claim) -> Result<Pages, Verdic
     let (blobs, store) = (&worker.services.blobs, &worker.services.store);
     let source = blobs.get(&BlobKey::source(&claim.document)).await.map_err(outage)?;
     let gone = || outage(Outage(format!("the file of {} is not in storage", claim.document)));
-    let pages = worker.text.read(source.ok_or_else(gone)?, claim.file_type).await;
+    let pages = worker.text.read(&source.ok_or_else(gone)?, claim.file_type).await;
     let pages = pages.map_err(|error| match failure(&error) {
         Some(failure) => Verdict::Reject(failure),
         None => outage(Outage(error.to_string())),
