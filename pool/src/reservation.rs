@@ -49,7 +49,7 @@ pub(super) struct QueuedCall {
     model_pool: Arc<ModelPool>,
     id: TicketId,
     nudge: Arc<Notify>,
-    schema: String,
+    schema: Option<String>,
 }
 
 /// What a place in the queue has come to.
@@ -70,7 +70,8 @@ impl QueuedCall {
     ) -> Self {
         let nudge = Arc::new(Notify::new());
         let id = model_pool.lock().enter(need, only, Arc::clone(&nudge), now);
-        let schema = need.schema.clone();
+        // Images would blur what is learned of words.
+        let schema = need.images.is_empty().then(|| need.schema.clone());
         Self { model_pool: Arc::clone(model_pool), id, nudge, schema }
     }
 
@@ -102,8 +103,8 @@ pub struct Reservation {
     model_pool: Arc<ModelPool>,
     index: usize,
     deployment: String,
-    /// What questions are like is learned by it.
-    schema: String,
+    /// What questions are like is learned by it, where there are only words in them.
+    schema: Option<String>,
     /// None once the call is settled.
     booking: Option<Booking>,
     /// When it is to be sent.
@@ -136,7 +137,7 @@ impl std::fmt::Debug for Reservation {
 }
 
 impl Reservation {
-    fn new(model_pool: &Arc<ModelPool>, lease: Lease, schema: String) -> Self {
+    fn new(model_pool: &Arc<ModelPool>, lease: Lease, schema: Option<String>) -> Self {
         let Lease { index, deployment, booking } = lease;
         let at = model_pool.lock().instant(booking.at);
         let (model_pool, booking) = (Arc::clone(model_pool), Some(booking));
@@ -231,8 +232,8 @@ impl Reservation {
             jitter: fastrand::f64(),
         };
         let mut scheduler = self.model_pool.lock();
-        if let Ok((tokens_input, _)) = end.result {
-            scheduler.learn(&self.schema, &booking, tokens_input);
+        if let (Ok((tokens_input, _)), Some(schema)) = (end.result, &self.schema) {
+            scheduler.learn(schema, &booking, tokens_input);
         }
         let status = scheduler.settle(self.index, &booking, &end, now);
         drop(scheduler);

@@ -282,11 +282,14 @@ fn refused(pool: &Pool, model: &str, error: &ReserveError) -> Unanswered {
     let elsewhere = match error {
         ReserveError::TooLong { .. } => Some(Elsewhere::Context),
         ReserveError::NoDeployment { .. }
+        | ReserveError::NoVision { .. }
         | ReserveError::Later { .. }
         | ReserveError::TooLate { .. } => None,
     };
     let verdict = match error {
-        ReserveError::NoDeployment { .. } => reject(FailureCode::NoDeployment, message),
+        ReserveError::NoDeployment { .. } | ReserveError::NoVision { .. } => {
+            reject(FailureCode::NoDeployment, message)
+        }
         ReserveError::TooLong { .. } => {
             let message = format!(
                 "{message} in a minute: raise the quota (tokens_per_minute) of a deployment, or ask \

@@ -49,6 +49,7 @@ pub fn request(
         schema: shape.clone(),
         tokens_output_max,
         reasoning_effort: schema.reasoning_effort(),
+        images: Vec::new(),
     }
 }
 
