@@ -121,7 +121,7 @@ pub(super) fn is_fault(answer: &Answer) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Page;
+    use crate::{Page, picture::ImageJob};
     use proptest::prelude::*;
 
     fn pages(engine: &str, numbers: &[u32]) -> Answer {
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn only_an_image_that_is_what_it_says_is_believed() {
-        let job = Job::Image { page: 1, dpi: 150 };
+        let job = Job::Image(ImageJob { page: 1, dpi: 150, side_max: 9 });
         let png = |width: u32, height: u32| {
             let start = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".as_slice();
             [start, &width.to_be_bytes(), &height.to_be_bytes(), b"more"].concat()

@@ -11,7 +11,7 @@ use crate::{
     ocr_child::{self, OCR_SETUP},
     pages::Pages,
     panic,
-    picture::PageImage,
+    picture::{ImageJob, PageImage},
     sandbox::{self, Confinement},
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -55,8 +55,8 @@ pub(super) struct Head {
 pub(super) enum Job {
     /// Its text by page.
     Text,
-    /// The image of a page, counted from 1, at so many dots per inch.
-    Image { page: u32, dpi: u16 },
+    /// The image of a page.
+    Image(ImageJob),
 }
 
 /// What comes back: JSON, after its length in four bytes, the most significant first. The bytes of
@@ -159,9 +159,7 @@ fn frame(input: &mut impl Read) -> io::Result<Vec<u8>> {
 pub(super) fn read(head: &Head, bytes: &[u8], limits: &Limits) -> Answer {
     let read = || match head.job {
         Job::Text => files::read(head.file_type, head.engine, bytes, limits).map(Reply::Pages),
-        Job::Image { page, dpi } => {
-            files::image(head.file_type, bytes, (page, dpi), limits).map(Reply::Image)
-        }
+        Job::Image(job) => files::image(head.file_type, bytes, job, limits).map(Reply::Image),
     };
     let broken =
         |panic: Box<dyn Any + Send>| Err(TextError::Unreadable(panic::reason(panic.as_ref())));

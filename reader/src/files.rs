@@ -9,7 +9,7 @@ use crate::{
     office,
     pages::{Page, Pages},
     pdf, pdf_extract,
-    picture::{self, PageImage},
+    picture::{self, ImageJob, PageImage},
     plain, render, rtf, xml,
 };
 use serde::{Deserialize, Serialize};
@@ -71,25 +71,25 @@ pub(super) fn read(
     Ok(mail)
 }
 
-/// The image of a page, counted from 1; that of a PDF is drawn at so many dots per inch.
+/// The image of a page.
 ///
 /// # Errors
 /// When there is no such page, or it cannot be shown.
 pub(super) fn image(
     file_type: FileType,
     bytes: &[u8],
-    (number, dpi): (u32, u16),
+    job: ImageJob,
     limits: &Limits,
 ) -> Result<PageImage, TextError> {
     let pixels = match file_type.format {
-        Format::Pdf => render::pixels(bytes, number, dpi, limits.pages_max)?,
-        format if format.is_image() => image_file::pixels(format, bytes, number, limits)?,
+        Format::Pdf => render::pixels(bytes, job, limits.pages_max)?,
+        format if format.is_image() => image_file::pixels(format, bytes, job.page, limits)?,
         format => {
             let media_type = format.media_type();
             return Err(TextError::Unsupported(format!("pages of {media_type} have no image")));
         }
     };
-    picture::encode(pixels, limits)
+    picture::encode(pixels, job.side_max.min(picture::SIDE_MAX), limits)
 }
 
 /// Reads a file without what it carries.

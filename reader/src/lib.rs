@@ -52,7 +52,7 @@ pub use format::Format;
 pub use limits::{Limits, TextError};
 pub use pages::{Bounds, Origin, Page, Pages, Word};
 pub use parent::{Children, Scanning, TextReader};
-pub use picture::PageImage;
+pub use picture::{PageImage, SIDE_MAX};
 pub use tesseract::{OcrError, Tesseract};
 
 #[cfg(test)]

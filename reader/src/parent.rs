@@ -13,7 +13,7 @@ use crate::{
     ocr::Ocr,
     pages::{Page, Pages},
     pdf,
-    picture::PageImage,
+    picture::{ImageJob, PageImage, SIDE_MAX},
     sandbox::Confinement,
     scanned,
     tesseract::Tesseract,
@@ -127,7 +127,7 @@ impl TextReader {
         mut pages: Pages,
     ) -> Result<Pages, TextError> {
         let mut looked = 0;
-        for page in pages.pages.iter_mut().filter(|page| scanned::is_unread(page)) {
+        for page in pages.pages.iter_mut().filter(|page| page.is_unread()) {
             looked += 1;
             let unread = std::mem::take(page);
             if looked > self.limits.ocr_pages_max {
@@ -155,7 +155,7 @@ impl TextReader {
         file_type: FileType,
         page: Page,
     ) -> Result<(Page, Option<String>), TextError> {
-        let image = match self.image(bytes, file_type, page.number).await {
+        let image = match self.image(bytes, file_type, page.number, SIDE_MAX).await {
             Ok(image) if image.is_blank => return Ok((scanned::blank(page), None)),
             Ok(image) => image,
             Err(error @ TextError::Unavailable(_)) => return Err(error),
@@ -190,7 +190,8 @@ impl TextReader {
         answer
     }
 
-    /// The image of a page, counted from 1; that of a PDF is drawn for this.
+    /// The image of a page, counted from 1, with no side longer than `side_max` pixels, nor than
+    /// [`SIDE_MAX`].
     /// Cancel-safe as [`TextReader::read`].
     ///
     /// # Errors
@@ -200,8 +201,10 @@ impl TextReader {
         bytes: &Bytes,
         file_type: FileType,
         page: u32,
+        side_max: u32,
     ) -> Result<PageImage, TextError> {
-        match self.ask(bytes, file_type, Job::Image { page, dpi: self.dpi }).await? {
+        let job = ImageJob { page, dpi: self.dpi, side_max };
+        match self.ask(bytes, file_type, Job::Image(job)).await? {
             Reply::Image(image) => Ok(image),
             Reply::Pages(_) => Err(other()),
         }

@@ -11,14 +11,25 @@ use image::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The longest side of an image, in pixels: A4 at 300 dots per inch.
-pub(crate) const SIDE_MAX: u32 = 3500;
+/// The longest side of an image that is made, in pixels: A4 at 300 dots per inch.
+pub const SIDE_MAX: u32 = 3500;
 
 /// Channels that differ by no more than this in every pixel are shades of grey.
 const GREY_STEP: u8 = 12;
 
 /// Where the darkest and the lightest pixel are nearer than this, of 255, there is nothing to read.
 const CONTRAST_MIN: u8 = 48;
+
+/// Which image is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ImageJob {
+    /// Counted from 1.
+    pub(crate) page: u32,
+    /// How finely the page of a PDF is drawn, in dots per inch.
+    pub(crate) dpi: u16,
+    /// The longest side, in pixels.
+    pub(crate) side_max: u32,
+}
 
 /// A page as an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,12 +45,16 @@ pub struct PageImage {
     pub is_blank: bool,
 }
 
-/// The image of a page from its pixels.
+/// The image of a page from its pixels, with no longer side than this.
 ///
 /// # Errors
 /// When it is larger than allowed, or cannot be encoded.
-pub(crate) fn encode(pixels: DynamicImage, limits: &Limits) -> Result<PageImage, TextError> {
-    let pixels = opaque(fitting(pixels));
+pub(crate) fn encode(
+    pixels: DynamicImage,
+    side_max: u32,
+    limits: &Limits,
+) -> Result<PageImage, TextError> {
+    let pixels = opaque(fitting(pixels, side_max));
     let (width, height) = pixels.dimensions();
     let grey = grey(&pixels);
     let is_blank = is_blank(&pixels);
@@ -59,12 +74,12 @@ pub(crate) fn encode(pixels: DynamicImage, limits: &Limits) -> Result<PageImage,
 }
 
 /// The pixels, scaled down where a side is too long.
-fn fitting(pixels: DynamicImage) -> DynamicImage {
+fn fitting(pixels: DynamicImage, side_max: u32) -> DynamicImage {
     let longest = pixels.width().max(pixels.height());
-    if longest <= SIDE_MAX {
+    if longest <= side_max {
         return pixels;
     }
-    let part = f64::from(SIDE_MAX) / f64::from(longest);
+    let part = f64::from(side_max) / f64::from(longest);
     let side = |side: u32| ((f64::from(side) * part) as u32).max(1);
     let (width, height) = (side(pixels.width()), side(pixels.height()));
     match pixels {
@@ -113,7 +128,7 @@ mod tests {
     use image::{GrayImage, Luma, Rgba, RgbaImage, load_from_memory};
 
     fn encoded(pixels: impl Into<DynamicImage>) -> (PageImage, DynamicImage) {
-        let image = encode(pixels.into(), &Limits::default()).unwrap();
+        let image = encode(pixels.into(), 3000, &Limits::default()).unwrap();
         let read = load_from_memory(&image.png).unwrap();
         assert_eq!((read.width(), read.height()), (image.width, image.height));
         (image, read)
@@ -148,13 +163,13 @@ mod tests {
     #[test]
     fn no_side_is_longer_than_allowed() {
         let (image, _) = encoded(GrayImage::from_pixel(7000, 10, Luma([0])));
-        assert_eq!((image.width, image.height), (SIDE_MAX, 5));
+        assert_eq!((image.width, image.height), (3000, 4));
     }
 
     #[test]
     fn an_image_of_too_many_bytes_is_refused() {
         let limits = Limits { image_bytes_max: 10, ..Limits::default() };
-        let end = encode(GrayImage::new(9, 9).into(), &limits);
+        let end = encode(GrayImage::new(9, 9).into(), 9, &limits);
         assert_eq!(end, Err(TextError::LimitExceeded("10 bytes of a page's image".into())));
     }
 }

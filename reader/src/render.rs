@@ -2,7 +2,7 @@
 //!
 //! It must know nothing of what the image is for.
 
-use crate::{limits::TextError, pdf, picture::SIDE_MAX};
+use crate::{limits::TextError, pdf, picture::ImageJob};
 use hayro::{
     PixmapSettings, RenderCache, RenderSettings, render,
     vello_cpu::{color::palette::css::WHITE, peniko::ImageAlphaType},
@@ -13,23 +13,23 @@ use image::{DynamicImage, RgbaImage};
 /// Points of an inch.
 const INCH: f32 = 72.0;
 
-/// The pixels of a page, counted from 1, at so many dots per inch, or fewer where the page is so
-/// large that a side would be too long.
+/// The pixels of a page, at as many dots per inch as are wanted, or fewer where the page is so large
+/// that a side would be too long.
 ///
 /// # Errors
 /// When the document cannot be read, or has no such page.
 pub(super) fn pixels(
     bytes: &[u8],
-    number: u32,
-    dpi: u16,
+    job: ImageJob,
     pages_max: u32,
 ) -> Result<DynamicImage, TextError> {
+    let ImageJob { page: number, dpi, side_max } = job;
     let pdf = pdf::open(bytes, pages_max)?;
     let none = || TextError::Unreadable(format!("there is no page {number}"));
     let index = (number as usize).checked_sub(1).ok_or_else(none)?;
     let page = pdf.pages().get(index).ok_or_else(none)?;
     let (width, height) = page.render_dimensions();
-    let scale = (f32::from(dpi) / INCH).min(SIDE_MAX as f32 / width.max(height).max(1.0));
+    let scale = (f32::from(dpi) / INCH).min(side_max as f32 / width.max(height).max(1.0));
     // A page thinner than a pixel has one all the same.
     let side_scale = |side: f32| scale.max(1.01 / side.max(0.01));
     let settings =

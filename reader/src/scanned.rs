@@ -1,4 +1,4 @@
-//! Pages that only an image shows: which they are, and what becomes of them once they were read.
+//! What becomes of pages that only an image shows, once it was read.
 //!
 //! Pure. It must know nothing of how an image is made or read.
 
@@ -11,12 +11,6 @@ use crate::{
 /// Where OCR is less sure of its letters than this, of 100, it may have read a page upside down, or
 /// handwriting, or a pattern.
 const CONFIDENCE_MIN: f32 = 60.0;
-
-/// Whether a page must be looked at: it has no text, is a picture, or its letters are not known.
-pub(crate) fn is_unread(page: &Page) -> bool {
-    let was_drawn = page.width > 0.0 && page.height > 0.0;
-    was_drawn && (page.is_picture || page.error.is_some() || page.text.trim().is_empty())
-}
 
 /// The page with what OCR read in its image, and what to tell of that.
 pub(crate) fn read_by_ocr(page: Page, scanned: &Scanned) -> (Page, Option<String>) {
@@ -80,7 +74,7 @@ mod tests {
             // A text file has no pages of a size, and so no images.
             (Page { width: 0.0, ..page("") }, false),
         ] {
-            assert_eq!(is_unread(&page), expected, "{page:?}");
+            assert_eq!(page.is_unread(), expected, "{page:?}");
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::end::End;
 use bytes::Bytes;
 use clap::Args;
-use reader::{FileType, Format, Page, Pages, TextReader};
+use reader::{FileType, Format, Page, Pages, SIDE_MAX, TextReader};
 use shared::config::Config;
 use std::{
     io::{BufWriter, Write},
@@ -76,7 +76,7 @@ async fn image(
 ) -> Result<(), End> {
     let usage = || End::Usage(format!("--image: {page} is no number of a page, as 1 is"));
     let page: u32 = page.parse().map_err(|_| usage())?;
-    let image = reader.image(bytes, file_type, page).await;
+    let image = reader.image(bytes, file_type, page, SIDE_MAX).await;
     let image = image.map_err(|error| End::Failed(format!("{name}: {error}")))?;
     std::fs::write(to, &image.png).map_err(|error| End::Usage(format!("{to}: {error}")))
 }

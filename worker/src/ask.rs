@@ -281,8 +281,8 @@ fn refused(pool: &Pool, model: &str, error: &ReserveError) -> Unanswered {
     let message = error.to_string();
     let elsewhere = match error {
         ReserveError::TooLong { .. } => Some(Elsewhere::Context),
+        ReserveError::NoVision { .. } => Some(Elsewhere::Vision),
         ReserveError::NoDeployment { .. }
-        | ReserveError::NoVision { .. }
         | ReserveError::Later { .. }
         | ReserveError::TooLate { .. } => None,
     };

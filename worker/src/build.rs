@@ -111,6 +111,8 @@ fn settings(config: &Config) -> Settings {
         tokens_output_max: worker.tokens_output_max,
         context_tokens_max: worker.context_tokens_max,
         model: model.to_owned(),
+        scans: config.text.scans,
+        scan_pages_max: config.text.scan_pages_max,
         fallback: config
             .models
             .iter()

@@ -3,7 +3,7 @@
 //! It must know nothing of where the values came from; so it says the value apart from the rule,
 //! and who prints both decides whether the value may be shown.
 
-use super::{AuthMode, Config, explain::nearest, model};
+use super::{AuthMode, Config, Scans, explain::nearest, model};
 use std::net::ToSocketAddrs;
 
 /// A value that makes no sense.
@@ -30,6 +30,13 @@ pub(super) fn faults(config: &Config) -> Vec<Fault> {
         faults.extend(deployment.broken_rules().map(|(key, rule)| fault(&path(key), rule)));
     }
     models(config, &mut faults);
+    // An uploader may know of no deployments.
+    let sees = config.deployments.is_empty() || config.deployments.iter().any(|one| one.vision);
+    if config.text.scans == Scans::Vision && !sees {
+        let rule =
+            "is vision, and no deployment has vision = true: set that where a model takes images";
+        faults.push(fault("text.scans", rule));
+    }
     faults
 }
 
