@@ -36,8 +36,8 @@ pub(super) struct Confinement {
 const PROGRAM_FILES_MAX: u64 = 64;
 
 /// Where programs, their libraries and data are installed.
-const INSTALLED: [&str; 7] =
-    ["/usr", "/lib", "/lib64", "/opt", "/nix/store", "/etc/ld.so.cache", "/dev/null"];
+const INSTALLED: [&str; 8] =
+    ["/usr", "/bin", "/lib", "/lib64", "/opt", "/nix/store", "/etc/ld.so.cache", "/dev/null"];
 
 /// How a process is confined that becomes another program.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

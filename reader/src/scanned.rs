@@ -10,7 +10,7 @@ use crate::{
 
 /// Where OCR is less sure of its letters than this, of 100, it may have read a page upside down, or
 /// handwriting, or a pattern.
-const CONFIDENCE_MIN: f32 = 60.0;
+const CONFIDENCE_MIN: f32 = 75.0;
 
 /// The page with what OCR read in its image, and what to tell of that.
 pub(crate) fn read_by_ocr(page: Page, scanned: &Scanned) -> (Page, Option<String>) {

@@ -3,6 +3,7 @@
 mod form;
 mod letters;
 mod place;
+mod scan;
 mod seen;
 
 use crate::{
@@ -524,7 +525,7 @@ fn a_child_whose_parent_is_gone_ends() {
 
 /// A program that says it is a child, takes a file, and answers with these bytes.
 fn impostor(answer: &str, then: &str) -> TextReader {
-    let greeting = r"sluice 2\000\000\000\002[]";
+    let greeting = r"sluice 3\000\000\000\002[]";
     let script = format!("printf '{greeting}'; head -c 9 >/dev/null; printf '{answer}'; {then}");
     let children = Children {
         program: "/bin/sh".into(),
@@ -627,7 +628,8 @@ fn a_mail_is_read_with_what_it_carries() {
     assert_eq!(mail.pages[1].number, 2);
     let expected = [
         "the attachment invoice.pdf begins at page 2",
-        "the attachment logo.png is of no format that is read",
+        "the attachment logo.png is an image and was not read: upload it as a document of its own \
+         where it matters",
     ];
     assert_eq!(mail.warnings, expected);
 }

@@ -49,6 +49,7 @@ mod processes;
 mod memory;
 mod pacing;
 mod windows;
+mod scans;
 mod secrets;
 mod reconcile;
 mod pool_runs;
