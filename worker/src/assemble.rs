@@ -163,9 +163,10 @@ fn text_used(pages: &Pages) -> TextUsed {
 fn warnings(pages: &Pages, parts: &[Part]) -> Vec<String> {
     let unread = pages.pages.iter().filter_map(|page| match &page.error {
         Some(error) => Some(format!("page {} could not be read: {error}", page.number)),
-        None if page.is_picture => {
-            Some(format!("page {} is a picture: what it shows was not read", page.number))
-        }
+        None if page.is_picture => Some(format!(
+            "page {} is a picture: what it shows was not read (docs/scans.md)",
+            page.number
+        )),
         None if page.is_shown => Some(format!(
             "page {} has no text: the model was shown its image, and nothing proves what it saw",
             page.number
