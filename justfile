@@ -49,6 +49,10 @@ scenarios:
 fleet:
     cargo test --release -p pool --lib fleet::load_tests -- --ignored --nocapture --test-threads 1
 
+# What the image of a page costs: docs/scans.md.
+images:
+    cargo bench -p reader
+
 # What the pool costs a call, beside the network: docs/pool.md.
 overhead:
     cargo bench -p pool

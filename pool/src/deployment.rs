@@ -11,6 +11,7 @@ use crate::config::DeploymentConfig;
 use crate::health::Health;
 use crate::limiter::{Charge, Feedback, Limiter, LimiterHints, LimiterKind, Outcome, Terms};
 use crate::provider::family;
+use crate::provider::image_tokens::image_tokens;
 use crate::state::DeploymentView;
 use crate::typed::chat::{CallError, Shortage};
 use crate::typed::dialect::SharedDialect;
@@ -126,7 +127,18 @@ impl Deployment {
             weight: config.weight,
             turn: self.turn,
             answer_ms: answer.as_secs_f64() * 1_000.0,
+            sees: self.sees(),
         }
+    }
+
+    /// Whether it takes images, as far as is known.
+    pub(super) fn sees(&self) -> bool {
+        self.config.vision && !self.dialect.get().refuses_images
+    }
+
+    /// The tokens that an image of this width and height counts as here.
+    pub(super) fn image_tokens(&self, size: (u32, u32)) -> u64 {
+        image_tokens(&self.config, self.provider_model.as_deref(), size)
     }
 
     /// What these tokens cost here, where both prices are configured.

@@ -26,6 +26,9 @@ pub struct Need {
     pub tenant: Arc<str>,
     /// The tenant's weight in that division.
     pub weight: f64,
+    /// The images of the question, their width and height in pixels: only deployments that see are
+    /// asked, and each image counts as the dearest of their models says.
+    pub images: Vec<(u32, u32)>,
     /// The latest time at which an answer is useful.
     pub deadline: Option<Instant>,
 }
@@ -43,6 +46,7 @@ impl Need {
             returned: false,
             tenant: Arc::from(""),
             weight: 1.0,
+            images: request.images.iter().map(|image| (image.width, image.height)).collect(),
             deadline: None,
         }
     }

@@ -64,6 +64,7 @@ impl Default for Overhead {
             schema: json!({}),
             tokens_output_max: 2_000,
             reasoning_effort: None,
+            images: Vec::new(),
         };
         Self { scheduler, request, headers: response(), now }
     }

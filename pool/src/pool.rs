@@ -126,6 +126,18 @@ impl Pool {
         self.models.get(model)?.lock().context_tokens_max()
     }
 
+    /// Whether a deployment of the model takes images, as far as is known.
+    pub fn sees(&self, model: &str) -> bool {
+        self.models.get(model).is_some_and(|model_pool| model_pool.lock().sees())
+    }
+
+    /// The tokens that an image of this width and height, in pixels, counts as at most; 0 where no
+    /// deployment of the model takes images.
+    pub fn image_tokens(&self, model: &str, size: (u32, u32)) -> u64 {
+        let model_pool = self.models.get(model);
+        model_pool.map_or(0, |model_pool| model_pool.lock().image_tokens(&[size]))
+    }
+
     /// What these tokens cost at a deployment, where its prices are configured.
     pub fn cost_of(&self, deployment: &str, tokens_input: u64, tokens_output: u64) -> Option<f64> {
         let price = |model_pool: &Arc<ModelPool>| {

@@ -2,6 +2,7 @@
 //! itself.
 
 pub(crate) mod family;
+pub(crate) mod image_tokens;
 pub(crate) mod address;
 pub(crate) mod headers;
 pub(crate) mod fault;

@@ -49,7 +49,7 @@ pub(super) struct QueuedCall {
     model_pool: Arc<ModelPool>,
     id: TicketId,
     nudge: Arc<Notify>,
-    schema: String,
+    schema: Option<String>,
     tenant: Arc<str>,
 }
 
@@ -71,7 +71,9 @@ impl QueuedCall {
     ) -> Self {
         let nudge = Arc::new(Notify::new());
         let id = model_pool.lock().enter(need, only, Arc::clone(&nudge), now);
-        let (schema, tenant) = (need.schema.clone(), Arc::clone(&need.tenant));
+        // Images would blur what is learned of words.
+        let schema = need.images.is_empty().then(|| need.schema.clone());
+        let tenant = Arc::clone(&need.tenant);
         Self { model_pool: Arc::clone(model_pool), id, nudge, schema, tenant }
     }
 
@@ -101,8 +103,8 @@ pub struct Reservation {
     model_pool: Arc<ModelPool>,
     index: usize,
     deployment: String,
-    /// What questions are like is learned by it.
-    schema: String,
+    /// What questions are like is learned by it, where there are only words in them.
+    schema: Option<String>,
     /// Who pays.
     tenant: Arc<str>,
     /// None once the call is settled.
@@ -233,8 +235,8 @@ impl Reservation {
             jitter: fastrand::f64(),
         };
         let mut scheduler = self.model_pool.lock();
-        if let Ok((tokens_input, _)) = end.result {
-            scheduler.learn(&self.schema, &booking, tokens_input);
+        if let (Ok((tokens_input, _)), Some(schema)) = (end.result, &self.schema) {
+            scheduler.learn(schema, &booking, tokens_input);
         }
         let status = scheduler.settle(self.index, &booking, &end, now);
         let cost = end.result.ok().and_then(|(tokens_input, tokens_output)| {

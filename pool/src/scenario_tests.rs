@@ -247,6 +247,7 @@ impl World {
                 weight: 1.0,
                 turn: 0.0,
                 answer_ms: 10_000.0,
+                sees: false,
             });
         }
         let mut world = Self {
@@ -378,6 +379,7 @@ impl World {
             tenant: ["a", "b", "c", "d"][call.tenant].into(),
             weight: weights[call.tenant],
             deadline: None,
+            has_images: false,
             only: None,
         };
         let waiters: Vec<Waiter> = one.waiting.iter().map(ask).collect();

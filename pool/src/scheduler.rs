@@ -414,8 +414,10 @@ impl Scheduler {
     }
 
     fn ask(&self, need: &Need) -> Waiter {
-        let input = need.tokens_input as f64;
-        let input_real = input * self.token_counts.real(&need.schema);
+        let words = need.tokens_input as f64;
+        let images = self.image_tokens(&need.images) as f64;
+        let input = words + images;
+        let input_real = words * self.token_counts.real(&need.schema) + images;
         let output_max = f64::from(need.tokens_output_max);
         Waiter {
             id: 0,
@@ -426,7 +428,22 @@ impl Scheduler {
             weight: need.weight,
             deadline: need.deadline.map(|deadline| self.at(deadline)),
             only: None,
+            has_images: !need.images.is_empty(),
         }
+    }
+
+    /// What images count as, each at the deployment where it is dearest of those that see.
+    pub(super) fn image_tokens(&self, sizes: &[(u32, u32)]) -> u64 {
+        let dearest = |size: &(u32, u32)| {
+            let seeing = self.deployments.iter().filter(|deployment| deployment.sees());
+            seeing.map(|deployment| deployment.image_tokens(*size)).max().unwrap_or_default()
+        };
+        sizes.iter().map(dearest).sum()
+    }
+
+    /// Whether a deployment takes images.
+    pub(super) fn sees(&self) -> bool {
+        self.deployments.iter().any(Deployment::sees)
     }
 
     fn name(&self, index: usize) -> String {

@@ -36,6 +36,7 @@ fn need(tokens: u32, interactive: bool) -> Need {
         tenant: "t".into(),
         weight: 1.0,
         deadline: None,
+        images: Vec::new(),
     }
 }
 

@@ -288,8 +288,10 @@ impl ModelState {
         let free = |index: usize, view: &DeploymentView| {
             let mut limiter = self.limiters.get(&*view.address)?.clone();
             let earliest = limiter.earliest(&ask.size, ask.urgent, now);
-            let is_free =
-                view.closed_until.is_none() && all.is_open(index) && earliest == Earliest::At(now);
+            let is_free = ask.may_use(index, view)
+                && view.closed_until.is_none()
+                && all.is_open(index)
+                && earliest == Earliest::At(now);
             is_free.then(|| all.candidate(index, limiter.utilisation(now), None))?
         };
         views.iter().enumerate().filter_map(|(index, view)| free(index, view)).collect()
@@ -383,7 +385,7 @@ impl ModelState {
     fn best(&mut self, ask: &Waiter, views: &Selection<'_>, now: f64) -> Option<Offer> {
         let mut offers = Vec::new();
         for (index, view) in views.all.iter().enumerate() {
-            if !ask.may_use(index) || !views.is_open(index) {
+            if !ask.may_use(index, view) || !views.is_open(index) {
                 continue;
             }
             let Some(limiter) = self.limiters.get_mut(&*view.address) else { continue };
@@ -403,7 +405,10 @@ impl ModelState {
     /// Why it can get no slot at any view, however long it waits.
     fn hopeless(&mut self, ask: &Waiter, views: &[DeploymentView], now: f64) -> Option<NoSlot> {
         let mut why = NoSlot::TooLarge;
-        for (index, view) in views.iter().enumerate().filter(|(index, _)| ask.may_use(*index)) {
+        for (index, view) in views.iter().enumerate() {
+            if !ask.may_use(index, view) {
+                continue;
+            }
             let Some(limiter) = self.limiters.get_mut(&*view.address) else { continue };
             let Earliest::At(at) = limiter.earliest(&ask.size, ask.urgent, now) else { continue };
             let at = at.max(view.closed_until.unwrap_or(at));

@@ -24,6 +24,7 @@ fn view(address: &str, kind: LimiterKind, tokens_per_minute: f64) -> DeploymentV
         weight: 1.0,
         turn: 0.0,
         answer_ms: 1_000.0,
+        sees: false,
     }
 }
 
@@ -39,6 +40,7 @@ fn ask(id: u64, tokens: f64) -> Waiter {
         weight: 1.0,
         deadline: None,
         only: None,
+        has_images: false,
     }
 }
 

@@ -162,6 +162,7 @@ fn request() -> Request {
         schema: json!({"type": "object", "properties": {"b": {}, "a": {}}}),
         tokens_output_max: 500,
         reasoning_effort: None,
+        images: Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@ pub mod usage;
 pub mod effort;
 pub mod schema_size;
 pub mod json;
+pub mod image;
 pub mod chat;
 pub mod mode;
 pub mod dialect;

@@ -4,9 +4,10 @@
 //! It must know nothing of processes.
 
 use crate::{
-    child::{Answer, HEAD_BYTES_MAX, READY},
+    child::{Answer, HEAD_BYTES_MAX, Job, READY, Reply},
     limits::{Limits, TextError},
     pages::Pages,
+    picture::{PageImage, SIDE_MAX},
 };
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -39,10 +40,15 @@ pub(super) async fn greeting(output: &mut (impl AsyncRead + Unpin)) -> io::Resul
 /// When it ends early, is longer than allowed, or is no answer.
 pub(super) async fn answer(
     output: &mut (impl AsyncRead + Unpin),
+    job: Job,
     limits: &Limits,
 ) -> io::Result<Answer> {
-    let frame = frame(output, limits.output_bytes_max.max(ANSWER_BYTES_MIN)).await?;
-    checked(serde_json::from_slice(&frame)?, limits).map_err(io::Error::other)
+    let json = frame(output, limits.output_bytes_max.max(ANSWER_BYTES_MIN)).await?;
+    let mut answer: Answer = serde_json::from_slice(&json)?;
+    if let Ok(Reply::Image(image)) = &mut answer {
+        image.png = frame(output, limits.image_bytes_max).await?.into();
+    }
+    checked(answer, job, limits).map_err(io::Error::other)
 }
 
 /// Bytes after their length in four. Takes memory only for what really comes.
@@ -60,10 +66,15 @@ async fn frame(output: &mut (impl AsyncRead + Unpin), bytes_max: u64) -> io::Res
 }
 
 /// The answer, if a child that does its work could have given it.
-fn checked(answer: Answer, limits: &Limits) -> Result<Answer, &'static str> {
+fn checked(answer: Answer, job: Job, limits: &Limits) -> Result<Answer, &'static str> {
     match &answer {
-        Ok(pages) if !is_engine(&pages.engine) => Err("the answer names no engine"),
-        Ok(pages) if !are_numbered(pages, limits.pages_max) => Err("the pages are not in order"),
+        Ok(Reply::Pages(_)) if job != Job::Text => Err("there is text in place of an image"),
+        Ok(Reply::Image(_)) if job == Job::Text => Err("there is an image in place of text"),
+        Ok(Reply::Image(image)) if !is_png(image) => Err("the image is not what it says"),
+        Ok(Reply::Pages(pages)) if !is_engine(&pages.engine) => Err("the answer names no engine"),
+        Ok(Reply::Pages(pages)) if !are_numbered(pages, limits.pages_max) => {
+            Err("the pages are not in order")
+        }
         // An outage is for the parent to say: it would make the document wait for ever.
         Err(TextError::Unavailable(_)) => Err("a child that runs is not unavailable"),
         Err(
@@ -80,6 +91,18 @@ fn is_engine(name: &str) -> bool {
     (1..=ENGINE_BYTES_MAX).contains(&name.len()) && name.chars().all(is_legal)
 }
 
+/// Whether the image is a PNG that begins with its head, of the size that is told and allowed (ISO/IEC
+/// 15948, 11.2.2).
+fn is_png(image: &PageImage) -> bool {
+    let is_allowed = |side: u32| (1..=SIDE_MAX).contains(&side);
+    let head = [
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".as_slice(),
+        &image.width.to_be_bytes(),
+        &image.height.to_be_bytes(),
+    ];
+    is_allowed(image.width) && is_allowed(image.height) && image.png.starts_with(&head.concat())
+}
+
 fn are_numbered(pages: &Pages, pages_max: u32) -> bool {
     let numbers = pages.pages.iter().map(|page| page.number);
     pages.pages.len() <= pages_max as usize && numbers.eq((1..).take(pages.pages.len()))
@@ -88,7 +111,8 @@ fn are_numbered(pages: &Pages, pages_max: u32) -> bool {
 /// Whether something broke while the child read, so that nobody knows in what state it is.
 pub(super) fn is_fault(answer: &Answer) -> bool {
     match answer {
-        Ok(pages) => pages.pages.iter().any(|page| page.error.is_some()),
+        Ok(Reply::Image(_)) => false,
+        Ok(Reply::Pages(pages)) => pages.pages.iter().any(|page| page.error.is_some()),
         Err(TextError::Unreadable(_) | TextError::LimitExceeded(_)) => true,
         Err(_) => false,
     }
@@ -97,24 +121,34 @@ pub(super) fn is_fault(answer: &Answer) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Page;
+    use crate::{Page, picture::ImageJob};
     use proptest::prelude::*;
 
     fn pages(engine: &str, numbers: &[u32]) -> Answer {
         let page = |number: &u32| Page { number: *number, text: "é\n".into(), ..Page::default() };
         let pages = numbers.iter().map(page).collect();
-        Ok(Pages { engine: engine.into(), pages, warnings: vec!["odd".into()] })
+        Ok(Reply::Pages(Pages { engine: engine.into(), pages, warnings: vec!["odd".into()] }))
     }
 
     fn framed(answer: &Answer) -> Vec<u8> {
-        let json = serde_json::to_vec(answer).unwrap();
-        [u32::try_from(json.len()).unwrap().to_be_bytes().to_vec(), json].concat()
+        let frame = |bytes: &[u8]| {
+            [u32::try_from(bytes.len()).unwrap().to_be_bytes().to_vec(), bytes.to_vec()].concat()
+        };
+        let json = frame(&serde_json::to_vec(answer).unwrap());
+        match answer {
+            Ok(Reply::Image(image)) => [json, frame(&image.png)].concat(),
+            _ => json,
+        }
     }
 
     fn heard(bytes: &[u8]) -> io::Result<Answer> {
+        heard_of(Job::Text, bytes)
+    }
+
+    fn heard_of(job: Job, bytes: &[u8]) -> io::Result<Answer> {
         let limits = Limits { output_bytes_max: 1 << 16, pages_max: 3, ..Limits::default() };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(answer(&mut &*bytes, &limits))
+        runtime.block_on(answer(&mut &*bytes, job, &limits))
     }
 
     #[test]
@@ -134,6 +168,30 @@ mod tests {
         check(Err(TextError::Unreadable("damaged".into())), true);
         check(Err(TextError::Unreadable("x".repeat(501))), false);
         check(Err(TextError::Unavailable("wait for me".into())), false);
+    }
+
+    #[test]
+    fn only_an_image_that_is_what_it_says_is_believed() {
+        let job = Job::Image(ImageJob { page: 1, dpi: 150, side_max: 9 });
+        let png = |width: u32, height: u32| {
+            let start = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".as_slice();
+            [start, &width.to_be_bytes(), &height.to_be_bytes(), b"more"].concat()
+        };
+        let image = |width, height, png: Vec<u8>| {
+            Ok(Reply::Image(PageImage { png: png.into(), width, height, is_blank: false }))
+        };
+        let check = |answer: Answer, is_right: bool| {
+            let heard = heard_of(job, &framed(&answer));
+            assert_eq!(heard.ok(), is_right.then_some(answer));
+        };
+        check(image(20, 30, png(20, 30)), true);
+        check(image(20, 30, png(20, 31)), false);
+        check(image(0, 30, png(0, 30)), false);
+        check(image(SIDE_MAX + 1, 30, png(SIDE_MAX + 1, 30)), false);
+        check(image(20, 30, b"GIF89a".to_vec()), false);
+        check(image(20, 30, Vec::new()), false);
+        check(pages("hayro", &[1]), false);
+        assert!(heard(&framed(&image(20, 30, png(20, 30)))).is_err(), "text was asked for");
     }
 
     #[test]
@@ -159,7 +217,7 @@ mod tests {
             }
             bytes.truncate(cut);
             bytes.extend(more);
-            if let Ok(Ok(pages)) = heard(&bytes) {
+            if let Ok(Ok(Reply::Pages(pages))) = heard(&bytes) {
                 prop_assert!(is_engine(&pages.engine) && are_numbered(&pages, 3));
             }
         }

@@ -8,8 +8,10 @@ use crate::{
     file_type::FileType,
     files::{self, Engine},
     limits::{Limit, Limits, TextError},
+    ocr_child::{self, OCR_SETUP},
     pages::Pages,
     panic,
+    picture::{ImageJob, PageImage},
     sandbox::{self, Confinement},
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -33,7 +35,7 @@ pub(super) struct Setup {
 
 /// What the child says once, as soon as it is confined. A program that does not say it is no child.
 /// A frame follows: JSON, a list of the locks that the kernel lacks.
-pub(super) const READY: [u8; 8] = *b"sluice 2";
+pub(super) const READY: [u8; 8] = *b"sluice 3";
 
 /// The longest head of a file, and the longest greeting.
 pub(super) const HEAD_BYTES_MAX: u32 = 4096;
@@ -41,18 +43,42 @@ pub(super) const HEAD_BYTES_MAX: u32 = 4096;
 /// What comes before a file's bytes.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Head {
+    pub(super) job: Job,
     pub(super) file_type: FileType,
     pub(super) engine: Engine,
     pub(super) bytes: u64,
 }
 
-/// What comes back: JSON, after its length in four bytes, the most significant first.
-pub(super) type Answer = Result<Pages, TextError>;
+/// What is wanted of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Job {
+    /// Its text by page.
+    Text,
+    /// The image of a page.
+    Image(ImageJob),
+}
 
-/// Runs the child to its end: the body of the hidden subcommand that [`TextReader`] starts.
+/// What comes back: JSON, after its length in four bytes, the most significant first. The bytes of
+/// an image follow in the same way.
+pub(super) type Answer = Result<Reply, TextError>;
+
+/// What was wanted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Reply {
+    Pages(Pages),
+    Image(PageImage),
+}
+
+/// Runs the child to its end: the body of the hidden subcommand that [`TextReader`] starts. Where it is
+/// to read a page by OCR, it becomes the OCR program.
 ///
 /// [`TextReader`]: crate::TextReader
 pub fn main() -> ExitCode {
+    if let Ok(setup) = std::env::var(OCR_SETUP) {
+        return ocr_child::main(&setup);
+    }
     let setup = std::env::var(SETUP).ok().and_then(|text| serde_json::from_str(&text).ok());
     let Some(Setup { confinement, limits }) = setup else {
         return ExitCode::from(2);
@@ -104,13 +130,16 @@ fn serve(limits: &Limits, missing: &[String]) -> io::Result<()> {
             json = serde_json::to_vec(&Answer::Err(limits.exceeded(Limit::Output)))?;
         }
         send(&mut output, &json)?;
+        if let Ok(Reply::Image(image)) = &answer {
+            send(&mut output, &image.png)?;
+        }
     }
 }
 
-fn send(output: &mut impl Write, json: &[u8]) -> io::Result<()> {
-    let length = u32::try_from(json.len()).map_err(io::Error::other)?;
+fn send(output: &mut impl Write, frame: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
     output.write_all(&length.to_be_bytes())?;
-    output.write_all(json)?;
+    output.write_all(frame)?;
     output.flush()
 }
 
@@ -126,10 +155,12 @@ fn frame(input: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(frame)
 }
 
-/// Reads one file, and survives a reader that panics.
+/// Does what is wanted of one file, and survives a reader that panics.
 pub(super) fn read(head: &Head, bytes: &[u8], limits: &Limits) -> Answer {
-    let pages_max = limits.pages_max;
-    let read = || files::read(head.file_type, head.engine, bytes, pages_max);
+    let read = || match head.job {
+        Job::Text => files::read(head.file_type, head.engine, bytes, limits).map(Reply::Pages),
+        Job::Image(job) => files::image(head.file_type, bytes, job, limits).map(Reply::Image),
+    };
     let broken =
         |panic: Box<dyn Any + Send>| Err(TextError::Unreadable(panic::reason(panic.as_ref())));
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(broken)

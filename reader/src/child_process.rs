@@ -57,7 +57,8 @@ impl Starter {
         Ok(Self { starts })
     }
 
-    async fn start(&self, command: Command) -> io::Result<Child> {
+    /// Starts a process; the kernel ends it with this process where it asks for that.
+    pub(super) async fn start(&self, command: Command) -> io::Result<Child> {
         let gone = || io::Error::other("the thread that starts children is gone");
         let (started, child) = oneshot::channel();
         let start = Start { runtime: Handle::current(), command, started };
@@ -144,6 +145,7 @@ impl ChildProcess {
     }
 
     async fn exchange(&mut self, head: &Head, file: &[u8], limits: &Limits) -> io::Result<Answer> {
+        let job = head.job;
         let head = serde_json::to_vec(head)?;
         let length = u32::try_from(head.len()).map_err(io::Error::other)?;
         self.input.write_all(&length.to_be_bytes()).await?;
@@ -151,7 +153,7 @@ impl ChildProcess {
         self.input.write_all(file).await?;
         self.input.flush().await?;
         self.files += 1;
-        answer(&mut self.output, limits).await
+        answer(&mut self.output, job, limits).await
     }
 
     /// Why the child broke.

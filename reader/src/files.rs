@@ -4,11 +4,13 @@ use crate::{
     email::{self, Attachment},
     file_type::FileType,
     format::Format,
-    html,
-    limits::TextError,
+    html, image_file,
+    limits::{Limits, TextError},
     office,
     pages::{Page, Pages},
-    pdf, pdf_extract, plain, rtf, xml,
+    pdf, pdf_extract,
+    picture::{self, ImageJob, PageImage},
+    plain, render, rtf, xml,
 };
 use serde::{Deserialize, Serialize};
 
@@ -26,10 +28,11 @@ pub(super) fn read(
     file_type: FileType,
     engine: Engine,
     bytes: &[u8],
-    pages_max: u32,
+    limits: &Limits,
 ) -> Result<Pages, TextError> {
+    let pages_max = limits.pages_max;
     if file_type.format != Format::Email {
-        return read_alone(file_type, engine, bytes, pages_max);
+        return read_alone(file_type, engine, bytes, limits);
     }
     let (mut mail, attachments) = email::read(bytes)?;
     for Attachment { name, content_type, bytes } in attachments {
@@ -43,7 +46,16 @@ pub(super) fn read(
             mail.warnings.push(format!("the attachment {name} is of no format that is read"));
             continue;
         };
-        match read_alone(file_type, engine, &bytes, pages_max.saturating_sub(first - 1)) {
+        if file_type.format.is_image() {
+            // Most are the logos of signatures.
+            mail.warnings.push(format!(
+                "the attachment {name} is an image and was not read: upload it as a document of its \
+                 own where it matters"
+            ));
+            continue;
+        }
+        let left = Limits { pages_max: pages_max.saturating_sub(first - 1), ..limits.clone() };
+        match read_alone(file_type, engine, &bytes, &left) {
             Ok(pages) => {
                 let numbered = (first..).zip(pages.pages);
                 mail.pages.extend(numbered.map(|(number, page)| Page { number, ..page }));
@@ -59,13 +71,35 @@ pub(super) fn read(
     Ok(mail)
 }
 
+/// The image of a page.
+///
+/// # Errors
+/// When there is no such page, or it cannot be shown.
+pub(super) fn image(
+    file_type: FileType,
+    bytes: &[u8],
+    job: ImageJob,
+    limits: &Limits,
+) -> Result<PageImage, TextError> {
+    let pixels = match file_type.format {
+        Format::Pdf => render::pixels(bytes, job, limits.pages_max)?,
+        format if format.is_image() => image_file::pixels(format, bytes, job.page, limits)?,
+        format => {
+            let media_type = format.media_type();
+            return Err(TextError::Unsupported(format!("pages of {media_type} have no image")));
+        }
+    };
+    picture::encode(pixels, job.side_max.min(picture::SIDE_MAX), limits)
+}
+
 /// Reads a file without what it carries.
 fn read_alone(
     file_type: FileType,
     engine: Engine,
     bytes: &[u8],
-    pages_max: u32,
+    limits: &Limits,
 ) -> Result<Pages, TextError> {
+    let pages_max = limits.pages_max;
     let charset = file_type.charset;
     match (file_type.format, engine) {
         (Format::Pdf, Engine::Hayro) => pdf::read(bytes, pages_max),
@@ -83,6 +117,9 @@ fn read_alone(
         }),
         (Format::Docx | Format::Xlsx | Format::Pptx | Format::Odt, _) => {
             office::read(bytes, pages_max)
+        }
+        (format @ (Format::Jpeg | Format::Png | Format::Tiff | Format::Webp), _) => {
+            image_file::read(format, bytes, limits)
         }
     }
 }

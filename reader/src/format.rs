@@ -16,6 +16,15 @@ const IN_ARCHIVES: [(&[u8], Format); 4] = [
     (b"xl/", Format::Xlsx),
     (b"ppt/", Format::Pptx),
 ];
+/// What image files begin with: JPEG (ITU-T T.81), PNG (ISO/IEC 15948), TIFF 6.0 and BigTIFF.
+const IMAGES: [(&[u8], Format); 6] = [
+    (b"\xff\xd8\xff", Format::Jpeg),
+    (b"\x89PNG\r\n\x1a\n", Format::Png),
+    (b"II*\0", Format::Tiff),
+    (b"MM\0*", Format::Tiff),
+    (b"II+\0", Format::Tiff),
+    (b"MM\0+", Format::Tiff),
+];
 /// Parts that every document of Office has, and the names of its files.
 const OFFICE_PARTS: [&[u8]; 3] = [b"[Content_Types].xml", b"_rels/.rels", b"docProps/"];
 const OFFICE_NAMES: [(&str, Format); 3] =
@@ -83,13 +92,21 @@ pub enum Format {
     Pptx,
     /// OpenDocument's text
     Odt,
+    /// `image/jpeg`
+    Jpeg,
+    /// `image/png`
+    Png,
+    /// `image/tiff`, of one page or several
+    Tiff,
+    /// `image/webp`
+    Webp,
 }
 
 impl Format {
     /// How many leading bytes of a file [`Format::sniff`] wants to see.
     pub const SNIFF_BYTES: usize = 4096;
 
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 16] = [
         Self::Pdf,
         Self::Html,
         Self::Markdown,
@@ -102,6 +119,10 @@ impl Format {
         Self::Xlsx,
         Self::Pptx,
         Self::Odt,
+        Self::Jpeg,
+        Self::Png,
+        Self::Tiff,
+        Self::Webp,
     ];
 
     /// The media type.
@@ -121,12 +142,26 @@ impl Format {
                 "application/vnd.openxmlformats-officedocument.presentationml.presentation"
             }
             Self::Odt => "application/vnd.oasis.opendocument.text",
+            Self::Jpeg => "image/jpeg",
+            Self::Png => "image/png",
+            Self::Tiff => "image/tiff",
+            Self::Webp => "image/webp",
         }
     }
 
     /// Whether its bytes are characters of some set, which the file itself may not say.
     pub(crate) fn is_text(self) -> bool {
         matches!(self, Self::Html | Self::Markdown | Self::Text | Self::Csv | Self::Xml)
+    }
+
+    /// Whether it is an image file: its pages have no text of their own.
+    pub(crate) fn is_image(self) -> bool {
+        matches!(self, Self::Jpeg | Self::Png | Self::Tiff | Self::Webp)
+    }
+
+    /// Whether its pages can be made images.
+    pub(crate) fn has_page_images(self) -> bool {
+        self == Self::Pdf || self.is_image()
     }
 
     /// The format of a media type that [`Format::media_type`] gave.
@@ -143,6 +178,9 @@ impl Format {
         charset: Option<&'static Encoding>,
     ) -> Option<Self> {
         let head = head.get(..Self::SNIFF_BYTES).unwrap_or(head);
+        if let Some(format) = image(head) {
+            return Some(format);
+        }
         // Its fields are ASCII, whatever its text is; and it may carry the start of any other file.
         if is_email(&String::from_utf8_lossy(head)) {
             return Some(Self::Email);
@@ -183,6 +221,15 @@ impl Format {
     }
 }
 
+/// The format of an image file that begins so.
+fn image(head: &[u8]) -> Option<Format> {
+    // A RIFF file says what it holds after its length.
+    if head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WEBP") {
+        return Some(Format::Webp);
+    }
+    IMAGES.into_iter().find(|(start, _)| head.starts_with(start)).map(|(_, format)| format)
+}
+
 /// The format of the document that is such an archive.
 fn in_archive(head: &[u8], name: &str) -> Option<Format> {
     let has = |part: &[u8]| head.windows(part.len()).any(|window| window == part);
@@ -208,7 +255,14 @@ mod tests {
         check(b"# Invoice", "a.md", Some(Format::Markdown));
         check("Größe".as_bytes(), "a.pdf", Some(Format::Text));
         check(b"PK\x03\x04\x14\x00", "a.pdf", None);
-        check(b"\x89PNG\r\n\x1a\n\x00", "a.txt", None);
+        check(b"\x89PNG\r\n\x1a\n\x00", "a.txt", Some(Format::Png));
+        check(b"\xff\xd8\xff\xe0\0\x10JFIF", "a.pdf", Some(Format::Jpeg));
+        check(b"II*\0\x08\0\0\0", "a", Some(Format::Tiff));
+        check(b"MM\0*\0\0\0\x08", "a", Some(Format::Tiff));
+        check(b"II+\0\x08\0\0\0", "a", Some(Format::Tiff));
+        check(b"RIFF\x24\0\0\0WEBPVP8 ", "a.png", Some(Format::Webp));
+        check(b"RIFF\x24\0\0\0WAVEfmt ", "a.png", None);
+        check(b"GIF89a\x01\0\x01\0\x80", "a.png", None);
         check(b"", "a.txt", None);
         check(b" \n\t", "a.txt", None);
         check(b"{\\rtf1\\ansi Invoice}", "a.txt", Some(Format::Rtf));

@@ -10,6 +10,7 @@ mod file_type;
 mod pages;
 mod limits;
 mod panic;
+mod picture;
 mod layout;
 mod plain;
 mod html;
@@ -29,11 +30,18 @@ mod cover;
 mod second;
 mod pdf;
 mod pdf_extract;
+mod render;
+mod image_file;
 mod files;
 mod sandbox;
+mod tesseract;
+mod hocr;
+mod ocr_child;
+mod scanned;
 mod child;
 mod answer;
 mod child_process;
+mod ocr;
 mod parent;
 #[cfg(fuzzing)]
 pub mod fuzz;
@@ -44,8 +52,10 @@ pub use files::Engine;
 pub use format::Format;
 pub use limits::{Limits, TextError};
 pub use pages::{Bounds, Origin, Page, Pages, Word};
-pub use parent::{Children, TextReader};
+pub use parent::{Children, Scanning, TextReader};
+pub use picture::{PageImage, SIDE_MAX};
 pub use series::describe_metrics;
+pub use tesseract::{OcrError, Tesseract};
 
 #[cfg(test)]
 mod sandbox_tests;

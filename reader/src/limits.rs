@@ -20,6 +20,14 @@ pub struct Limits {
     pub pages_max: u32,
     /// The file.
     pub input_bytes_max: u64,
+    /// Pixels of an image file's page before it is scaled down.
+    pub image_pixels_max: u64,
+    /// A page's image as PNG.
+    pub image_bytes_max: u64,
+    /// Processor time for OCR of one page.
+    pub ocr_seconds_max: u64,
+    /// Pages of one document that are read by OCR.
+    pub ocr_pages_max: u32,
 }
 
 impl Default for Limits {
@@ -31,6 +39,10 @@ impl Default for Limits {
             output_bytes_max: 64 << 20,
             pages_max: 2000,
             input_bytes_max: 100 << 20,
+            image_pixels_max: 64_000_000,
+            image_bytes_max: 16 << 20,
+            ocr_seconds_max: 60,
+            ocr_pages_max: 200,
         }
     }
 }
@@ -43,9 +55,16 @@ pub(super) enum Limit {
     Wall,
     Output,
     Input,
+    Pixels,
+    Image,
 }
 
 impl Limits {
+    /// Time on the clock for OCR of one page: more than its processor time, as its reading has.
+    pub(super) fn ocr_wall(&self) -> Duration {
+        Duration::from_secs(self.ocr_seconds_max.saturating_mul(2))
+    }
+
     /// The error for a document that took more than this.
     pub(super) fn exceeded(&self, limit: Limit) -> TextError {
         TextError::LimitExceeded(match limit {
@@ -53,6 +72,8 @@ impl Limits {
             Limit::Cpu => format!("{} s of processor time", self.cpu_seconds_max),
             Limit::Wall => format!("{} s of time", self.wall.as_secs()),
             Limit::Output => format!("{} bytes of text", self.output_bytes_max),
+            Limit::Pixels => format!("{} pixels of an image", self.image_pixels_max),
+            Limit::Image => format!("{} bytes of a page's image", self.image_bytes_max),
             Limit::Input => format!("{} bytes of file", self.input_bytes_max),
         })
     }

@@ -56,6 +56,9 @@ pub struct Page {
     /// Whether the page is a picture, as of a scanner: what it shows was not read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_picture: bool,
+    /// Whether models were shown the page as an image, for want of text.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_shown: bool,
     /// In PDF points, as it is shown; 0 where the format has no pages of a size.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub width: f32,
@@ -73,6 +76,13 @@ pub struct Page {
 }
 
 impl Page {
+    /// Whether only an image of the page can tell what is on it: it has no text, is a picture, or was
+    /// not read well.
+    pub fn is_unread(&self) -> bool {
+        let was_drawn = self.width > 0.0 && self.height > 0.0;
+        was_drawn && (self.is_picture || self.error.is_some() || self.text.trim().is_empty())
+    }
+
     /// The box around all words that have a part in these pieces of `text` (in bytes); none where
     /// no word with a place does.
     pub fn bounds<'a>(&self, pieces: impl IntoIterator<Item = &'a Range<usize>>) -> Option<Bounds> {

@@ -5,13 +5,18 @@
 
 use crate::{
     answer::is_fault,
-    child::{Answer, Head, Setup},
+    child::{Answer, Head, Job, Reply, Setup},
     child_process::{Broken, ChildProcess, Starter},
     file_type::FileType,
     files::Engine,
     limits::{Limit, Limits, TextError},
-    pages::Pages,
+    ocr::Ocr,
+    pages::{Page, Pages},
+    pdf,
+    picture::{ImageJob, PageImage, SIDE_MAX},
     sandbox::Confinement,
+    scanned,
+    tesseract::Tesseract,
 };
 use bytes::Bytes;
 use deadpool::managed::{self, Metrics, Pool, PoolError, RecycleError, RecycleResult};
@@ -49,6 +54,23 @@ pub struct TextReader {
     /// Since the start: the files that were read, and for how many microseconds.
     files: AtomicU64,
     reading_us: AtomicU64,
+    ocr: Option<Ocr>,
+    dpi: u16,
+}
+
+/// How pages are read that only an image shows.
+#[derive(Clone, Debug)]
+pub struct Scanning {
+    /// What reads them; without it they stay without text.
+    pub tesseract: Option<Tesseract>,
+    /// How finely they are drawn, in dots per inch.
+    pub dpi: u16,
+}
+
+impl Default for Scanning {
+    fn default() -> Self {
+        Self { tesseract: None, dpi: 200 }
+    }
 }
 
 impl TextReader {
@@ -56,18 +78,26 @@ impl TextReader {
     ///
     /// # Errors
     /// When the thread that will start children cannot be started.
-    pub fn new(children: Children, engine: Engine, limits: Limits) -> io::Result<Self> {
+    pub fn new(
+        children: Children,
+        engine: Engine,
+        limits: Limits,
+        scanning: Scanning,
+    ) -> io::Result<Self> {
         let count_max = children.count_max.max(1);
         let confinement = Confinement {
             parent: std::process::id(),
             memory_bytes_max: limits.memory_bytes_max,
             allow_missing: children.allow_unsandboxed,
         };
+        let Scanning { tesseract, dpi } = scanning;
+        let allow = children.allow_unsandboxed;
+        let ocr = tesseract.map(|found| Ocr::new(found, &limits, count_max, allow));
         let setup = Setup { confinement, limits: limits.clone() };
         let manager = ChildPool { starter: Starter::new()?, children, setup };
         let pool = Pool::builder(manager).max_size(count_max).build().map_err(io::Error::other)?;
         let [files, reading_us] = [(); 2].map(|()| AtomicU64::default());
-        Ok(Self { pool, engine, limits, files, reading_us })
+        Ok(Self { pool, engine, limits, files, reading_us, ocr, dpi })
     }
 
     /// Starts a child, so that a machine on which no document can be read is known at once. Gives
@@ -87,19 +117,83 @@ impl TextReader {
         Some(Duration::from_micros(self.reading_us.load(Relaxed).checked_div(files)?))
     }
 
-    /// The text of a file, page by page. Cancel-safe: a child that was busy is killed.
+    /// The text of a file, page by page; that of pages without any by OCR, where there is OCR.
+    /// Cancel-safe: a child that was busy is killed.
     ///
     /// Waits as long as every child is busy. A document without text is no error: its pages are
     /// empty.
     ///
     /// # Errors
     /// Why there is no text. Only [`TextError::Unavailable`] may end otherwise the next time.
-    pub async fn read(&self, bytes: Bytes, file_type: FileType) -> Result<Pages, TextError> {
-        let started = tokio::time::Instant::now();
-        if bytes.len() as u64 > self.limits.input_bytes_max {
-            return Err(self.limits.exceeded(Limit::Input));
+    pub async fn read(&self, bytes: &Bytes, file_type: FileType) -> Result<Pages, TextError> {
+        let pages = self.text(bytes, file_type).await?;
+        match &self.ocr {
+            Some(ocr) if file_type.format.has_page_images() => {
+                self.scan(ocr, bytes, file_type, pages).await
+            }
+            _ => Ok(pages),
         }
-        let answer = self.ask(&bytes, file_type).await;
+    }
+
+    /// Reads by OCR what has no text.
+    async fn scan(
+        &self,
+        ocr: &Ocr,
+        bytes: &Bytes,
+        file_type: FileType,
+        mut pages: Pages,
+    ) -> Result<Pages, TextError> {
+        let mut looked = 0;
+        for page in pages.pages.iter_mut().filter(|page| page.is_unread()) {
+            looked += 1;
+            let unread = std::mem::take(page);
+            if looked > self.limits.ocr_pages_max {
+                let most = self.limits.ocr_pages_max;
+                let why =
+                    format!("no more than {most} pages are read by OCR (text.scan_pages_max)");
+                *page = scanned::failed(unread, &why);
+                continue;
+            }
+            let (read, said) = self.scan_page(ocr, bytes, file_type, unread).await?;
+            *page = read;
+            pages.warnings.extend(said);
+        }
+        if looked > 0 {
+            pages.engine = format!("{}+{}", pages.engine, ocr.tesseract.engine);
+        }
+        pdf::finish(pages)
+    }
+
+    /// A page as OCR reads it, and what to tell of that. A page that cannot be read says why.
+    async fn scan_page(
+        &self,
+        ocr: &Ocr,
+        bytes: &Bytes,
+        file_type: FileType,
+        page: Page,
+    ) -> Result<(Page, Option<String>), TextError> {
+        let image = match self.image(bytes, file_type, page.number, SIDE_MAX).await {
+            Ok(image) if image.is_blank => return Ok((scanned::blank(page), None)),
+            Ok(image) => image,
+            Err(error @ TextError::Unavailable(_)) => return Err(error),
+            Err(error) => return Ok((scanned::failed(page, &error.to_string()), None)),
+        };
+        let ChildPool { starter, children, .. } = self.pool.manager();
+        let child = (children.program.as_path(), children.arguments.as_slice());
+        match ocr.read(starter, child, &image, &page).await {
+            Ok(read) => Ok(scanned::read_by_ocr(page, &read)),
+            Err(error @ TextError::Unavailable(_)) => Err(error),
+            Err(error) => Ok((scanned::failed(page, &error.to_string()), None)),
+        }
+    }
+
+    async fn text(&self, bytes: &Bytes, file_type: FileType) -> Result<Pages, TextError> {
+        let started = tokio::time::Instant::now();
+        let answer = match self.ask(bytes, file_type, Job::Text).await {
+            Ok(Reply::Pages(pages)) => Ok(pages),
+            Ok(Reply::Image(_)) => Err(other()),
+            Err(error) => Err(error),
+        };
         match &answer {
             Ok(pages) => {
                 metrics::histogram!("sluice_text_seconds", "engine" => pages.engine.clone())
@@ -113,8 +207,31 @@ impl TextReader {
         answer
     }
 
-    async fn ask(&self, bytes: &Bytes, file_type: FileType) -> Answer {
-        let head = Head { file_type, engine: self.engine, bytes: bytes.len() as u64 };
+    /// The image of a page, counted from 1, with no side longer than `side_max` pixels, nor than
+    /// [`SIDE_MAX`].
+    /// Cancel-safe as [`TextReader::read`].
+    ///
+    /// # Errors
+    /// Why there is none. Only [`TextError::Unavailable`] may end otherwise the next time.
+    pub async fn image(
+        &self,
+        bytes: &Bytes,
+        file_type: FileType,
+        page: u32,
+        side_max: u32,
+    ) -> Result<PageImage, TextError> {
+        let job = ImageJob { page, dpi: self.dpi, side_max };
+        match self.ask(bytes, file_type, Job::Image(job)).await? {
+            Reply::Image(image) => Ok(image),
+            Reply::Pages(_) => Err(other()),
+        }
+    }
+
+    async fn ask(&self, bytes: &Bytes, file_type: FileType, job: Job) -> Answer {
+        if bytes.len() as u64 > self.limits.input_bytes_max {
+            return Err(self.limits.exceeded(Limit::Input));
+        }
+        let head = Head { job, file_type, engine: self.engine, bytes: bytes.len() as u64 };
         let mut slot = self.slot().await?;
         let children = self.pool.manager();
         let mut child = match slot.child.take() {
@@ -149,6 +266,11 @@ impl TextReader {
             other => TextError::Unavailable(other.to_string()),
         })
     }
+}
+
+/// What cannot be: answers of the wrong kind are not believed.
+fn other() -> TextError {
+    TextError::Unreadable("the reader answered something else".to_owned())
 }
 
 fn unavailable(error: io::Error) -> TextError {

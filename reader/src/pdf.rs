@@ -207,5 +207,7 @@ fn text(seen: &Seen, page: &PdfPage<'_>, number: u32) -> (Page, Vec<String>) {
         true => Some("none of its letters were found".to_owned()),
         false => letters::judge(&text).fault(),
     };
-    (Page { number, text, is_picture, width, height, words, hidden, error }, odd)
+    let page =
+        Page { number, text, is_picture, width, height, words, hidden, error, ..Page::default() };
+    (page, odd)
 }

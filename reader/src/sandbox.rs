@@ -4,8 +4,8 @@
 //! It must know nothing of documents, and of the parent only its process id.
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, LandlockStatus, Ruleset, RulesetAttr, RulesetError,
-    RulesetStatus, Scope,
+    ABI, Access, AccessFs, AccessNet, LandlockStatus, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
 use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, getppid, setrlimit};
 use seccompiler::{
@@ -13,7 +13,7 @@ use seccompiler::{
     SeccompRule,
 };
 use serde::{Deserialize, Serialize};
-use std::{io, thread};
+use std::{io, path::PathBuf, thread};
 
 /// Open files: the three standard streams. Nothing that is read can open another.
 const FILES_MAX: u64 = 3;
@@ -29,6 +29,26 @@ pub(super) struct Confinement {
     /// Its address space.
     pub(super) memory_bytes_max: u64,
     /// Whether it may work where the kernel lacks Landlock or seccomp, with what is left.
+    pub(super) allow_missing: bool,
+}
+
+/// Open files of a program that was not made for a sandbox.
+const PROGRAM_FILES_MAX: u64 = 64;
+
+/// Where programs, their libraries and data are installed.
+const INSTALLED: [&str; 8] =
+    ["/usr", "/bin", "/lib", "/lib64", "/opt", "/nix/store", "/etc/ld.so.cache", "/dev/null"];
+
+/// How a process is confined that becomes another program.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct ProgramConfinement {
+    /// The process that started it, and with which it ends.
+    pub(super) parent: u32,
+    /// Its address space.
+    pub(super) memory_bytes_max: u64,
+    /// Its processor time.
+    pub(super) cpu_seconds_max: u64,
+    /// As [`Confinement::allow_missing`].
     pub(super) allow_missing: bool,
 }
 
@@ -72,12 +92,39 @@ pub(super) fn run<T: Send + 'static>(
         Err(lack) => Err(SandboxError::Missing(lack)),
     };
     // A thread inherits this from the one that starts it.
-    note(deny_files())?;
-    limit(confinement.memory_bytes_max)?;
+    note(restrict(Vec::new()))?;
+    limit(confinement.memory_bytes_max, FILES_MAX)?;
     // The filter comes last and from within: after it no thread can be started.
     let confined = move || Ok(work(note(deny_system_calls())?));
     let working = thread::Builder::new().stack_size(STACK_BYTES).spawn(confined)?;
     working.join().unwrap_or(Err(SandboxError::Broken))
+}
+
+/// Confines this process, and the program that it will become, for good: it reads what is installed
+/// and these paths, writes to no file, and reaches no network and no other process.
+///
+/// # Errors
+/// When the process cannot be confined.
+pub(super) fn confine_program<'a>(
+    confinement: &ProgramConfinement,
+    readable: impl Iterator<Item = &'a PathBuf>,
+) -> Result<(), SandboxError> {
+    nix::unistd::setsid().map_err(io::Error::from)?;
+    depend_on(confinement.parent)?;
+    rustix::thread::set_no_new_privs(true).map_err(io::Error::from)?;
+    let readable = INSTALLED.map(PathBuf::from).into_iter().chain(readable.cloned()).collect();
+    for lock in [restrict(readable), deny_network()] {
+        if let Err(lack) = lock
+            && !confinement.allow_missing
+        {
+            return Err(SandboxError::Missing(lack));
+        }
+    }
+    limit(confinement.memory_bytes_max, PROGRAM_FILES_MAX)?;
+    // The program ends with the signal of the lower limit.
+    let seconds = confinement.cpu_seconds_max;
+    let time = Rlimit { current: Some(seconds), maximum: Some(seconds.saturating_add(1)) };
+    Ok(setrlimit(Resource::Cpu, time).map_err(io::Error::from)?)
 }
 
 /// The kernel ends this process with the thread that started it (prctl(2), `PR_SET_PDEATHSIG`).
@@ -90,25 +137,26 @@ fn depend_on(parent: u32) -> Result<(), SandboxError> {
     if is_there { Ok(()) } else { Err(SandboxError::Orphan) }
 }
 
-fn limit(memory_bytes_max: u64) -> io::Result<()> {
+fn limit(memory_bytes_max: u64, files_max: u64) -> io::Result<()> {
     let set =
         |resource, most| setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
     set(Resource::As, memory_bytes_max)?;
     set(Resource::Core, 0)?;
     set(Resource::Fsize, 0)?;
-    set(Resource::Nofile, FILES_MAX)?;
+    set(Resource::Nofile, files_max)?;
     Ok(())
 }
 
-/// Landlock (landlock(7)): no path, no TCP port, no abstract socket and no process outside may be
-/// reached. Of these, kernels before 6.12 deny only some; the filter of system calls denies all.
-fn deny_files() -> Result<(), String> {
-    let deny = || -> Result<_, RulesetError> {
+/// Landlock (landlock(7)): no path but these to be read, no TCP port, no abstract socket and no process
+/// outside may be reached. Of these, kernels before 6.12 deny only some; the filter of system calls denies all.
+fn restrict(readable: Vec<PathBuf>) -> Result<(), String> {
+    let deny = move || -> Result<_, RulesetError> {
         let rules = Ruleset::default()
             .handle_access(AccessFs::from_all(ABI::V6))?
             .handle_access(AccessNet::from_all(ABI::V6))?
             .scope(Scope::from_all(ABI::V6))?;
-        rules.create()?.restrict_self()
+        let readable = path_beneath_rules(readable, AccessFs::from_read(ABI::V6));
+        rules.create()?.add_rules(readable)?.restrict_self()
     };
     let status = deny().map_err(|error| format!("{} refuses Landlock: {error}", kernel()))?;
     match (status.ruleset, status.landlock) {
@@ -128,11 +176,44 @@ fn deny_files() -> Result<(), String> {
 /// A seccomp filter (seccomp(2)) for all threads: a system call that is not on the list fails with
 /// EPERM.
 fn deny_system_calls() -> Result<(), String> {
-    let refused = |error: &dyn std::fmt::Display| {
-        format!("{} does not filter system calls with seccomp: {error}", kernel())
-    };
     let filter = filter(getpid()).map_err(|error| refused(&error))?;
     seccompiler::apply_filter_all_threads(&filter).map_err(|error| refused(&error))
+}
+
+/// The same for a program that was not made for a sandbox: what reaches out of it fails with EPERM.
+fn deny_network() -> Result<(), String> {
+    let denied = [
+        libc::SYS_socket,
+        libc::SYS_socketpair,
+        libc::SYS_ptrace,
+        libc::SYS_process_vm_readv,
+        libc::SYS_process_vm_writev,
+        libc::SYS_kill,
+        libc::SYS_tkill,
+        libc::SYS_bpf,
+        libc::SYS_perf_event_open,
+        libc::SYS_keyctl,
+        libc::SYS_add_key,
+        libc::SYS_request_key,
+        libc::SYS_io_uring_setup,
+        libc::SYS_userfaultfd,
+        libc::SYS_unshare,
+        libc::SYS_setns,
+        libc::SYS_mount,
+    ];
+    let apply = || -> Result<(), Box<dyn std::error::Error>> {
+        let rules = denied.map(|call| (call, Vec::new())).into_iter().collect();
+        let refusal = SeccompAction::Errno(libc::EPERM.cast_unsigned());
+        let architecture = std::env::consts::ARCH.try_into()?;
+        let filter = SeccompFilter::new(rules, SeccompAction::Allow, refusal, architecture)?;
+        let filter: BpfProgram = filter.try_into()?;
+        Ok(seccompiler::apply_filter(&filter)?)
+    };
+    apply().map_err(|error| refused(&error))
+}
+
+fn refused(error: &dyn std::fmt::Display) -> String {
+    format!("{} does not filter system calls with seccomp: {error}", kernel())
 }
 
 fn kernel() -> String {

@@ -2,7 +2,7 @@
 //! cannot confine it.
 
 use crate::{
-    Children, Engine, Limits, TextReader,
+    Children, Engine, Limits, Scanning, TextReader,
     sandbox::{Confinement, run},
     tests::{children_of_the_binary, good},
 };
@@ -123,7 +123,9 @@ fn without(call: i64, allow_unsandboxed: bool) -> Result<Vec<String>, String> {
         // Of this thread, of those that it starts, and of their children.
         seccompiler::apply_filter(&filter).unwrap();
         let children = Children { allow_unsandboxed, ..children_of_the_binary() };
-        let reader = TextReader::new(children, Engine::Hayro, Limits::default()).unwrap();
+        let reader =
+            TextReader::new(children, Engine::Hayro, Limits::default(), Scanning::default())
+                .unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let missing = reader.check().await.map_err(|error| error.to_string())?;

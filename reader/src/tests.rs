@@ -3,11 +3,12 @@
 mod form;
 mod letters;
 mod place;
+mod scan;
 mod seen;
 
 use crate::{
-    Children, Engine, Format, Limits, Pages, TextError, TextReader,
-    child::{Head, SETUP, Setup, read},
+    Children, Engine, Format, Limits, Pages, Scanning, TextError, TextReader,
+    child::{Head, Job, Reply, SETUP, Setup, read},
     sandbox::Confinement,
 };
 use bytes::Bytes;
@@ -18,8 +19,15 @@ use std::{
 };
 
 fn text(bytes: &[u8], format: Format) -> Result<Pages, TextError> {
-    let head = Head { file_type: format.into(), engine: Engine::Hayro, bytes: bytes.len() as u64 };
-    read(&head, bytes, &Limits::default())
+    text_with(bytes, format, Engine::Hayro)
+}
+
+fn text_with(bytes: &[u8], format: Format, engine: Engine) -> Result<Pages, TextError> {
+    let head = Head { job: Job::Text, file_type: format.into(), engine, bytes: 0 };
+    read(&head, bytes, &Limits::default()).map(|reply| match reply {
+        Reply::Pages(pages) => pages,
+        Reply::Image(image) => panic!("{image:?}"),
+    })
 }
 
 fn file(path: &str) -> Vec<u8> {
@@ -200,8 +208,7 @@ fn both_engines_read_the_same_words() {
         if !name.starts_with("zugferd-2p1") && !name.contains("facture-fr") {
             continue;
         }
-        let head = Head { file_type: Format::Pdf.into(), engine: Engine::PdfExtract, bytes: 0 };
-        let other = read(&head, &bytes, &Limits::default()).unwrap();
+        let other = text_with(&bytes, Format::Pdf, Engine::PdfExtract).unwrap();
         let ours = text(&bytes, Format::Pdf).unwrap();
         assert_eq!(other.pages.len(), ours.pages.len());
         let words = |pages: &Pages| {
@@ -231,7 +238,7 @@ pub(super) fn children_of_the_binary() -> Children {
 }
 
 fn reader(engine: Engine, limits: Limits) -> TextReader {
-    TextReader::new(children_of_the_binary(), engine, limits).unwrap()
+    TextReader::new(children_of_the_binary(), engine, limits, Scanning::default()).unwrap()
 }
 
 fn hostile(name: &str) -> Bytes {
@@ -245,10 +252,14 @@ const FRUGAL: Limits = Limits {
     output_bytes_max: 1 << 20,
     pages_max: 2000,
     input_bytes_max: 1 << 20,
+    image_pixels_max: 1 << 20,
+    image_bytes_max: 1 << 20,
+    ocr_seconds_max: 20,
+    ocr_pages_max: 3,
 };
 
 pub(super) async fn good(reader: &TextReader) {
-    let pages = reader.read(Bytes::from_static(b"good"), Format::Text.into()).await.unwrap();
+    let pages = reader.read(&Bytes::from_static(b"good"), Format::Text.into()).await.unwrap();
     assert_eq!(pages.pages[0].text, "good");
 }
 
@@ -291,7 +302,7 @@ async fn hostile_files_harm_nothing_else() {
     ];
     for name in names {
         let started = Instant::now();
-        let end = reader.read(hostile(name), Format::Pdf.into()).await;
+        let end = reader.read(&hostile(name), Format::Pdf.into()).await;
         println!("{name}: {:?} {end:?}", started.elapsed());
         assert!(is_right(name, &end), "{name}: {end:?}");
         good(&reader).await;
@@ -337,7 +348,7 @@ async fn every_file_of_the_corpus_ends() {
                 _ => Format::Text,
             };
             let started = Instant::now();
-            let end = reader.read(bytes, format.into()).await;
+            let end = reader.read(&bytes, format.into()).await;
             let brief = end.as_ref().map(|pages| (pages.pages.len(), &pages.warnings));
             println!("{:5} ms {name}: {brief:.300?}", started.elapsed().as_millis());
             let has_text = end.as_ref().is_ok_and(|pages| pages.without_text().is_empty());
@@ -359,7 +370,7 @@ async fn the_other_engine_is_held_as_tightly() {
     let reader = reader(Engine::PdfExtract, FRUGAL);
     for name in ["truncated", "garbage", "deep-nesting", "flate-bomb", "endless-loop", "encrypted"]
     {
-        let end = reader.read(hostile(name), Format::Pdf.into()).await;
+        let end = reader.read(&hostile(name), Format::Pdf.into()).await;
         println!("{name}: {end:?}");
         assert!(!matches!(end, Err(TextError::Unavailable(_))), "{name}: {end:?}");
         good(&reader).await;
@@ -370,7 +381,7 @@ async fn the_other_engine_is_held_as_tightly() {
 async fn every_limit_has_its_end() {
     let check = async |limits: Limits, name: &str, expected: &str| {
         let reader = reader(Engine::Hayro, limits);
-        let end = reader.read(hostile(name), Format::Pdf.into()).await.unwrap_err();
+        let end = reader.read(&hostile(name), Format::Pdf.into()).await.unwrap_err();
         assert!(end.to_string().contains(expected), "{end}");
         assert!(!matches!(end, TextError::Unavailable(_)));
     };
@@ -389,7 +400,7 @@ async fn a_dead_warm_child_fails_no_innocent_document() {
         good(&reader).await;
     }
     // The warm child dies of this one; only the fresh child's end is the document's fault.
-    let end = reader.read(hostile("flate-bomb"), Format::Pdf.into()).await;
+    let end = reader.read(&hostile("flate-bomb"), Format::Pdf.into()).await;
     assert!(is_right("flate-bomb", &end), "{end:?}");
     good(&reader).await;
 }
@@ -401,7 +412,8 @@ async fn a_cancelled_read_kills_its_child() {
     let reader = reader(Engine::Hayro, limits);
     good(&reader).await;
     assert_eq!(children("7654"), 1);
-    let read = reader.read(hostile("endless-loop"), Format::Pdf.into());
+    let endless = hostile("endless-loop");
+    let read = reader.read(&endless, Format::Pdf.into());
     assert!(tokio::time::timeout(Duration::from_millis(300), read).await.is_err());
     let gone = async {
         while children("7654") > 0 {
@@ -430,7 +442,13 @@ fn pids(mark: &str) -> Vec<PathBuf> {
 fn marked(mark: u64, change: impl FnOnce(&mut Children)) -> TextReader {
     let mut children = Children { count_max: 1, ..children_of_the_binary() };
     change(&mut children);
-    TextReader::new(children, Engine::Hayro, Limits { cpu_seconds_max: mark, ..FRUGAL }).unwrap()
+    TextReader::new(
+        children,
+        Engine::Hayro,
+        Limits { cpu_seconds_max: mark, ..FRUGAL },
+        Scanning::default(),
+    )
+    .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -478,7 +496,7 @@ async fn what_broke_a_page_ends_its_child() {
     let reader = marked(7_659, |_| ());
     good(&reader).await;
     let before = pids("7659");
-    let end = reader.read(hostile("garbage"), Format::Pdf.into()).await;
+    let end = reader.read(&hostile("garbage"), Format::Pdf.into()).await;
     assert!(matches!(end, Err(TextError::Unreadable(_))), "{end:?}");
     good(&reader).await;
     assert_ne!(pids("7659"), before);
@@ -507,20 +525,20 @@ fn a_child_whose_parent_is_gone_ends() {
 
 /// A program that says it is a child, takes a file, and answers with these bytes.
 fn impostor(answer: &str, then: &str) -> TextReader {
-    let greeting = r"sluice 2\000\000\000\002[]";
+    let greeting = r"sluice 3\000\000\000\002[]";
     let script = format!("printf '{greeting}'; head -c 9 >/dev/null; printf '{answer}'; {then}");
     let children = Children {
         program: "/bin/sh".into(),
         arguments: vec!["-c".into(), script.into()],
         ..children_of_the_binary()
     };
-    TextReader::new(children, Engine::Hayro, FRUGAL).unwrap()
+    TextReader::new(children, Engine::Hayro, FRUGAL, Scanning::default()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_that_was_taken_over_fails_only_its_document() {
     let check = async |answer: &str, then: &str| {
-        let end = impostor(answer, then).read(Bytes::from_static(b"x"), Format::Text.into()).await;
+        let end = impostor(answer, then).read(&Bytes::from_static(b"x"), Format::Text.into()).await;
         let is_outage = matches!(end, Err(TextError::Unavailable(_)));
         assert!(end.is_err() && !is_outage, "{answer:?}: {end:?}");
     };
@@ -539,8 +557,8 @@ async fn a_child_that_was_taken_over_fails_only_its_document() {
 async fn what_is_no_child_is_an_outage() {
     for program in ["/bin/true", "/bin/cat", "/nowhere/at/all"] {
         let children = Children { program: program.into(), ..children_of_the_binary() };
-        let reader = TextReader::new(children, Engine::Hayro, FRUGAL).unwrap();
-        let end = reader.read(Bytes::from_static(b"good"), Format::Text.into()).await.unwrap_err();
+        let reader = TextReader::new(children, Engine::Hayro, FRUGAL, Scanning::default()).unwrap();
+        let end = reader.read(&Bytes::from_static(b"good"), Format::Text.into()).await.unwrap_err();
         assert!(matches!(end, TextError::Unavailable(_)), "{end:?}");
     }
 }
@@ -610,7 +628,8 @@ fn a_mail_is_read_with_what_it_carries() {
     assert_eq!(mail.pages[1].number, 2);
     let expected = [
         "the attachment invoice.pdf begins at page 2",
-        "the attachment logo.png is of no format that is read",
+        "the attachment logo.png is an image and was not read: upload it as a document of its own \
+         where it matters",
     ];
     assert_eq!(mail.warnings, expected);
 }

@@ -126,6 +126,9 @@ section! {
         queue_length_max: u64 = 1_000_000,
         /// The most text of one document, in bytes; at least 1.
         text_bytes_max: u64 = 67_108_864,
+        /// The most pixels of an image that is uploaded, 10,000 to 1,000,000,000; each takes up to eight
+        /// bytes of `worker.text_memory_bytes_max` while it is read.
+        image_pixels_max: u64 = 64_000_000,
     }
 }
 
@@ -187,7 +190,35 @@ section! {
         /// Whether documents are read where the kernel cannot lock the reading process in (Landlock,
         /// seccomp). Its limits of memory and time hold all the same.
         allow_unsandboxed: bool = false,
+        /// What becomes of pages without text, such as those of a scanner.
+        scans: Scans = Scans::Auto,
+        /// The languages for OCR, as tesseract names them, such as `eng` and `deu`; by default those that
+        /// are installed, at most four.
+        languages: Vec<String> = Vec::new(),
+        /// The program for OCR: tesseract 4 or newer, a path or a name to look for in `PATH`.
+        ocr_program: String = "tesseract".to_owned(),
+        /// Processor time for OCR of one page, in seconds; 1 to 600.
+        ocr_seconds_max: u64 = 60,
+        /// How finely pages are drawn for OCR and for models, in dots per inch; 72 to 400.
+        scan_dpi: u16 = 200,
+        /// The most pages of a document that are read by OCR or shown to models; 0 to 100,000.
+        scan_pages_max: u32 = 200,
     }
+}
+
+/// What becomes of pages without text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scans {
+    /// OCR where tesseract is installed, else vision where a deployment of the model has it, else
+    /// they are named as not read.
+    Auto,
+    /// Models are shown them: only deployments with `vision = true` are asked.
+    Vision,
+    /// tesseract reads them; without it nothing starts.
+    Ocr,
+    /// A document with such a page fails.
+    Fail,
 }
 
 /// What reads PDF.

@@ -55,7 +55,8 @@ pub enum FieldStatus {
     /// what, and `candidates` has what is printed instead.
     Conflict,
     /// It is not printed as such, and need not be (a choice, a yes or no, a field that its schema
-    /// marks as not printed).
+    /// marks as not printed); or it may stand on a page that models were shown as an image, which
+    /// proves nothing.
     Inferred,
     /// It should be printed and is not: treat it as a possible invention.
     NotFound,
@@ -111,7 +112,8 @@ pub enum Reason {
 pub struct Field {
     /// Whether it was proven.
     pub status: FieldStatus,
-    /// Where it stands; empty unless the status is `verified`, `printed` or `conflict`. At most
+    /// Where it stands; empty unless the status is `verified`, `printed` or `conflict`, or the only page
+    /// that models were shown as an image: then there is no quote. At most
     /// [`Field::EVIDENCE_MAX`] places.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<Evidence>,

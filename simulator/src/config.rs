@@ -77,6 +77,9 @@ pub struct DeploymentConfig {
     /// The ways of asking for JSON that are understood; all unless set.
     #[serde(default = "default_modes")]
     pub modes: Vec<Mode>,
+    /// Whether the model takes images; others answer 400 to them.
+    #[serde(default = "default_vision")]
+    pub vision: bool,
     /// What goes wrong, and when.
     #[serde(default)]
     pub faults: Vec<Fault>,
@@ -190,6 +193,7 @@ impl DeploymentConfig {
             entra_scope: None,
             latency: Latency::default(),
             modes: default_modes(),
+            vision: default_vision(),
             faults: Vec::new(),
         }
     }
@@ -338,6 +342,10 @@ fn default_context_tokens_max() -> u64 {
 
 fn default_output_tokens_max() -> u64 {
     16_384
+}
+
+fn default_vision() -> bool {
+    true
 }
 
 fn default_modes() -> Vec<Mode> {

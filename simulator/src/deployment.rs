@@ -90,6 +90,7 @@ impl Deployment {
             context_tokens_max: self.config.context_tokens_max,
             output_tokens_max: self.config.output_tokens_max,
             modes: self.config.modes.clone(),
+            vision: self.config.vision,
         }
     }
 

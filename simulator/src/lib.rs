@@ -3,6 +3,7 @@
 //! anything about the rest of Sluice: it sees only what a provider would see.
 
 pub mod schema;
+mod image;
 pub mod request;
 pub mod fault;
 pub mod stats;

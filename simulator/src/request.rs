@@ -1,7 +1,7 @@
 //! The body of a chat completion: read, checked as the service checks it, and measured. It must
 //! never know which deployment it is for.
 
-use crate::schema;
+use crate::{image, schema};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -26,6 +26,8 @@ pub struct Message {
     pub role: String,
     /// All its text.
     pub text: String,
+    /// The tokens of its images.
+    pub image_tokens: u64,
 }
 
 /// What the answer must look like.
@@ -107,6 +109,8 @@ pub struct Bounds {
     pub output_tokens_max: u64,
     /// The ways of asking for JSON that are understood.
     pub modes: Vec<Mode>,
+    /// Whether the model takes images.
+    pub vision: bool,
 }
 
 impl Request {
@@ -118,7 +122,7 @@ impl Request {
                 "The simulator does not stream: leave out 'stream'.",
             ));
         }
-        let messages = read_messages(body)?;
+        let messages = read_messages(body, bounds.vision)?;
         let format = read_format(body, bounds)?;
         let max_out = read_max_out(body, bounds)?;
         let hash = hash_of(body);
@@ -138,14 +142,20 @@ impl Request {
         Ok(request)
     }
 
-    /// What the limiter takes the prompt for: a token for four characters, and one a message.
+    /// What the limiter takes the prompt for: a token for four characters, one a message, and those of
+    /// images.
     pub fn tokens_charged(&self) -> u64 {
-        self.messages.iter().map(|message| message.text.chars().count() as u64 / 4 + 1).sum()
+        let charged =
+            |message: &Message| message.text.chars().count() as u64 / 4 + 1 + message.image_tokens;
+        self.messages.iter().map(charged).sum()
     }
 
     /// About what a tokenizer would count.
     pub fn prompt_tokens(&self) -> u64 {
-        self.messages.iter().map(|message| tokens_of(&message.text) + 4).sum()
+        self.messages
+            .iter()
+            .map(|message| tokens_of(&message.text) + 4 + message.image_tokens)
+            .sum()
     }
 
     /// All text of the conversation.
@@ -174,7 +184,7 @@ pub fn tokens_of(text: &str) -> u64 {
     (text.chars().count() as f64 / 2.5).ceil() as u64
 }
 
-fn read_messages(body: &Value) -> Result<Vec<Message>, BadRequest> {
+fn read_messages(body: &Value, vision: bool) -> Result<Vec<Message>, BadRequest> {
     let Some(messages) = body.get("messages").and_then(Value::as_array) else {
         return Err(BadRequest::new("messages", "Missing required parameter: 'messages'."));
     };
@@ -182,10 +192,14 @@ fn read_messages(body: &Value) -> Result<Vec<Message>, BadRequest> {
         let message = "Invalid 'messages': empty array. Expected an array with minimum length 1.";
         return Err(BadRequest::new("messages", message));
     }
-    messages.iter().enumerate().map(|(index, message)| read_message(index, message)).collect()
+    messages
+        .iter()
+        .enumerate()
+        .map(|(index, message)| read_message(index, message, vision))
+        .collect()
 }
 
-fn read_message(index: usize, message: &Value) -> Result<Message, BadRequest> {
+fn read_message(index: usize, message: &Value, vision: bool) -> Result<Message, BadRequest> {
     let role = message.get("role").and_then(Value::as_str).unwrap_or_default();
     if !["system", "developer", "user", "assistant", "tool"].contains(&role) {
         let text = format!("Invalid value for 'messages[{index}].role': {role:?}.");
@@ -203,7 +217,18 @@ fn read_message(index: usize, message: &Value) -> Result<Message, BadRequest> {
             return Err(BadRequest::new("messages", text));
         }
     };
-    Ok(Message { role: role.to_owned(), text })
+    Ok(Message { role: role.to_owned(), text, image_tokens: read_images(message, vision)? })
+}
+
+/// The tokens of all images of a message.
+fn read_images(message: &Value, vision: bool) -> Result<u64, BadRequest> {
+    let parts = message.get("content").and_then(Value::as_array).into_iter().flatten();
+    let images = parts.filter(|part| part["type"] == "image_url");
+    let tokens = images.map(|part| match vision {
+        true => image::tokens(part),
+        false => Err("Invalid content type. image_url is only supported by certain models.".into()),
+    });
+    tokens.sum::<Result<u64, String>>().map_err(|error| BadRequest::new("messages", error))
 }
 
 /// A tool counts only where it must be called: the simulator never calls one of its own accord.
@@ -319,7 +344,12 @@ mod tests {
     use super::*;
 
     fn bounds() -> Bounds {
-        Bounds { context_tokens_max: 100, output_tokens_max: 50, modes: Mode::ALL.to_vec() }
+        Bounds {
+            context_tokens_max: 100,
+            output_tokens_max: 50,
+            modes: Mode::ALL.to_vec(),
+            vision: true,
+        }
     }
 
     fn message(text: &str) -> Value {
@@ -346,6 +376,30 @@ mod tests {
             &json!({ "messages": message("x"), "response_format": format }),
             "Invalid schema for response_format 'n': In context=()",
         );
+    }
+
+    #[test]
+    fn images_are_decoded_and_counted_or_refused() {
+        // A PNG of one pixel, from Wikipedia's page on data URLs.
+        let dot = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+        let body = |url: String| {
+            let image = json!({ "type": "image_url", "image_url": { "url": url } });
+            let text = json!({ "type": "text", "text": "What is it?" });
+            json!({ "messages": [{ "role": "user", "content": [text, image] }] })
+        };
+        let shown = body(format!("data:image/png;base64,{dot}"));
+        let bounds = Bounds { context_tokens_max: 1000, ..bounds() };
+        let request = Request::read(&shown, &bounds).expect("good");
+        assert_eq!((request.tokens_charged(), request.prompt_tokens()), (2 + 1 + 255, 5 + 4 + 255));
+        let refused = |body: &Value, bounds: &Bounds, expected: &str| {
+            let error = Request::read(body, bounds).expect_err("refused").message;
+            assert!(error.contains(expected), "{error}");
+        };
+        let blind = Bounds { vision: false, ..bounds.clone() };
+        refused(&shown, &blind, "image_url is only supported by certain models");
+        refused(&body("https://example.com/a.png".into()), &bounds, "data URLs");
+        refused(&body("data:image/png;base64,%".into()), &bounds, "Invalid base64");
+        refused(&body("data:image/png;base64,iVBORw0KGgo=".into()), &bounds, "unsupported image");
     }
 
     #[test]

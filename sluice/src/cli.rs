@@ -42,7 +42,8 @@ pub(crate) enum Command {
     Extract(extract::Extract),
     /// Show the text of a file as models and evidence see it; no server, no model
     #[command(after_help = "Example:\n  sluice text invoice.pdf\n  \
-                            sluice text invoice.pdf --page 2 --boxes")]
+                            sluice text invoice.pdf --page 2 --boxes\n  \
+                            sluice text --image 1 page.png invoice.pdf")]
     Text(text::Text),
     /// Upload files or folders to a running uploader
     #[command(

@@ -1,8 +1,9 @@
 //! The text of a file, read as a worker reads it.
 
 use crate::end::End;
+use bytes::Bytes;
 use clap::Args;
-use reader::{FileType, Format, Page, Pages};
+use reader::{FileType, Format, Page, Pages, SIDE_MAX, TextReader};
 use shared::config::Config;
 use std::{
     io::{BufWriter, Write},
@@ -22,6 +23,9 @@ pub(crate) struct Text {
     /// All that is known, as JSON
     #[arg(long, conflicts_with = "boxes")]
     json: bool,
+    /// Write the image of a page to a file, as PNG, and show no text
+    #[arg(long, num_args = 2, value_names = ["PAGE", "PNG"], conflicts_with_all = ["boxes", "json", "pages"])]
+    image: Option<Vec<String>>,
 }
 
 pub(crate) async fn run(text: Text, config: &Config) -> Result<(), End> {
@@ -32,7 +36,11 @@ pub(crate) async fn run(text: Text, config: &Config) -> Result<(), End> {
     let unknown = || End::Usage(format!("{name}: it is of no format that is read"));
     let file_type = FileType::sniff(head, &name, None).ok_or_else(unknown)?;
     let reader = worker::text_reader(config)?;
-    let read = reader.read(bytes.into(), file_type).await;
+    let bytes = Bytes::from(bytes);
+    if let Some([page, to]) = text.image.as_deref() {
+        return image(&reader, &name, (&bytes, file_type), page, to).await;
+    }
+    let read = reader.read(&bytes, file_type).await;
     let mut pages = read.map_err(|error| End::Failed(format!("{name}: {error}")))?;
     let last = pages.pages.len();
     if let Some(page) = text.pages.iter().find(|page| **page == 0 || **page as usize > last) {
@@ -56,6 +64,21 @@ pub(crate) async fn run(text: Text, config: &Config) -> Result<(), End> {
     }
     pages.warnings.iter().for_each(|warning| note(warning));
     Ok(())
+}
+
+/// Writes the image of a page to a file.
+async fn image(
+    reader: &TextReader,
+    name: &str,
+    (bytes, file_type): (&Bytes, FileType),
+    page: &str,
+    to: &str,
+) -> Result<(), End> {
+    let usage = || End::Usage(format!("--image: {page} is no number of a page, as 1 is"));
+    let page: u32 = page.parse().map_err(|_| usage())?;
+    let image = reader.image(bytes, file_type, page, SIDE_MAX).await;
+    let image = image.map_err(|error| End::Failed(format!("{name}: {error}")))?;
+    std::fs::write(to, &image.png).map_err(|error| End::Usage(format!("{to}: {error}")))
 }
 
 /// Pages as they are, with a form feed between them, as `pdftotext` does.

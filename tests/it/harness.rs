@@ -148,6 +148,10 @@ impl Place {
                 deployment.requests_per_minute,
             ));
         }
+        // Else it would depend on the machine whether there is OCR.
+        if !text.contains("[text]") {
+            text.push_str("[text]\nscans = \"fail\"\n");
+        }
         std::fs::write(folder.path().join("sluice.toml"), text).expect("the configuration");
         Self { folder, simulation, http: Client::new(), settings: Vec::new(), port }
     }

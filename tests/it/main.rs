@@ -50,6 +50,7 @@ mod metrics;
 mod memory;
 mod pacing;
 mod windows;
+mod scans;
 mod secrets;
 mod reconcile;
 mod pool_runs;

@@ -317,7 +317,7 @@ impl From<IngestError> for ApiError {
             IngestError::UnsupportedFormat { .. } => Self::new(Code::UnsupportedFormat, detail)
                 .hint(
                     "PDF, Word, Excel, PowerPoint and OpenDocument text files, e-mails, RTF, HTML, XML, \
-                     CSV, Markdown and plain text are read; the content decides, not the name",
+                     CSV, Markdown, plain text, and images as JPEG, PNG, TIFF and WebP are read; the content decides, not the name",
                 ),
             IngestError::Storage(error) => error.into(),
             IngestError::Internal(cause) => Self::internal(cause),

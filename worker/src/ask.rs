@@ -281,12 +281,15 @@ fn refused(pool: &Pool, model: &str, error: &ReserveError) -> Unanswered {
     let message = error.to_string();
     let elsewhere = match error {
         ReserveError::TooLong { .. } => Some(Elsewhere::Context),
+        ReserveError::NoVision { .. } => Some(Elsewhere::Vision),
         ReserveError::NoDeployment { .. }
         | ReserveError::Later { .. }
         | ReserveError::TooLate { .. } => None,
     };
     let verdict = match error {
-        ReserveError::NoDeployment { .. } => reject(FailureCode::NoDeployment, message),
+        ReserveError::NoDeployment { .. } | ReserveError::NoVision { .. } => {
+            reject(FailureCode::NoDeployment, message)
+        }
         ReserveError::TooLong { .. } => {
             let message = format!(
                 "{message} in a minute: raise the quota (tokens_per_minute) of a deployment, or ask \

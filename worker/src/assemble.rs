@@ -8,7 +8,7 @@ use crate::extract::{
     document_text::DocumentText,
     evidence, form, merge, rules,
     set_aside::{Invalid, set_aside},
-    several,
+    several, shown,
 };
 use serde_json::Value;
 use shared::{
@@ -109,6 +109,7 @@ fn fields(
 ) -> BTreeMap<String, Field> {
     let text = DocumentText::new(pages);
     let mut fields = evidence::prove(&schema.schema, data, &text);
+    shown::judge(pages, &mut fields);
     form::judge(data, &text, checks, &mut fields);
     for Invalid { pointer, value } in invalid {
         let field = fields.entry(pointer).or_insert_with(|| Field::of(FieldStatus::Invalid));
@@ -162,9 +163,14 @@ fn text_used(pages: &Pages) -> TextUsed {
 fn warnings(pages: &Pages, parts: &[Part]) -> Vec<String> {
     let unread = pages.pages.iter().filter_map(|page| match &page.error {
         Some(error) => Some(format!("page {} could not be read: {error}", page.number)),
-        None if page.is_picture => {
-            Some(format!("page {} is a picture: what it shows was not read", page.number))
-        }
+        None if page.is_picture => Some(format!(
+            "page {} is a picture: what it shows was not read (docs/scans.md)",
+            page.number
+        )),
+        None if page.is_shown => Some(format!(
+            "page {} has no text: the model was shown its image, and nothing proves what it saw",
+            page.number
+        )),
         None => None,
     });
     let several = several::warning(pages);

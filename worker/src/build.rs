@@ -6,9 +6,9 @@ use crate::{
 };
 use anyhow::Context;
 use pool::{Fleet, Pool, PoolConfig};
-use reader::{Children, Engine, Limits, TextReader};
+use reader::{Children, Engine, Limits, OcrError, Scanning, Tesseract, TextReader};
 use shared::{
-    config::{self, Config},
+    config::{self, Config, Scans},
     schema::MODEL_DEFAULT,
     services::Services,
     store::CallLimits,
@@ -68,7 +68,27 @@ pub fn text_reader(config: &Config) -> anyhow::Result<TextReader> {
         memory_kept_bytes_max: config.text.child_memory_kept_bytes_max,
         allow_unsandboxed: config.text.allow_unsandboxed,
     };
-    TextReader::new(children, engine, limits(config)).context("prepare text children")
+    let scanning = Scanning { tesseract: tesseract(config)?, dpi: config.text.scan_dpi };
+    TextReader::new(children, engine, limits(config), scanning).context("prepare text children")
+}
+
+/// What reads scans, where something is to.
+///
+/// # Errors
+/// When it must be there and is not.
+fn tesseract(config: &Config) -> anyhow::Result<Option<Tesseract>> {
+    let text = &config.text;
+    let find = || Tesseract::find(&text.ocr_program, &text.languages);
+    match text.scans {
+        Scans::Ocr => Ok(Some(find()?)),
+        Scans::Vision | Scans::Fail => Ok(None),
+        Scans::Auto => match find() {
+            Ok(found) => Ok(Some(found)),
+            // Only one that nobody asked for may be missing.
+            Err(OcrError::Missing(_)) if text.languages.is_empty() => Ok(None),
+            Err(error) => Err(error.into()),
+        },
+    }
 }
 
 fn settings(config: &Config) -> Settings {
@@ -92,6 +112,8 @@ fn settings(config: &Config) -> Settings {
         tokens_output_max: worker.tokens_output_max,
         context_tokens_max: worker.context_tokens_max,
         model: model.to_owned(),
+        scans: config.text.scans,
+        scan_pages_max: config.text.scan_pages_max,
         fallback: config
             .models
             .iter()
@@ -110,5 +132,9 @@ fn limits(config: &Config) -> Limits {
         output_bytes_max: config.limits.text_bytes_max,
         pages_max: config.limits.pages_max,
         input_bytes_max: config.limits.size_bytes_max,
+        image_pixels_max: config.limits.image_pixels_max,
+        ocr_seconds_max: config.text.ocr_seconds_max,
+        ocr_pages_max: config.text.scan_pages_max,
+        ..Limits::default()
     }
 }

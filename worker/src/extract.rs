@@ -30,3 +30,4 @@ pub mod evidence;
 pub mod rules;
 pub mod form;
 pub mod several;
+pub mod shown;

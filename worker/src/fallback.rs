@@ -112,6 +112,7 @@ impl Elsewhere {
         match self {
             Self::Context => "context",
             Self::Outage => "outage",
+            Self::Vision => "vision",
         }
     }
 }

@@ -209,7 +209,7 @@ fn verdict(error: CallError) -> Result<Option<Reply>, Unanswered> {
         | CallError::Unreachable { .. }
         | CallError::Unavailable { .. }
         | CallError::Denied { .. }
-        | CallError::Refused { why: Refusal::Mode, .. }
+        | CallError::Refused { why: Refusal::Mode | Refusal::Images, .. }
         | CallError::Unknown { .. } => {
             tracing::info!(error = message, "the call is made again");
             Ok(None)

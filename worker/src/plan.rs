@@ -4,8 +4,26 @@
 //! It must know nothing of who is asked, nor of what an answer costs.
 
 use crate::extract::{budget, compiled::CompiledSchema, prompt};
-use pool::typed::chat::Request;
+use crate::read::Images;
+use pool::typed::{chat::Request, image::Image};
+use reader::PageImage;
 use shared::extraction::Pages;
+use std::collections::BTreeMap;
+
+/// The images that models are shown, by the number of their page: each, and the characters that it
+/// counts as.
+pub(crate) type Shown = BTreeMap<u32, (Image, usize)>;
+
+/// The images with what they count as; `tokens` says that of an image of a width and height.
+pub(crate) fn shown(images: &Images, tokens: impl Fn((u32, u32)) -> Option<u64>) -> Shown {
+    let one = |(number, image): (&u32, &PageImage)| {
+        let PageImage { png, width, height, .. } = image;
+        let counted = tokens((*width, *height)).unwrap_or_default();
+        let image = Image { png: png.clone(), width: *width, height: *height };
+        (*number, (image, budget::characters(counted)))
+    };
+    images.iter().map(one).collect()
+}
 
 /// What a request may hold.
 pub(crate) struct PlanLimits<'a> {
@@ -22,13 +40,18 @@ pub(crate) struct PlanLimits<'a> {
 pub(crate) fn plan(
     schema: &CompiledSchema,
     pages: &Pages,
+    shown: &Shown,
     limits: &PlanLimits<'_>,
     expected_output: impl Fn(u64) -> u32,
 ) -> Vec<Request> {
     let output_max = limits.tokens_output_max;
     let room = budget::room(limits.context_tokens_max, output_max, &schema.schema, &schema.strict);
     let total = u32::try_from(pages.pages.len()).unwrap_or(u32::MAX);
-    let parts = budget::chunks(&pages.pages, room);
+    let image = |page: u32| {
+        let (image, characters) = shown.get(&page)?;
+        Some(budget::ImageSize { characters: *characters, bytes: image.png.len() })
+    };
+    let parts = budget::chunks(&pages.pages, room, image);
     let is_part = parts.len() > 1;
     let strict = if is_part { &schema.strict_part } else { &schema.strict };
     let request = |part: Vec<budget::Piece<'_>>| {
@@ -36,7 +59,7 @@ pub(crate) fn plan(
             &schema.schema,
             strict,
             limits.model,
-            &part,
+            (&part, shown),
             total,
             is_part,
             output_max,

@@ -5,8 +5,8 @@ use crate::{
     assemble::{Part, assemble, timings, usage},
     ended,
     extract::compiled::CompiledSchema,
-    plan::{PlanLimits, plan},
-    read::read,
+    plan::{PlanLimits, plan, shown},
+    read::{Images, read},
     worker::{Outage, Worker, outage},
 };
 use futures::{StreamExt, stream};
@@ -31,9 +31,9 @@ pub async fn process(worker: &Worker, claim: &Claim) -> Verdict {
     let started = Instant::now();
     let done = async {
         let schema = worker.schemas.get(&worker.services.store, &claim.schema).await?;
-        let pages = read(worker, claim).await?;
+        let (pages, images) = read(worker, claim, &schema).await?;
         let text_took = started.elapsed();
-        let requests = requests(worker, &schema, &pages);
+        let requests = requests(worker, &schema, &pages, &images);
         let parts = ask(worker, claim, &schema, requests, started).await?;
         let timings = timings(claim, started.elapsed(), text_took, &parts);
         let usage = spent(worker, claim, &parts).await?;
@@ -50,14 +50,24 @@ pub async fn process(worker: &Worker, claim: &Claim) -> Verdict {
 }
 
 /// What to ask, within the limits of the schema's model.
-fn requests(worker: &Worker, schema: &CompiledSchema, pages: &Pages) -> Vec<Request> {
+fn requests(
+    worker: &Worker,
+    schema: &CompiledSchema,
+    pages: &Pages,
+    images: &Images,
+) -> Vec<Request> {
     let settings = &worker.settings;
-    let model = schema.schema.model().unwrap_or(&settings.model);
+    let model = worker.model(schema);
     let context = worker.pool.context_tokens_max(model).unwrap_or(settings.context_tokens_max);
     let tokens_output_max = settings.tokens_output_max;
     let limits = PlanLimits { model, context_tokens_max: context, tokens_output_max };
     let reference = &schema.schema.reference;
-    plan(schema, pages, &limits, |length| worker.learned.room(reference, length, tokens_output_max))
+    let shown = shown(images, |size| {
+        worker.models(model).map(|model| worker.pool.image_tokens(model, size)).max()
+    });
+    plan(schema, pages, &shown, &limits, |length| {
+        worker.learned.room(reference, length, tokens_output_max)
+    })
 }
 
 /// What the ledger says the document cost.

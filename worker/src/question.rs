@@ -46,6 +46,8 @@ pub(crate) enum Elsewhere {
     Context,
     /// None of its deployments can be used.
     Outage,
+    /// The question has images, and none of its deployments takes any.
+    Vision,
 }
 
 impl From<Verdict> for Unanswered {

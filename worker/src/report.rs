@@ -48,6 +48,7 @@ fn wait(pool: &Pool, waits: &Waits, model: String, now: Timestamp) -> ModelWait 
         weight: 1.0,
         schema: String::new(),
         deadline: None,
+        images: Vec::new(),
     };
     let until = match pool.forecast(&need) {
         Ok(Forecast { wait, .. }) | Err(ReserveError::Later { wait, .. }) => soon(now, wait),

@@ -8,6 +8,7 @@ use pool::{Fleet, Pool};
 use reader::TextReader;
 use shared::{
     blob::BlobError,
+    config::Scans,
     document::{WaitReason, Waiting},
     job::Verdict,
     schema::SchemaRef,
@@ -50,6 +51,10 @@ pub struct Settings {
     pub model: String,
     /// How long a document waits while no deployment of its model can be used.
     pub outage_max: Duration,
+    /// What becomes of pages without text.
+    pub scans: Scans,
+    /// The most pages of a document that models are shown.
+    pub scan_pages_max: u32,
     /// The models to ask, in order, in place of one that cannot answer.
     pub fallback: BTreeMap<String, Vec<String>>,
 }
@@ -82,6 +87,19 @@ pub struct Worker {
     pub settings: Arc<Settings>,
     /// Set when the worker is asked to stop: what waits goes back, what is being paid ends.
     pub draining: CancellationToken,
+}
+
+impl Worker {
+    /// The models that may answer in place of this one, itself first.
+    pub(crate) fn models<'a>(&'a self, first: &'a str) -> impl Iterator<Item = &'a str> {
+        let others = self.settings.fallback.get(first).map(Vec::as_slice).unwrap_or_default();
+        std::iter::once(first).chain(others.iter().map(String::as_str))
+    }
+
+    /// The model that a schema asks for.
+    pub(crate) fn model<'a>(&'a self, schema: &'a CompiledSchema) -> &'a str {
+        schema.schema.model().unwrap_or(&self.settings.model)
+    }
 }
 
 /// The schemas that are remembered, compiled or by the sizes of their answers. Beyond so many the

@@ -130,6 +130,13 @@ pub struct DeploymentConfig {
     /// The longest question and answer together, in tokens; at least 1.
     #[serde(default)]
     pub context_tokens_max: Option<u32>,
+    /// Whether its model takes images: only then it is shown scans.
+    #[serde(default)]
+    pub vision: bool,
+    /// The tokens that an image counts as; by default what OpenAI's formula for the family of its model
+    /// gives.
+    #[serde(default)]
+    pub image_tokens: Option<u64>,
 }
 
 fn weight() -> f64 {
@@ -163,6 +170,8 @@ impl Default for DeploymentConfig {
             input_price_per_million: None,
             output_price_per_million: None,
             context_tokens_max: None,
+            vision: false,
+            image_tokens: None,
         }
     }
 }

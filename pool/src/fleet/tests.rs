@@ -57,6 +57,7 @@ pub(super) fn need(model: &str, tenant: &str, weight: f64) -> Need {
         tenant: tenant.into(),
         weight,
         deadline: None,
+        images: Vec::new(),
     }
 }
 

@@ -222,6 +222,7 @@ fn request(model: &str) -> Request {
         }),
         tokens_output_max: OUTPUT_MAX,
         reasoning_effort: None,
+        images: Vec::new(),
     }
 }
 

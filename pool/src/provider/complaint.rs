@@ -70,6 +70,27 @@ fn words(part: Part) -> &'static [&'static str] {
     }
 }
 
+/// What providers and servers say of images that their model does not take: OpenAI and Azure, vLLM,
+/// DeepSeek, servers whose messages are only text, llama.cpp, Mistral, Ollama and OpenRouter. What is
+/// wrong with one image is worded in other ways.
+const NO_IMAGES: [&str; 9] = [
+    "only supported by certain models",
+    "multimodal",
+    "unknown variant `image_url`",
+    "must be a string",
+    "valid string",
+    "image input",
+    "not support image",
+    "support vision",
+    "vision is not",
+];
+
+/// Whether a refusal of a question with images says that there is no model for images.
+pub(crate) fn is_about_images(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    NO_IMAGES.into_iter().any(|words| message.contains(words))
+}
+
 /// What this body complains about, where it is about parts of the request that was sent.
 pub(crate) fn read(body: &str, sent: &Map<String, Value>) -> Vec<Complaint> {
     let value: Value = serde_json::from_str(body).unwrap_or_else(|_| body.into());

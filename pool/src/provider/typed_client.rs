@@ -10,7 +10,7 @@ use crate::provider::family::{Family, family};
 use crate::provider::headers::RateLimits;
 use crate::provider::transport::{Connections, NoResponse, RawResponse, Transport};
 use crate::typed::chat::{CallError, Refusal, Reply, Request};
-use crate::typed::dialect::{Part, SharedDialect};
+use crate::typed::dialect::{Lesson, Part, SharedDialect};
 use crate::typed::effort::Effort;
 use crate::typed::form::{self, Wording};
 use crate::typed::mode::{Advice, Attempt, Ending, Mode, Search};
@@ -134,6 +134,7 @@ impl TypedClient {
         };
         let (took, limits) = (begun.elapsed(), response.rate_limits());
         let result = self.read(&response);
+        let result = result.map_err(|error| self.without_images(request, error));
         let complaints = result.as_ref().err().map(|error| complaints(error, &response, &body));
         let complaints = complaints.unwrap_or_default();
         let is_about_part = complaints.iter().any(|complaint| *complaint != Complaint::Mode);
@@ -164,6 +165,23 @@ impl TypedClient {
                 );
             }
         }
+    }
+
+    /// The refusal of a question with images, where it says that the deployment takes none.
+    fn without_images(&self, request: &Request, error: CallError) -> CallError {
+        let status = match &error {
+            CallError::Refused { status, .. }
+            | CallError::Denied { status: status @ 404, .. }
+            | CallError::Unknown { status: Some(status @ (500 | 501)), .. } => *status,
+            _ => return error,
+        };
+        if request.images.is_empty() || !complaint::is_about_images(error.message()) {
+            return error;
+        }
+        self.remember(&[Complaint::Lesson(Lesson::NoImages)], &error);
+        let deployment = self.transport.deployment().to_owned();
+        let message = error.message().to_owned();
+        CallError::Refused { deployment, status, why: Refusal::Images, message }
     }
 
     /// The mode of the calls that are made now.

@@ -18,6 +18,15 @@ pub enum ReserveError {
         /// The model.
         model: String,
     },
+    /// The call has images, and no deployment of its model takes any.
+    #[error(
+        "no deployment of {model:?} takes images: set vision = true where the model does, or install \
+         tesseract where the worker runs"
+    )]
+    NoVision {
+        /// The model.
+        model: String,
+    },
     /// The call is larger than a whole minute's quota of every deployment: it never starts.
     #[error("the call counts {tokens} tokens; no deployment takes more than {tokens_max}")]
     TooLong {
@@ -48,6 +57,10 @@ impl Scheduler {
     /// What to say to who asked.
     pub(super) fn error(&self, ask: &Waiter, why: NoSlot, now: Instant) -> ReserveError {
         match why {
+            _ if ask.has_images && !self.sees() => {
+                let models = self.deployments.iter().map(|one| one.config.model.clone());
+                ReserveError::NoVision { model: models.take(1).collect() }
+            }
             NoSlot::TooLarge => {
                 let limiters = self.deployments.iter().filter_map(|deployment| {
                     let limiter: &Limiter = self.state.limiter(&deployment.address)?;

@@ -36,6 +36,8 @@ pub(crate) struct DeploymentView {
     pub turn: f64,
     /// How long nearly all answers take at most.
     pub answer_ms: f64,
+    /// Whether it takes images.
+    pub sees: bool,
 }
 
 /// A deployment that could take a call.

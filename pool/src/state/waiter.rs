@@ -1,5 +1,6 @@
 //! A call that waits for a slot, as its member knows it.
 
+use super::DeploymentView;
 use crate::limiter::Size;
 use std::sync::Arc;
 
@@ -22,6 +23,8 @@ pub(crate) struct Waiter {
     pub deadline: Option<f64>,
     /// The only view that it may go through.
     pub only: Option<usize>,
+    /// Whether it has images.
+    pub has_images: bool,
 }
 
 impl Waiter {
@@ -30,7 +33,8 @@ impl Waiter {
         !self.urgent && !self.returned
     }
 
-    pub(super) fn may_use(&self, view: usize) -> bool {
-        self.only.is_none_or(|only| only == view)
+    /// Whether it may go through this view, of that index.
+    pub(super) fn may_use(&self, index: usize, view: &DeploymentView) -> bool {
+        self.only.is_none_or(|only| only == index) && (view.sees || !self.has_images)
     }
 }

@@ -3,6 +3,7 @@
 //! It must know nothing of documents, nor of who is asked or how: that is the pool's.
 
 use super::effort::Effort;
+use super::image::Image;
 use super::json::{self, Repair};
 use super::usage::Usage;
 use serde::{Deserialize, Serialize};
@@ -32,7 +33,7 @@ pub struct Message {
 }
 
 /// A question to a model: messages, and the JSON Schema that the answer must follow.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Request {
     /// The model, by the name under which deployments offer it.
     pub model: String,
@@ -45,8 +46,12 @@ pub struct Request {
     /// The most tokens that the answer may have, thinking included.
     pub tokens_output_max: u32,
     /// How hard the model should think; none leaves it to the deployment's setting.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning_effort: Option<Effort>,
+    /// Shown to the model after the words of the first message of the user, in this order: only
+    /// deployments that see are asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<Image>,
 }
 
 impl Request {
@@ -67,6 +72,7 @@ impl Request {
         // Strings and JSON values always serialise.
         let mut text = serde_json::to_vec(&question).unwrap_or_default();
         text.extend(self.reasoning_effort.map(Effort::name).unwrap_or_default().as_bytes());
+        text.extend(self.images.iter().flat_map(Image::hash));
         Sha256::digest(text).into()
     }
 }
@@ -280,6 +286,8 @@ pub enum Refusal {
     ContextTooLong,
     /// The provider's content filter stopped the question.
     ContentFiltered,
+    /// The deployment takes no images: others may.
+    Images,
     /// The schema is not accepted.
     Schema,
     /// The way of asking for JSON is not known there. A typed question was then asked in every other

@@ -101,6 +101,8 @@ pub(crate) enum Lesson {
     SchemaProperties(u32),
     /// In no schema of strict output may more objects lie within each other.
     SchemaLevels(u32),
+    /// No images are taken, in any way: other deployments are asked.
+    NoImages,
 }
 
 /// What a deployment does not take.
@@ -117,6 +119,8 @@ pub struct Dialect {
     pub schema_properties_max: Option<u32>,
     /// The most objects within each other in such a schema, likewise.
     pub schema_levels_max: Option<u32>,
+    /// Whether it refused images.
+    pub refuses_images: bool,
 }
 
 /// Lowers a limit to what a refusal has named. False where that was known.
@@ -142,6 +146,7 @@ impl Dialect {
             Lesson::OutputMax(tokens) => lower(&mut self.tokens_output_max, tokens),
             Lesson::SchemaProperties(most) => lower(&mut self.schema_properties_max, most),
             Lesson::SchemaLevels(most) => lower(&mut self.schema_levels_max, most),
+            Lesson::NoImages => !std::mem::replace(&mut self.refuses_images, true),
         }
     }
 
@@ -168,6 +173,7 @@ impl Dialect {
         let lessons = parts.chain(efforts).chain(other.tokens_output_max.map(Lesson::OutputMax));
         let lessons = lessons.chain(other.schema_properties_max.map(Lesson::SchemaProperties));
         let lessons = lessons.chain(other.schema_levels_max.map(Lesson::SchemaLevels));
+        let lessons = lessons.chain(other.refuses_images.then_some(Lesson::NoImages));
         // Every lesson is learned, not only the first new one.
         lessons.fold(false, |is_new, lesson| self.learn(lesson) | is_new)
     }
@@ -193,7 +199,8 @@ impl Dialect {
             most(self.schema_levels_max, "levels"),
         ];
         let parts = self.refuses.iter().map(|part| part.name().to_owned());
-        parts.chain(efforts).chain(sizes.into_iter().flatten()).collect()
+        let images = self.refuses_images.then(|| "images".to_owned());
+        parts.chain(efforts).chain(sizes.into_iter().flatten()).chain(images).collect()
     }
 }
 
@@ -299,6 +306,7 @@ mod tests {
             (1_u32..100).prop_map(Lesson::OutputMax),
             (1_u32..100).prop_map(Lesson::SchemaProperties),
             (1_u32..100).prop_map(Lesson::SchemaLevels),
+            Just(Lesson::NoImages),
         ]
     }
 

@@ -6,8 +6,10 @@
 use crate::typed::chat::{Message, Reply, ReplyFault, Request, Role};
 use crate::typed::dialect::{Dialect, Part};
 use crate::typed::effort::Effort;
+use crate::typed::image::Image;
 use crate::typed::json::Repair;
 use crate::typed::mode::{Ending, Mode};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
 /// How a question is put to one deployment.
@@ -100,7 +102,26 @@ fn messages(mode: Mode, takes_system: bool, request: &Request) -> Value {
             user.content = format!("{}\n\n{}", instructions.join("\n\n"), user.content);
         }
     }
-    json!(messages)
+    let mut messages = json!(messages);
+    let users = messages.as_array_mut().into_iter().flatten();
+    if let Some(user) = users.into_iter().find(|message| message["role"] == "user") {
+        show(user, &request.images);
+    }
+    messages
+}
+
+/// Puts images after the words of a message.
+fn show(message: &mut Value, images: &[Image]) {
+    if images.is_empty() {
+        return;
+    }
+    let words = json!({ "type": "text", "text": message["content"] });
+    let image = |image: &Image| {
+        let url = format!("data:image/png;base64,{}", STANDARD.encode(&image.png));
+        // The small print of documents needs all of it.
+        json!({ "type": "image_url", "image_url": { "url": url, "detail": "high" } })
+    };
+    message["content"] = std::iter::once(words).chain(images.iter().map(image)).collect();
 }
 
 /// The messages with the schema in words.
@@ -164,6 +185,7 @@ mod tests {
             }),
             tokens_output_max: 500,
             reasoning_effort: None,
+            images: Vec::new(),
         }
     }
 
@@ -208,6 +230,25 @@ mod tests {
             (&body["max_completion_tokens"], &body["reasoning_effort"]),
             (&json!(80), &json!("low"))
         );
+    }
+
+    #[test]
+    fn images_stand_after_the_words_of_the_user() {
+        let image = |png: &'static [u8]| Image { png: png.into(), width: 1, height: 1 };
+        let shown = Request { images: vec![image(b"one"), image(b"two")], ..request() };
+        for takes_system in [true, false] {
+            let messages = messages(Mode::JsonSchema, takes_system, &shown);
+            let user = messages.as_array().unwrap().iter().find(|m| m["role"] == "user").unwrap();
+            let parts = user["content"].as_array().unwrap();
+            assert!(parts[0]["text"].as_str().unwrap().ends_with("Total 3"), "{user}");
+            let urls = parts[1..].iter().map(|part| part["image_url"]["url"].as_str().unwrap());
+            let expected = ["data:image/png;base64,b25l", "data:image/png;base64,dHdv"];
+            assert!(urls.eq(expected), "{user}");
+        }
+        // Another image is another question.
+        let other = Request { images: vec![image(b"one"), image(b"2")], ..request() };
+        assert_ne!(shown.fingerprint(), other.fingerprint());
+        assert_ne!(shown.fingerprint(), request().fingerprint());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! It must know nothing of where the values came from; so it says the value apart from the rule,
 //! and who prints both decides whether the value may be shown.
 
-use super::{AuthMode, Config, explain::nearest, model};
+use super::{AuthMode, Config, Scans, explain::nearest, model};
 use std::net::ToSocketAddrs;
 
 /// A value that makes no sense.
@@ -30,6 +30,13 @@ pub(super) fn faults(config: &Config) -> Vec<Fault> {
         faults.extend(deployment.broken_rules().map(|(key, rule)| fault(&path(key), rule)));
     }
     models(config, &mut faults);
+    // An uploader may know of no deployments.
+    let sees = config.deployments.is_empty() || config.deployments.iter().any(|one| one.vision);
+    if config.text.scans == Scans::Vision && !sees {
+        let rule =
+            "is vision, and no deployment has vision = true: set that where a model takes images";
+        faults.push(fault("text.scans", rule));
+    }
     faults
 }
 
@@ -89,6 +96,7 @@ fn address(config: &Config, faults: &mut Vec<Fault>) {
 fn ranges(config: &Config, faults: &mut Vec<Fault>) {
     let (limits, worker) = (&config.limits, &config.worker);
     let reserved = worker.interactive_reserved.unwrap_or_default();
+    let text = &config.text;
     let memory_kept = config.text.child_memory_kept_bytes_max;
     let ranges = [
         ("start_seconds_max", config.start_seconds_max, 0, 3600),
@@ -113,6 +121,10 @@ fn ranges(config: &Config, faults: &mut Vec<Fault>) {
         ("worker.text_children", worker.text_children.into(), 1, 1000),
         ("text.child_files_max", config.text.child_files_max.into(), 1, 100_000),
         ("text.child_memory_kept_bytes_max", memory_kept, 1 << 20, u64::MAX),
+        ("limits.image_pixels_max", limits.image_pixels_max, 10_000, 1_000_000_000),
+        ("text.ocr_seconds_max", text.ocr_seconds_max, 1, 600),
+        ("text.scan_dpi", text.scan_dpi.into(), 72, 400),
+        ("text.scan_pages_max", text.scan_pages_max.into(), 0, 100_000),
         ("worker.tokens_output_max", worker.tokens_output_max.into(), 16, 1_000_000),
         ("worker.context_tokens_max", worker.context_tokens_max.into(), 1000, 10_000_000),
     ];

@@ -15,6 +15,27 @@ const TOKENS_WORDING: f64 = 700.0;
 /// The least room for text. Where there is less, the deployment itself refuses.
 const ROOM_MIN: usize = 500;
 
+/// The most images of one question: what the strictest of Azure's versions of its API takes.
+const IMAGES_MAX: usize = 10;
+
+/// The most bytes of all images of a question: as text they are a third longer, and the strictest
+/// provider takes requests of 20 MB.
+const IMAGE_BYTES_MAX: usize = 14_000_000;
+
+/// What an image counts as.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageSize {
+    /// In characters of text.
+    pub characters: usize,
+    /// Its file.
+    pub bytes: usize,
+}
+
+/// The characters that count as so many tokens.
+pub fn characters(tokens: u64) -> usize {
+    (tokens as f64 * CHARACTERS_PER_TOKEN) as usize
+}
+
 /// Some lines of one page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece<'a> {
@@ -22,6 +43,8 @@ pub struct Piece<'a> {
     pub page: u32,
     /// The text, or a part of it.
     pub text: &'a str,
+    /// Whether the image of the page goes with it.
+    pub has_image: bool,
 }
 
 /// How many characters of a document fit into a question, where the model takes `context` tokens
@@ -43,25 +66,59 @@ pub fn room(
 }
 
 /// Cuts a document into parts of at most `room` characters: between pages where that is possible,
-/// between lines of a longer page, and within a line only where a line alone is longer.
-pub fn chunks(pages: &[Page], room: usize) -> Vec<Vec<Piece<'_>>> {
+/// between lines of a longer page, and within a line only where a line alone is longer. `image` says
+/// what the image of a page counts as, where it has one; that goes with the first piece of the page.
+pub fn chunks(
+    pages: &[Page],
+    room: usize,
+    image: impl Fn(u32) -> Option<ImageSize>,
+) -> Vec<Vec<Piece<'_>>> {
     let mut chunks: Vec<Vec<Piece<'_>>> = Vec::new();
-    let mut left = 0;
+    let mut left = Left::all(room);
     for page in pages {
+        let mut image = image(page.number);
         for text in cut(&page.text, room.max(1)) {
-            let length = text.chars().count();
-            let piece = Piece { page: page.number, text };
-            match chunks.last_mut().filter(|_| length <= left) {
-                Some(chunk) => chunk.push(piece),
+            let (length, image) = (text.chars().count(), image.take());
+            let piece = Piece { page: page.number, text, has_image: image.is_some() };
+            let rest = left.without(length, image);
+            match chunks.last_mut().zip(rest) {
+                Some((chunk, rest)) => {
+                    chunk.push(piece);
+                    left = rest;
+                }
                 None => {
                     chunks.push(vec![piece]);
-                    left = room;
+                    left = Left::all(room).without(length, image).unwrap_or_default();
                 }
             }
-            left = left.saturating_sub(length);
         }
     }
     chunks
+}
+
+/// What is left of the room of a question.
+#[derive(Clone, Copy, Debug, Default)]
+struct Left {
+    characters: usize,
+    images: usize,
+    bytes: usize,
+}
+
+impl Left {
+    fn all(room: usize) -> Self {
+        Self { characters: room, images: IMAGES_MAX, bytes: IMAGE_BYTES_MAX }
+    }
+
+    /// What is left after so much more, where it fits.
+    fn without(self, length: usize, image: Option<ImageSize>) -> Option<Self> {
+        let ImageSize { characters, bytes } =
+            image.unwrap_or(ImageSize { characters: 0, bytes: 0 });
+        Some(Self {
+            characters: self.characters.checked_sub(length + characters)?,
+            images: self.images.checked_sub(usize::from(image.is_some()))?,
+            bytes: self.bytes.checked_sub(bytes)?,
+        })
+    }
 }
 
 /// A page as pieces that fit; an empty page is one empty piece.
@@ -96,7 +153,7 @@ mod tests {
     fn documents_are_cut_between_pages_and_lines() {
         let check = |texts: &[&str], room, expected: &[&[(u32, &str)]]| {
             let pages = pages(texts);
-            let chunks = chunks(&pages, room);
+            let chunks = chunks(&pages, room, |_| None);
             let shown: Vec<Vec<_>> = chunks
                 .iter()
                 .map(|chunk| chunk.iter().map(|piece| (piece.page, piece.text)).collect())
@@ -110,6 +167,30 @@ mod tests {
         check(&["äöüß"], 2, &[&[(1, "äö")], &[(1, "üß")]]);
     }
 
+    #[test]
+    fn images_take_their_room_and_are_so_many_at_most() {
+        let check = |count: usize, room, size: ImageSize, expected: &[usize]| {
+            let texts = vec![""; count];
+            let pages = pages(&texts);
+            let chunks = chunks(&pages, room, |_| Some(size));
+            assert!(chunks.iter().flatten().all(|piece| piece.has_image));
+            let lengths: Vec<_> = chunks.iter().map(Vec::len).collect();
+            assert_eq!(lengths, expected);
+        };
+        let small = ImageSize { characters: 10, bytes: 10 };
+        check(3, 1000, small, &[3]);
+        check(3, 25, small, &[2, 1]);
+        check(12, 1000, small, &[10, 2]);
+        check(2, 1000, ImageSize { bytes: 8_000_000, ..small }, &[1, 1]);
+        // One that is larger than all of the room goes alone.
+        check(2, 5, small, &[1, 1]);
+        let page = Page { number: 1, text: "ab\ncd\n".into(), ..Page::default() };
+        let pages = [page];
+        let cut = chunks(&pages, 3, |_| Some(ImageSize { characters: 0, bytes: 1 }));
+        let images: Vec<_> = cut.iter().flatten().map(|piece| piece.has_image).collect();
+        assert_eq!(images, [true, false]);
+    }
+
     proptest! {
         #[test]
         fn nothing_is_lost_and_everything_fits(
@@ -118,7 +199,7 @@ mod tests {
         ) {
             let texts: Vec<_> = texts.iter().map(String::as_str).collect();
             let pages = pages(&texts);
-            let chunks = chunks(&pages, room);
+            let chunks = chunks(&pages, room, |_| None);
             let all: String = chunks.iter().flatten().map(|piece| piece.text).collect();
             prop_assert_eq!(all, texts.concat());
             for chunk in &chunks {
