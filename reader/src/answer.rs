@@ -4,9 +4,9 @@
 //! It must know nothing of processes.
 
 use crate::{
-    child::{Answer, HEAD_BYTES_MAX, READY},
+    child::{Answer, HEAD_BYTES_MAX, MemberAnswer, READY},
     limits::{Limits, TextError},
-    pages::Pages,
+    pages::{Member, Pages},
 };
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -45,6 +45,28 @@ pub(super) async fn answer(
     checked(serde_json::from_slice(&frame)?, limits).map_err(io::Error::other)
 }
 
+/// The bytes of a file that was taken out of another, at most so many.
+///
+/// # Errors
+/// When it ends early, is longer than allowed, or is no answer.
+pub(super) async fn member(
+    output: &mut (impl AsyncRead + Unpin),
+    bytes_max: u64,
+) -> io::Result<Result<Vec<u8>, TextError>> {
+    let frame = frame(output, ANSWER_BYTES_MIN).await?;
+    let length = match serde_json::from_slice::<MemberAnswer>(&frame)? {
+        Ok(length) if length <= bytes_max => length,
+        Ok(_) => return Err(io::Error::other("the file is too long")),
+        Err(error) => return error_checked(error).map(Err).map_err(io::Error::other),
+    };
+    let mut bytes = Vec::new();
+    output.take(length).read_to_end(&mut bytes).await?;
+    if (bytes.len() as u64) < length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(Ok(bytes))
+}
+
 /// Bytes after their length in four. Takes memory only for what really comes.
 async fn frame(output: &mut (impl AsyncRead + Unpin), bytes_max: u64) -> io::Result<Vec<u8>> {
     let length = u64::from(output.read_u32().await?);
@@ -61,18 +83,37 @@ async fn frame(output: &mut (impl AsyncRead + Unpin), bytes_max: u64) -> io::Res
 
 /// The answer, if a child that does its work could have given it.
 fn checked(answer: Answer, limits: &Limits) -> Result<Answer, &'static str> {
-    match &answer {
+    match answer {
         Ok(pages) if !is_engine(&pages.engine) => Err("the answer names no engine"),
-        Ok(pages) if !are_numbered(pages, limits.pages_max) => Err("the pages are not in order"),
-        // An outage is for the parent to say: it would make the document wait for ever.
-        Err(TextError::Unavailable(_)) => Err("a child that runs is not unavailable"),
-        Err(
-            TextError::Unreadable(why)
-            | TextError::LimitExceeded(why)
-            | TextError::Unsupported(why),
-        ) if why.chars().count() > REASON_CHARS_MAX => Err("the reason is too long"),
-        _ => Ok(answer),
+        Ok(pages) if !are_numbered(&pages, limits.pages_max) => Err("the pages are not in order"),
+        Ok(pages) if !are_few(&pages.members) => Err("there are too many members"),
+        Ok(pages) => Ok(Ok(pages)),
+        Err(error) => error_checked(error).map(Err),
     }
+}
+
+/// The error, if a child that does its work could have given it.
+fn error_checked(error: TextError) -> Result<TextError, &'static str> {
+    match &error {
+        // An outage is for the parent to say: it would make the document wait for ever.
+        TextError::Unavailable(_) => Err("a child that runs is not unavailable"),
+        TextError::Unreadable(why)
+        | TextError::LimitExceeded(why)
+        | TextError::Unsupported(why)
+            if why.chars().count() > REASON_CHARS_MAX =>
+        {
+            Err("the reason is too long")
+        }
+        _ => Ok(error),
+    }
+}
+
+fn are_few(members: &[Member]) -> bool {
+    let is_short = |member: &Member| {
+        let kind = member.content_type.as_ref().map_or(0, |kind| kind.chars().count());
+        member.name.chars().count().max(kind) <= Member::NAME_CHARS_MAX
+    };
+    members.len() <= Pages::MEMBERS_MAX && members.iter().all(is_short)
 }
 
 fn is_engine(name: &str) -> bool {
@@ -86,8 +127,8 @@ fn are_numbered(pages: &Pages, pages_max: u32) -> bool {
 }
 
 /// Whether something broke while the child read, so that nobody knows in what state it is.
-pub(super) fn is_fault(answer: &Answer) -> bool {
-    match answer {
+pub(super) fn is_fault(pages: Result<&Pages, &TextError>) -> bool {
+    match pages {
         Ok(pages) => pages.pages.iter().any(|page| page.error.is_some()),
         Err(TextError::Unreadable(_) | TextError::LimitExceeded(_)) => true,
         Err(_) => false,
@@ -103,7 +144,7 @@ mod tests {
     fn pages(engine: &str, numbers: &[u32]) -> Answer {
         let page = |number: &u32| Page { number: *number, text: "é\n".into(), ..Page::default() };
         let pages = numbers.iter().map(page).collect();
-        Ok(Pages { engine: engine.into(), pages, warnings: vec!["odd".into()] })
+        Ok(Pages { engine: engine.into(), pages, warnings: vec!["odd".into()], ..Pages::default() })
     }
 
     fn framed(answer: &Answer) -> Vec<u8> {

@@ -33,21 +33,37 @@ pub(super) struct Setup {
 
 /// What the child says once, as soon as it is confined. A program that does not say it is no child.
 /// A frame follows: JSON, a list of the locks that the kernel lacks.
-pub(super) const READY: [u8; 8] = *b"sluice 2";
+pub(super) const READY: [u8; 8] = *b"sluice 3";
 
 /// The longest head of a file, and the longest greeting.
 pub(super) const HEAD_BYTES_MAX: u32 = 4096;
 
 /// What comes before a file's bytes.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(super) struct Head {
     pub(super) file_type: FileType,
     pub(super) engine: Engine,
     pub(super) bytes: u64,
+    pub(super) job: Job,
+    /// For a PDF that opens only with it; empty for all others.
+    pub(super) password: String,
+}
+
+/// What to do with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Job {
+    /// Read its text. An [`Answer`] comes back.
+    Text,
+    /// Take out the file of this number that it carries, counted from 0, of at most so many bytes. A
+    /// [`MemberAnswer`] comes back, and the bytes after it.
+    Member { number: usize, bytes_max: u64 },
 }
 
 /// What comes back: JSON, after its length in four bytes, the most significant first.
 pub(super) type Answer = Result<Pages, TextError>;
+
+/// The same for a file that was taken out: how many bytes follow.
+pub(super) type MemberAnswer = Result<u64, TextError>;
 
 /// Runs the child to its end: the body of the hidden subcommand that [`TextReader`] starts.
 ///
@@ -98,12 +114,24 @@ fn serve(limits: &Limits, missing: &[String]) -> io::Result<()> {
         if (bytes.len() as u64) < head.bytes {
             return Err(ErrorKind::UnexpectedEof.into());
         }
-        let answer = read(&head, &bytes, limits);
-        let mut json = serde_json::to_vec(&answer)?;
-        if json.len() as u64 > limits.output_bytes_max {
-            json = serde_json::to_vec(&Answer::Err(limits.exceeded(Limit::Output)))?;
+        match head.job {
+            Job::Text => {
+                let mut json = serde_json::to_vec(&read(&head, &bytes, limits))?;
+                if json.len() as u64 > limits.output_bytes_max {
+                    json = serde_json::to_vec(&Answer::Err(limits.exceeded(Limit::Output)))?;
+                }
+                send(&mut output, &json)?;
+            }
+            Job::Member { number, bytes_max } => {
+                let (answer, bytes) = match member(&head, &bytes, number, bytes_max) {
+                    Ok(bytes) => (MemberAnswer::Ok(bytes.len() as u64), bytes),
+                    Err(error) => (Err(error), Vec::new()),
+                };
+                send(&mut output, &serde_json::to_vec(&answer)?)?;
+                output.write_all(&bytes)?;
+                output.flush()?;
+            }
         }
-        send(&mut output, &json)?;
     }
 }
 
@@ -128,8 +156,22 @@ fn frame(input: &mut impl Read) -> io::Result<Vec<u8>> {
 
 /// Reads one file, and survives a reader that panics.
 pub(super) fn read(head: &Head, bytes: &[u8], limits: &Limits) -> Answer {
-    let pages_max = limits.pages_max;
-    let read = || files::read(head.file_type, head.engine, bytes, pages_max);
+    let Head { file_type, engine, password, .. } = head;
+    survived(|| files::read(*file_type, *engine, bytes, limits.pages_max, password))
+}
+
+/// Takes out a file that a file carries, and survives a reader that panics.
+pub(super) fn member(
+    head: &Head,
+    bytes: &[u8],
+    number: usize,
+    bytes_max: u64,
+) -> Result<Vec<u8>, TextError> {
+    let Head { file_type, password, .. } = head;
+    survived(|| files::member(*file_type, bytes, number, bytes_max, password))
+}
+
+fn survived<T>(read: impl FnOnce() -> Result<T, TextError>) -> Result<T, TextError> {
     let broken =
         |panic: Box<dyn Any + Send>| Err(TextError::Unreadable(panic::reason(panic.as_ref())));
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(broken)

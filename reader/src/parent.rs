@@ -5,8 +5,8 @@
 
 use crate::{
     answer::is_fault,
-    child::{Answer, Head, Setup},
-    child_process::{Broken, ChildProcess, Starter},
+    child::{Head, Job, Setup},
+    child_process::{Broken, ChildProcess, Content, Starter},
     file_type::FileType,
     files::Engine,
     limits::{Limit, Limits, TextError},
@@ -70,7 +70,8 @@ impl TextReader {
         Ok(slot.child.as_ref().map(|child| child.missing.clone()).unwrap_or_default())
     }
 
-    /// The text of a file, page by page. Cancel-safe: a child that was busy is killed.
+    /// The text of a file, page by page, and the names of the files that it carries. Cancel-safe: a
+    /// child that was busy is killed.
     ///
     /// Waits as long as every child is busy. A document without text is no error: its pages are
     /// empty.
@@ -78,11 +79,26 @@ impl TextReader {
     /// # Errors
     /// Why there is no text. Only [`TextError::Unavailable`] may end otherwise the next time.
     pub async fn read(&self, bytes: Bytes, file_type: FileType) -> Result<Pages, TextError> {
+        self.read_locked(bytes, file_type, "").await
+    }
+
+    /// The same for a file that may open only with this password. The password goes nowhere but to
+    /// the child that reads the file.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn read_locked(
+        &self,
+        bytes: Bytes,
+        file_type: FileType,
+        password: &str,
+    ) -> Result<Pages, TextError> {
         let started = tokio::time::Instant::now();
-        if bytes.len() as u64 > self.limits.input_bytes_max {
-            return Err(self.limits.exceeded(Limit::Input));
-        }
-        let answer = self.ask(&bytes, file_type).await;
+        let answer = match self.ask(&bytes, file_type, Job::Text, password).await {
+            Ok(Content::Text(pages)) => Ok(pages),
+            Ok(Content::Member(_)) => Err(TextError::Unavailable("it gave no text".to_owned())),
+            Err(error) => Err(error),
+        };
         match &answer {
             Ok(pages) => {
                 metrics::histogram!("sluice_text_seconds", "engine" => pages.engine.clone())
@@ -96,8 +112,36 @@ impl TextReader {
         answer
     }
 
-    async fn ask(&self, bytes: &Bytes, file_type: FileType) -> Answer {
-        let head = Head { file_type, engine: self.engine, bytes: bytes.len() as u64 };
+    /// The bytes of a file that a file carries: of the one with this number among
+    /// [`Pages::members`], counted from 0. At most `bytes_max`. Cancel-safe, as [`Self::read`].
+    ///
+    /// # Errors
+    /// Why it cannot be had. Only [`TextError::Unavailable`] may end otherwise the next time.
+    pub async fn member(
+        &self,
+        bytes: Bytes,
+        file_type: FileType,
+        number: usize,
+        bytes_max: u64,
+    ) -> Result<Bytes, TextError> {
+        match self.ask(&bytes, file_type, Job::Member { number, bytes_max }, "").await? {
+            Content::Member(bytes) => Ok(bytes.into()),
+            Content::Text(_) => Err(TextError::Unavailable("it gave no file".to_owned())),
+        }
+    }
+
+    async fn ask(
+        &self,
+        bytes: &Bytes,
+        file_type: FileType,
+        job: Job,
+        password: &str,
+    ) -> Result<Content, TextError> {
+        if bytes.len() as u64 > self.limits.input_bytes_max {
+            return Err(self.limits.exceeded(Limit::Input));
+        }
+        let (length, password) = (bytes.len() as u64, password.to_owned());
+        let head = Head { file_type, engine: self.engine, bytes: length, job, password };
         let mut slot = self.slot().await?;
         let children = self.pool.manager();
         let mut child = match slot.child.take() {
@@ -114,7 +158,12 @@ impl TextReader {
         }
         match answer {
             Ok(answer) => {
-                let is_kept = children.is_kept(&child) && !is_fault(&answer);
+                let is_broken = match &answer {
+                    Ok(Content::Text(pages)) => is_fault(Ok(pages)),
+                    Ok(Content::Member(_)) => false,
+                    Err(error) => is_fault(Err(error)),
+                };
+                let is_kept = children.is_kept(&child) && !is_broken;
                 slot.child = is_kept.then_some(child);
                 answer
             }

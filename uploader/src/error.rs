@@ -46,6 +46,7 @@ pub(crate) enum Code {
     NotFinished,
     DocumentFailed,
     DocumentCancelled,
+    DocumentSplit,
     NoTextYet,
     NotFailed,
     AlreadyFinished,
@@ -74,7 +75,7 @@ pub(crate) struct About {
 
 impl Code {
     /// Every code, by status.
-    pub(crate) const ALL: [Self; 31] = [
+    pub(crate) const ALL: [Self; 32] = [
         Self::NoFile,
         Self::EmptyFile,
         Self::TooManyFiles,
@@ -95,6 +96,7 @@ impl Code {
         Self::NotFinished,
         Self::DocumentFailed,
         Self::DocumentCancelled,
+        Self::DocumentSplit,
         Self::NoTextYet,
         Self::NotFailed,
         Self::AlreadyFinished,
@@ -132,6 +134,7 @@ impl Code {
             Self::NotFinished => ("not_finished", 409, true, "The document has not ended yet"),
             Self::DocumentFailed => ("document_failed", 409, false, "The document failed: it has no extraction"),
             Self::DocumentCancelled => ("document_cancelled", 409, false, "The document was cancelled: it has no extraction"),
+            Self::DocumentSplit => ("document_split", 409, false, "The document was split: its children have the extractions"),
             Self::NoTextYet => ("no_text_yet", 409, true, "The text of the document has not been read"),
             Self::NotFailed => ("not_failed", 409, false, "Only a failed or cancelled document can be retried"),
             Self::AlreadyFinished => ("already_finished", 409, false, "The document has ended: there is nothing to cancel"),

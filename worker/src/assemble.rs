@@ -8,7 +8,6 @@ use crate::extract::{
     document_text::DocumentText,
     evidence, form, merge, rules,
     set_aside::{Invalid, set_aside},
-    several,
 };
 use serde_json::Value;
 use shared::{
@@ -167,9 +166,7 @@ fn warnings(pages: &Pages, parts: &[Part]) -> Vec<String> {
         }
         None => None,
     });
-    let several = several::warning(pages);
-    let mut warnings: Vec<_> =
-        unread.chain(pages.warnings.iter().cloned()).chain(several).collect();
+    let mut warnings: Vec<_> = unread.chain(pages.warnings.iter().cloned()).collect();
     for warning in parts.iter().flat_map(|part| &part.warnings) {
         if !warnings.contains(warning) {
             warnings.push(warning.clone());

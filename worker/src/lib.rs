@@ -12,6 +12,7 @@ mod assemble;
 mod answer;
 mod plan;
 mod read;
+mod members;
 pub mod process;
 pub mod consume;
 pub mod sweep;

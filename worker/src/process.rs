@@ -5,8 +5,9 @@ use crate::{
     assemble::{Part, assemble, timings, usage},
     ended,
     extract::compiled::CompiledSchema,
+    members::divide,
     plan::{PlanLimits, plan},
-    read::read,
+    read::{has_text, read},
     worker::{Outage, Worker, outage},
 };
 use futures::{StreamExt, stream};
@@ -32,6 +33,8 @@ pub async fn process(worker: &Worker, claim: &Claim) -> Verdict {
     let done = async {
         let schema = worker.schemas.get(&worker.services.store, &claim.schema).await?;
         let pages = read(worker, claim).await?;
+        let pages = divide(worker, claim, pages).await?;
+        has_text(&pages)?;
         let text_took = started.elapsed();
         let requests = requests(worker, &schema, &pages);
         let parts = ask(worker, claim, &schema, requests, started).await?;

@@ -8,6 +8,7 @@ use pool::{Fleet, Pool};
 use reader::TextReader;
 use shared::{
     blob::BlobError,
+    config::Members,
     document::{WaitReason, Waiting},
     job::Verdict,
     schema::SchemaRef,
@@ -50,6 +51,8 @@ pub struct Settings {
     pub model: String,
     /// How long a document waits while no deployment of its model can be used.
     pub outage_max: Duration,
+    /// What becomes of attachments and of several documents in one file.
+    pub members: Members,
     /// The models to ask, in order, in place of one that cannot answer.
     pub fallback: BTreeMap<String, Vec<String>>,
 }

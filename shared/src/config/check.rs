@@ -108,6 +108,9 @@ fn ranges(config: &Config, faults: &mut Vec<Fault>) {
         ("worker.text_children", worker.text_children.into(), 1, 1000),
         ("text.child_files_max", config.text.child_files_max.into(), 1, 100_000),
         ("text.child_memory_kept_bytes_max", memory_kept, 1 << 20, u64::MAX),
+        ("members.count_max", config.members.count_max.into(), 1, 1000),
+        ("members.bytes_max", config.members.bytes_max, 1, u64::MAX),
+        ("members.depth_max", config.members.depth_max.into(), 1, 10),
         ("worker.tokens_output_max", worker.tokens_output_max.into(), 16, 1_000_000),
         ("worker.context_tokens_max", worker.context_tokens_max.into(), 1000, 10_000_000),
     ];

@@ -134,6 +134,11 @@ pub(super) fn document(content: &str) -> NewDocument {
         sha256: content.to_owned(),
         metadata: Map::from_iter([("order".to_owned(), json!("17"))]),
         traceparent: None,
+        parent: None,
+        depth: 0,
+        source: None,
+        split: None,
+        text: None,
     }
 }
 

@@ -56,6 +56,8 @@ pub(super) struct UploadForm {
     metadata: Option<String>,
     /// Who is served first.
     priority: Option<shared::document::Priority>,
+    /// What to do where a file holds several documents. Default: `members.split` of the configuration.
+    split: Option<shared::document::SplitMode>,
 }
 
 /// Upload documents
@@ -69,6 +71,7 @@ pub(super) struct UploadForm {
         ("priority" = Option<shared::document::Priority>, Query, description = "Who is served first. Default `bulk`"),
         ("filename" = Option<String>, Query, description = "The name of a raw body"),
         ("metadata" = Option<String>, Query, description = "A JSON object of plain values"),
+        ("split" = Option<shared::document::SplitMode>, Query, description = "What to do where a file holds several documents. Default: `members.split` of the configuration"),
         ("Idempotency-Key" = Option<String>, Header, description = "The same call with the same key gives the same documents"),
         ("traceparent" = Option<String>, Header, description = "The W3C trace that the documents belong to. Default: a new one"),
         ("Prefer" = Option<String>, Header, description = "`wait=30` waits for the end, at most 60 seconds", example = "wait=30"),
@@ -121,7 +124,7 @@ async fn take(
     let mut options = UploadOptions::within(trace);
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     options.content_type = content_type.map(str::to_owned);
-    let legal = ["schema", "priority", "metadata", "filename"];
+    let legal = ["schema", "priority", "split", "metadata", "filename"];
     let parameters = Parameters::read(uri, &legal)?;
     for name in legal {
         if let Some(value) = parameters.text(name) {
@@ -245,7 +248,7 @@ async fn fields(
         let name = name.unwrap_or_default();
         match name.as_str() {
             "file" => files.extend(file(app, field, filename, chunks, files.len()).await?),
-            "schema" | "priority" => {
+            "schema" | "priority" | "split" => {
                 let text = text(field, chunks, FIELD_BYTES_MAX).await?;
                 let text = text.ok_or_else(|| ApiError::parameter(&name, "is not a short text"))?;
                 options.set(app, &name, text.trim()).await?;
@@ -262,7 +265,7 @@ async fn fields(
             other => {
                 let other: String = other.chars().take(80).collect();
                 let detail = format!("{other:?} is not a field of this form");
-                let hint = "fields of this form: file, schema, metadata, priority";
+                let hint = "fields of this form: file, schema, metadata, priority, split";
                 return Err(ApiError::new(Code::UnknownField, detail).hint(hint));
             }
         }

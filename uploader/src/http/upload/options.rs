@@ -7,7 +7,12 @@ use crate::{
 };
 use axum::http::{HeaderMap, HeaderName};
 use serde_json::{Map, Value};
-use shared::{document::Priority, job::TENANT_DEFAULT, message::Traceparent, schema::SchemaRef};
+use shared::{
+    document::{Priority, SplitMode},
+    job::TENANT_DEFAULT,
+    message::Traceparent,
+    schema::SchemaRef,
+};
 
 /// The schema where none is given.
 const SCHEMA_DEFAULT: &str = "generic";
@@ -27,6 +32,7 @@ pub(super) struct UploadOptions {
     schema: Option<(String, SchemaRef)>,
     metadata: Option<Map<String, Value>>,
     priority: Option<Priority>,
+    split: Option<SplitMode>,
     pub(super) filename: Option<String>,
     /// What the header says of the body.
     pub(super) content_type: Option<String>,
@@ -53,6 +59,10 @@ impl UploadOptions {
             "priority" => {
                 let priority = value.parse().map_err(|error| ApiError::parameter(name, error))?;
                 self.priority.replace(priority).is_some()
+            }
+            "split" => {
+                let split = value.parse().map_err(|error| ApiError::parameter(name, error))?;
+                self.split.replace(split).is_some()
             }
             "metadata" => {
                 let metadata = metadata(value, app.limits.metadata_bytes_max)?;
@@ -97,6 +107,7 @@ impl UploadOptions {
             schema_requested,
             priority: self.priority.unwrap_or_default(),
             metadata: self.metadata.unwrap_or_default(),
+            split: self.split,
             trace: self.trace,
             idempotency_key,
         })
