@@ -619,10 +619,6 @@ fn taken(bytes: &[u8], format: Format, number: usize) -> Result<Vec<u8>, TextErr
     member(&head(format, Engine::Hayro), bytes, number, 1 << 20)
 }
 
-fn text_of(path: &str) -> Pages {
-    text(&file(path), Format::Pdf).unwrap()
-}
-
 #[test]
 fn archives_that_are_none_or_too_large_are_refused() {
     let bytes = file("fixtures/office/invoice.docx");

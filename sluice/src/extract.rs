@@ -12,7 +12,7 @@ use reqwest::Method;
 use serde_json::Value;
 use shared::{
     config::{Config, DatabaseAddress, QueueAddress, StorageAddress},
-    document::Priority,
+    document::{Priority, SplitMode},
 };
 use std::{
     io::Write,
@@ -33,6 +33,10 @@ pub(crate) struct Extract {
     /// The schema: the name of one that is built in or configured, or a file with a JSON Schema
     #[arg(long, default_value = "generic")]
     schema: String,
+    /// What to do where a file holds several documents: auto (each gets a result of its own), warn, or
+    /// off. Default: as configured
+    #[arg(long, value_name = "auto|warn|off")]
+    split: Option<SplitMode>,
 }
 
 /// Uploader and worker in this process, keeping everything in `folder`.
@@ -50,6 +54,7 @@ pub(crate) async fn within(folder: &Path, mut config: Config) -> Result<(Running
 pub(crate) async fn run(extract: Extract, mut config: Config) -> Result<(), End> {
     let outage = &mut config.worker.outage_seconds_max;
     *outage = (*outage).min(OUTAGE_SECONDS_MAX);
+    config.members.split = extract.split.unwrap_or(config.members.split);
     for file in &extract.files {
         if !file.is_file() {
             return Err(End::Usage(format!("{}: there is no such file", file.display())));

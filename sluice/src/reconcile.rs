@@ -209,10 +209,12 @@ async fn rows(services: &Services, report: &mut Report) -> Result<u64, End> {
 
 async fn row(services: &Services, document: &Document, report: &mut Report) -> Result<(), End> {
     let (blobs, store, id) = (&services.blobs, &services.store, &document.id);
-    let has_source = exists(blobs, &BlobKey::source(id)).await?;
+    let location = store.documents().result_location(id).await.map_err(End::unreachable)?;
+    // Deleted in between.
+    let Some(location) = location else { return Ok(()) };
+    let has_source = exists(blobs, &location.source).await?;
     if document.state.has_result() {
-        let location = store.documents().result_location(id).await.map_err(End::unreachable)?;
-        let run = location.map_or(1, |location| location.run);
+        let run = location.run;
         if exists(blobs, &BlobKey::result(id, run)).await? {
             return Ok(());
         }

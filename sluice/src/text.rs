@@ -55,6 +55,9 @@ pub(crate) async fn run(text: Text, config: &Config) -> Result<(), End> {
         }
     }
     pages.warnings.iter().for_each(|warning| note(warning));
+    for member in &pages.members {
+        note(&format!("it carries {}: a document of its own", member.name));
+    }
     Ok(())
 }
 

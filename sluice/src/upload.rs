@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use shared::schema::hexadecimal;
+use shared::{document::SplitMode, schema::hexadecimal};
 use std::{
     io::{Read, Write},
     path::{Path, PathBuf},
@@ -38,6 +38,10 @@ pub(crate) struct Upload {
     /// Serve these before bulk work
     #[arg(long)]
     interactive: bool,
+    /// What to do where a file holds several documents: auto (each gets a result of its own), warn, or
+    /// off. Default: as the uploader is configured
+    #[arg(long, value_name = "auto|warn|off")]
+    split: Option<SplitMode>,
     /// What to attach, as KEY=VALUE; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     metadata: Vec<String>,
@@ -88,13 +92,18 @@ async fn one(
     let name = name(file);
     let priority = if upload.interactive { "interactive" } else { "bulk" };
     let metadata = Value::Object(metadata.clone()).to_string();
-    let key = key(file, &[&name, &upload.schema, priority, &metadata])?;
-    let path = format!(
+    let split = upload.split.map(SplitMode::as_str);
+    // As it was before there was anything to split, where nothing is asked.
+    let mut asked = vec![name.as_str(), &upload.schema, priority, &metadata];
+    asked.extend(split);
+    let key = key(file, &asked)?;
+    let mut path = format!(
         "/v1/documents?schema={}&priority={priority}&filename={}&metadata={}",
         segment(&upload.schema),
         segment(&name),
         segment(&metadata)
     );
+    path.extend(split.map(|split| format!("&split={split}")));
     let handle = std::fs::File::open(file).map_err(|error| unreadable(file, &error))?;
     let make = || {
         // Each try reads the file from its start.
@@ -138,25 +147,59 @@ pub(crate) fn name(file: &Path) -> String {
 }
 
 /// The result of an uploaded document, once there is one: its extraction, or the document as it
-/// ended.
-pub(crate) async fn result(api: &Api, mut document: Value) -> Result<Value, End> {
-    let id = document.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-    loop {
-        match document.get("state").and_then(Value::as_str) {
-            Some("queued" | "processing") => {
-                document = api.get(&format!("/v1/documents/{id}?wait=30")).await?;
-            }
-            Some("succeeded" | "partial") => {
-                return api.get(&format!("/v1/documents/{id}/result")).await;
-            }
-            _ => return Ok(document),
+/// ended. The results of what was made of it stand in `children`.
+pub(crate) async fn result(api: &Api, document: Value) -> Result<Value, End> {
+    let mut open = vec![document];
+    // Each with the place of the one that it was made of.
+    let mut ended: Vec<(Value, Option<usize>)> = Vec::new();
+    let mut parents = vec![None];
+    while let Some((document, parent)) = open.pop().zip(parents.pop()) {
+        let (document, result) = end(api, document).await?;
+        for child in document["children"].as_array().into_iter().flatten().rev() {
+            let id = child.as_str().unwrap_or_default();
+            open.push(api.get(&format!("/v1/documents/{id}")).await?);
+            parents.push(Some(ended.len()));
+        }
+        ended.push((result, parent));
+    }
+    // The last ones are within those before them.
+    while let Some((result, parent)) = ended.pop() {
+        let Some(parent) = parent else { return Ok(result) };
+        let of = ended.get_mut(parent).and_then(|(of, _)| of.as_object_mut());
+        if let Some(Value::Array(children)) = of.and_then(|of| of.get_mut("children")) {
+            children.insert(0, result);
         }
     }
+    Ok(Value::Null)
 }
 
-/// Whether a result, as [`result`] gives it, is an extraction.
+/// The document when it has ended, and its extraction if there is one, else the document: with room
+/// for what was made of it.
+async fn end(api: &Api, mut document: Value) -> Result<(Value, Value), End> {
+    let id = document["id"].as_str().unwrap_or_default().to_owned();
+    while let Some("queued" | "processing") = document["state"].as_str() {
+        document = api.get(&format!("/v1/documents/{id}?wait=30")).await?;
+    }
+    let mut result = match document["state"].as_str() {
+        Some("succeeded" | "partial") => api.get(&format!("/v1/documents/{id}/result")).await?,
+        _ => document.clone(),
+    };
+    if let Some(result) = result.as_object_mut() {
+        if document["children"].is_array() {
+            result.insert("children".to_owned(), Value::Array(Vec::new()));
+        }
+        if !document["parent"].is_null() {
+            result.insert("parent".to_owned(), document["parent"].clone());
+        }
+    }
+    Ok((document, result))
+}
+
+/// Whether a result, as [`result`] gives it, is an extraction, or was split into some that are; and
+/// so are those of all that was made of it.
 pub(crate) fn ended_well(value: &Value) -> bool {
-    value.get("data").is_some()
+    let is_good = value.get("data").is_some() || value["state"] == "split";
+    is_good && value["children"].as_array().into_iter().flatten().all(ended_well)
 }
 
 /// A progress bar on stderr; hidden where that is no terminal.

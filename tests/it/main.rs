@@ -31,6 +31,7 @@ mod rights;
 
 mod journey;
 mod text;
+mod members;
 mod answers;
 mod numbers;
 mod fallback;

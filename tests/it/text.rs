@@ -14,7 +14,7 @@ const HOSTILE: [(&str, &[&str]); 11] = [
     ("zero-pages.pdf", &["unreadable_document", "no_text"]),
     ("encrypted.pdf", &["password_required"]),
     ("no-text.pdf", &["no_text"]),
-    ("portfolio.pdf", &["unsupported_document"]),
+    ("portfolio.pdf", &["split"]),
     ("too-many-pages.pdf", &["too_many_pages"]),
     ("hidden-text.pdf", &[]),
 ];
@@ -85,19 +85,6 @@ fn stored(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
         false => vec![(path.clone(), std::fs::read(path).unwrap())],
     };
     entries.flat_map(below).collect()
-}
-
-#[tokio::test]
-async fn a_cover_is_never_paid_for() {
-    let place = Place::new(vec![fast("sweden")], "").await;
-    let _sluice = place.start("up").await;
-    let document = place.upload("a.pdf", "generic", fixture("hostile/portfolio.pdf")).await;
-    let ended = place.ended(&document).await;
-    assert_eq!(ended["failure"]["code"], "unsupported_document", "{ended}");
-    assert_eq!(ended["failure"]["retryable"], false);
-    let message = ended["failure"]["message"].as_str().unwrap();
-    assert!(message.contains("order.pdf") && message.contains("upload"), "{message}");
-    assert!(place.paid().await.values().all(|calls| *calls == 0));
 }
 
 #[tokio::test]

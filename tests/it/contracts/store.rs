@@ -3,6 +3,7 @@
 use super::database::{Engine, LEASE, NOW, answered, document, failure};
 use serde_json::{Map, json};
 use shared::{
+    blob::BlobKey,
     document::{DocumentId, DocumentState, Failure, Priority},
     fleet::WorkerReport,
     message::Traceparent,
@@ -321,7 +322,8 @@ async fn what_was_stored_comes_back(engine: Engine) {
     assert_eq!((claim.run, claim.attempts, claim.queued_at), (1, 1, found.created_at));
     store.work().text_read(&claim, "engine 1", 7).await.unwrap();
     store.work().set_waiting(&claim, None).await.unwrap();
-    let place = ResultLocation { run: 1, text_engine: Some("engine 1".to_owned()) };
+    let source = BlobKey::source(&new.id);
+    let place = ResultLocation { run: 1, text_engine: Some("engine 1".to_owned()), source };
     assert_eq!(store.documents().result_location(&new.id).await.unwrap(), Some(place));
     assert!(store.work().fail(&claim, failure()).await.unwrap());
     let schema = Some("receipt@3".parse().unwrap());
