@@ -76,7 +76,8 @@ async fn upload_all(api: &crate::client::Api) -> Result<Vec<Row>, End> {
             let started = Instant::now();
             let bytes = file.contents().to_vec();
             // Somebody looks on, and nobody else wants the quota.
-            let document = extract::send(api, &name, bytes, schema, Priority::Interactive).await?;
+            let document =
+                extract::send(api, &name, bytes, schema, Priority::Interactive, None).await?;
             let outcome = upload::result(api, document).await?;
             bar.inc(1);
             let differences = expected::differences(&expected, &outcome);

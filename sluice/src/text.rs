@@ -1,9 +1,9 @@
 //! The text of a file, read as a worker reads it.
 
-use crate::end::End;
+use crate::{end::End, password::PasswordSource};
 use clap::Args;
 use reader::{FileType, Format, Page, Pages};
-use shared::config::Config;
+use shared::config::{Config, Secret};
 use std::{
     io::{BufWriter, Write},
     path::PathBuf,
@@ -22,6 +22,16 @@ pub(crate) struct Text {
     /// All that is known, as JSON
     #[arg(long, conflicts_with = "boxes")]
     json: bool,
+    /// What a PDF opens with; others of this machine may see it: better are the next two
+    #[arg(long, value_parser = secret, conflicts_with_all = ["password_file", "password_env"])]
+    password: Option<Secret>,
+    #[command(flatten)]
+    password_source: PasswordSource,
+}
+
+/// Never shown, not even where it is in the way.
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text))
 }
 
 pub(crate) async fn run(text: Text, config: &Config) -> Result<(), End> {
@@ -32,7 +42,10 @@ pub(crate) async fn run(text: Text, config: &Config) -> Result<(), End> {
     let unknown = || End::Usage(format!("{name}: it is of no format that is read"));
     let file_type = FileType::sniff(head, &name, None).ok_or_else(unknown)?;
     let reader = worker::text_reader(config)?;
-    let read = reader.read(bytes.into(), file_type).await;
+    let password =
+        text.password.map_or_else(|| text.password_source.read(), |own| Ok(Some(own)))?;
+    let password = password.as_ref().map(Secret::expose).unwrap_or_default();
+    let read = reader.read_locked(bytes.into(), file_type, password).await;
     let mut pages = read.map_err(|error| End::Failed(format!("{name}: {error}")))?;
     let last = pages.pages.len();
     if let Some(page) = text.pages.iter().find(|page| **page == 0 || **page as usize > last) {

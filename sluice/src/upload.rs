@@ -4,14 +4,15 @@
 use crate::{
     client::{Api, Server, segment},
     end::End,
+    password::PasswordSource,
 };
 use clap::Args;
 use futures::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder, header::HeaderValue};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use shared::{document::SplitMode, schema::hexadecimal};
+use shared::{config::Secret, document::SplitMode, schema::hexadecimal};
 use std::{
     io::{Read, Write},
     path::{Path, PathBuf},
@@ -46,6 +47,8 @@ pub(crate) struct Upload {
     #[arg(long, value_name = "KEY=VALUE")]
     metadata: Vec<String>,
     #[command(flatten)]
+    password: PasswordSource,
+    #[command(flatten)]
     server: Server,
 }
 
@@ -53,11 +56,13 @@ pub(crate) async fn run(upload: Upload) -> Result<(), End> {
     let api = Api::new(&upload.server.url)?;
     let files = files(&upload.paths, upload.recursive)?;
     let metadata = metadata(&upload.metadata)?;
+    let password = upload.password.read()?;
     let bar = bar(files.len() as u64);
     let send = |file: PathBuf| {
         let (api, upload, metadata, bar) = (&api, &upload, &metadata, &bar);
+        let password = password.as_ref();
         async move {
-            let sent = one(api, upload, metadata, &file).await;
+            let sent = one(api, upload, metadata, password, &file).await;
             bar.inc(1);
             (file, sent)
         }
@@ -87,6 +92,7 @@ async fn one(
     api: &Api,
     upload: &Upload,
     metadata: &Map<String, Value>,
+    password: Option<&Secret>,
     file: &Path,
 ) -> Result<Value, End> {
     let name = name(file);
@@ -112,6 +118,7 @@ async fn one(
             Ok(tokio::fs::File::from_std(again))
         });
         let request = api.request(Method::POST, &path).header("idempotency-key", &key);
+        let request = with_password(request, password);
         match body {
             Ok(body) => request.body(reqwest::Body::wrap_stream(ReaderStream::new(body))),
             Err(_) => request,
@@ -119,6 +126,19 @@ async fn one(
     };
     let document = api.json(make).await?;
     if upload.wait { result(api, document).await } else { Ok(document) }
+}
+
+/// The request with the password of its file, as a header that is not logged.
+pub(crate) fn with_password(request: RequestBuilder, password: Option<&Secret>) -> RequestBuilder {
+    let Some(password) = password else { return request };
+    match HeaderValue::from_bytes(password.expose().as_bytes()) {
+        Ok(mut value) => {
+            value.set_sensitive(true);
+            request.header("document-password", value)
+        }
+        // Line ends and the like: the uploader says that it is none.
+        Err(_) => request.header("document-password", ""),
+    }
 }
 
 /// A line of output: what became of a file, with its name and the hash of its content. Where nothing

@@ -197,7 +197,7 @@ fn document(submission: &Submission, file: &StoredFile) -> NewDocument {
         depth: 0,
         source: None,
         split: submission.split,
-        text: None,
+        text: file.text.clone(),
     }
 }
 

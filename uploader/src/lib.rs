@@ -4,6 +4,7 @@
 
 mod limits;
 mod ingest;
+mod unlock;
 mod accept;
 mod error;
 mod http;

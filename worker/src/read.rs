@@ -86,5 +86,11 @@ fn failure(error: &TextError) -> Option<Failure> {
         TextError::LimitExceeded(_) => FailureCode::TextLimitExceeded,
         TextError::Unavailable(_) => return None,
     };
-    Some(Failure::new(code, Stage::Text, error.to_string()))
+    let remedy = match error {
+        TextError::PasswordRequired => {
+            ": upload it again, with the password in the field `password`"
+        }
+        _ => "",
+    };
+    Some(Failure::new(code, Stage::Text, format!("{error}{remedy}")))
 }

@@ -4,16 +4,18 @@ use crate::{
     accept::Acceptance,
     error::{ApiError, Code},
     limits::Limits,
+    unlock::Unlocking,
 };
 use axum::{extract::FromRequestParts, http::request::Parts};
 use metrics_exporter_prometheus::PrometheusHandle;
+use reader::TextReader;
 use shared::{
     document::{Document, DocumentId, DocumentState, WaitReason, Waiting},
     schema::{SchemaName, SchemaRef},
     services::Services,
     store::{Found, StoreError},
 };
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How far the position of a document in the queue is counted, for each priority.
@@ -28,6 +30,8 @@ pub(super) struct App {
     pub(super) limits: Limits,
     pub(super) metrics: Option<PrometheusHandle>,
     pub(super) acceptance: Acceptance,
+    /// None where nothing is uploaded.
+    pub(super) unlocking: Option<Unlocking>,
 }
 
 impl App {
@@ -35,9 +39,11 @@ impl App {
         services: Services,
         limits: Limits,
         metrics: Option<PrometheusHandle>,
+        text: Option<Arc<TextReader>>,
     ) -> Self {
         let acceptance = Acceptance::new(services.clone(), limits.queue_length_max);
-        Self { services, limits, metrics, acceptance }
+        let unlocking = text.map(Unlocking::new);
+        Self { services, limits, metrics, acceptance, unlocking }
     }
 
     /// The document with this id.
