@@ -25,8 +25,11 @@ pub(super) fn read(
 ) -> Result<Pages, TextError> {
     let charset = file_type.charset;
     match (file_type.format, engine) {
-        (Format::Pdf, Engine::Hayro) => pdf::read(bytes, pages_max, password),
-        (Format::Pdf, Engine::PdfExtract) => pdf_extract::read(bytes, pages_max, password),
+        (Format::Pdf, Engine::PdfExtract) if password.is_empty() => {
+            pdf_extract::read(bytes, pages_max)
+        }
+        // The other engine opens no file with a password.
+        (Format::Pdf, Engine::Hayro | Engine::PdfExtract) => pdf::read(bytes, pages_max, password),
         (Format::Html, _) => html::read(bytes, charset),
         (Format::Text, _) => plain::read_text(bytes, charset, pages_max),
         (Format::Markdown | Format::Csv, _) => plain::read_markdown(bytes, charset),

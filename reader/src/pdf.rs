@@ -101,7 +101,7 @@ pub(super) fn read(bytes: &[u8], pages_max: u32, password: &str) -> Result<Pages
             });
         warnings.extend(odd);
         if page.error.is_some() && bytes.len() <= SECOND_BYTES_MAX {
-            let second = second.get_or_insert_with(|| Second::open(bytes, password));
+            let second = second.get_or_insert_with(|| Second::open(bytes));
             warnings.extend(ask_again(&mut page, second.as_ref()));
         }
         if page.error.is_some() && letters::judge(&page.text).is_useless() {

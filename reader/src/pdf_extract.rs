@@ -12,10 +12,10 @@ use crate::{
 const ENGINE: &str = "pdf-extract-0.12";
 
 /// The text of a PDF.
-pub(super) fn read(bytes: &[u8], pages_max: u32, password: &str) -> Result<Pages, TextError> {
-    let file = pdf::open(bytes, pages_max, password)?;
+pub(super) fn read(bytes: &[u8], pages_max: u32) -> Result<Pages, TextError> {
+    let file = pdf::open(bytes, pages_max, "")?;
     let count = file.pages().len();
-    let second = Second::open(bytes, password).map_err(TextError::Unreadable)?;
+    let second = Second::open(bytes).map_err(TextError::Unreadable)?;
     // It leaves out pages that it misses: they are found by counting.
     let page = |number: u32| match second.page(number) {
         Ok(text) => Page { number, text, ..Page::default() },
