@@ -6,6 +6,7 @@
 pub mod node;
 pub mod pointer;
 pub mod budget;
+pub mod carry;
 pub mod sizes;
 pub mod prompt;
 pub mod compiled;

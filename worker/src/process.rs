@@ -2,23 +2,22 @@
 
 use crate::{
     answer::{Asking, answer},
-    assemble::{Part, assemble, timings, usage},
+    assemble::{Part, assemble, lost, timings, usage},
     ended,
     extract::compiled::CompiledSchema,
     members::divide,
-    plan::{PlanLimits, plan},
+    plan::{PlanLimits, Planned, plan},
     read::{has_text, read},
     worker::{Outage, Worker, outage},
 };
 use futures::{StreamExt, stream};
-use pool::typed::chat::Request;
 use shared::{
     blob::{BlobKey, Put},
     extraction::{Extraction, Pages, Usage},
     fault,
     job::{Claim, Verdict},
 };
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use tokio::{
     task::{JoinError, spawn_blocking},
     time::Instant,
@@ -53,7 +52,7 @@ pub async fn process(worker: &Worker, claim: &Claim) -> Verdict {
 }
 
 /// What to ask, within the limits of the schema's model.
-fn requests(worker: &Worker, schema: &CompiledSchema, pages: &Pages) -> Vec<Request> {
+fn requests(worker: &Worker, schema: &CompiledSchema, pages: &Pages) -> Vec<Planned> {
     let settings = &worker.settings;
     let model = schema.schema.model().unwrap_or(&settings.model);
     let context = worker.pool.context_tokens_max(model).unwrap_or(settings.context_tokens_max);
@@ -76,28 +75,39 @@ fn broken(error: JoinError) -> Verdict {
 }
 
 /// Asks about every part. When one part cannot go on no other is begun, but calls under way are
-/// waited for: they are paid.
+/// waited for: they are paid. A part about which there will never be an answer stops no other.
 async fn ask(
     worker: &Worker,
     claim: &Claim,
     schema: &CompiledSchema,
-    requests: Vec<Request>,
+    requests: Vec<Planned>,
     started: Instant,
 ) -> Result<Vec<Part>, Verdict> {
     let (total, deadline) = (requests.len(), started + worker.settings.job_time_max);
-    let goes_on = AtomicBool::new(true);
-    let part = async |(index, request)| {
+    let (goes_on, pages_done) = (AtomicBool::new(true), AtomicU32::new(0));
+    let part = async |(index, Planned { request, pages })| {
         if !goes_on.load(Ordering::Relaxed) {
             return None;
         }
         let asking = Asking { worker, claim, schema, request: &request, index, total, deadline };
-        let part = answer(&asking).await;
+        let part = answer(&asking).await.or_else(|verdict| lost(verdict, total));
         goes_on.fetch_and(part.is_ok(), Ordering::Relaxed);
-        Some(part)
+        if total > 1 && part.is_ok() {
+            let done = pages_done.fetch_add(pages.count(), Ordering::Relaxed) + pages.count();
+            note_progress(worker, claim, done).await;
+        }
+        Some(part.map(|part| Part { pages, ..part }))
     };
     let parts = stream::iter(requests.into_iter().enumerate()).map(part);
     let parts: Vec<_> = parts.buffered(PARTS_AT_ONCE).collect().await;
     parts.into_iter().flatten().collect()
+}
+
+/// Shows how far a long document is. Where that fails, only that is missing.
+async fn note_progress(worker: &Worker, claim: &Claim, pages_done: u32) {
+    if let Err(error) = worker.services.store.work().pages_done(claim, pages_done).await {
+        tracing::debug!(%error, "the progress is not shown");
+    }
 }
 
 /// Writes the result once and makes it visible. A second worker adopts the first one's result.

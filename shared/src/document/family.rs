@@ -28,7 +28,7 @@ pub enum Part {
 }
 
 /// Pages that follow each other, counted from 1 within the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PageRange {
     /// The first one.
     pub first: u32,
@@ -37,6 +37,11 @@ pub struct PageRange {
 }
 
 impl PageRange {
+    /// How many they are.
+    pub fn count(self) -> u32 {
+        self.last.saturating_add(1).saturating_sub(self.first)
+    }
+
     /// Whether this page is one of them.
     pub fn contains(self, page: u32) -> bool {
         (self.first..=self.last).contains(&page)

@@ -79,8 +79,12 @@ impl Work<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn pages_done(self, claim: &Claim, pages: u32) -> Result<()> {
-        static DONE: Sql =
-            Sql::new(concat!("UPDATE documents SET pages_done = $3 WHERE ", claim_is_live!()));
+        // The parts are asked about side by side, and a page may be in two of them.
+        static DONE: Sql = Sql::new(concat!(
+            "UPDATE documents SET pages_done = CASE WHEN $3 > pages THEN pages ELSE $3 END
+             WHERE coalesce(pages_done, 0) < $3 AND ",
+            claim_is_live!()
+        ));
         self.0.execute(&DONE, values![&claim.document, claim.fence, pages]).await.map(drop)
     }
 
