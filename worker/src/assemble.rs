@@ -50,9 +50,8 @@ pub(crate) struct Part {
 /// Every other verdict: it is about the document.
 pub(crate) fn lost(verdict: Verdict, total: usize) -> Result<Part, Verdict> {
     use FailureCode::{ContentFiltered, InvalidReply, ModelRefused, OutputTruncated};
-    let is_of_part = |code| {
-        matches!(code, OutputTruncated | ModelRefused | ContentFiltered | InvalidReply)
-    };
+    let is_of_part =
+        |code| matches!(code, OutputTruncated | ModelRefused | ContentFiltered | InvalidReply);
     match verdict {
         Verdict::Reject(failure) if total > 1 && is_of_part(failure.code) => {
             Ok(Part { lost: Some(failure), ..Part::default() })

@@ -51,10 +51,8 @@ pub(crate) fn plan(
     for part in parts {
         let carried = carried(&before, &part);
         let excerpt = Excerpt { pieces: &part, carried: &carried, pages: last, is_part };
-        let request =
-            prompt::request(&schema.schema, strict, limits.model, excerpt, output_max);
-        let request =
-            Request { tokens_output_max: expected_output(request.length()), ..request };
+        let request = prompt::request(&schema.schema, strict, limits.model, excerpt, output_max);
+        let request = Request { tokens_output_max: expected_output(request.length()), ..request };
         let page = |piece: Option<&budget::Piece<'_>>| piece.map_or(0, |piece| piece.page);
         let pages = PageRange { first: page(part.first()), last: page(part.last()) };
         planned.push(Planned { request, pages });

@@ -37,7 +37,8 @@ pub fn carried<'a>(before: &[Piece<'a>], part: &[Piece<'_>]) -> Vec<&'a str> {
     let mut carried = Vec::new();
     let is_own = first.first().is_some_and(|line| HEADING.is_match(line));
     if !is_own {
-        carried.extend(before.iter().copied().rfind(|line| is_short(line) && HEADING.is_match(line)));
+        carried
+            .extend(before.iter().copied().rfind(|line| is_short(line) && HEADING.is_match(line)));
     }
     let begins_in_table = first.iter().take(2).any(|line| is_row(line));
     if begins_in_table && let Some(at) = table_head(&before) {

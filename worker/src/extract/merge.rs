@@ -71,7 +71,9 @@ fn single(part: &Value) -> Vec<String> {
                 (tokens, value)
             })),
             Value::Array(_) | Value::Null => {}
-            Value::Bool(_) | Value::Number(_) | Value::String(_) => places.push(pointer::of(&tokens)),
+            Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                places.push(pointer::of(&tokens))
+            }
         }
     }
     places
