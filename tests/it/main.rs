@@ -32,6 +32,7 @@ mod rights;
 mod journey;
 mod text;
 mod members;
+mod gained;
 mod long;
 mod password;
 mod answers;

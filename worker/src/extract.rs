@@ -22,6 +22,7 @@ pub mod time;
 pub mod convert;
 pub mod validate;
 pub mod cut;
+pub mod gained;
 pub mod repair;
 pub mod set_aside;
 pub mod merge;

@@ -13,6 +13,7 @@ mod answer;
 mod plan;
 mod read;
 mod members;
+mod earlier;
 pub mod process;
 pub mod consume;
 pub mod sweep;

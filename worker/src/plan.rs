@@ -7,6 +7,8 @@ use crate::extract::{
     budget,
     carry::carried,
     compiled::CompiledSchema,
+    cut,
+    gained::Kept,
     prompt::{self, Excerpt},
 };
 use pool::typed::chat::Request;
@@ -31,12 +33,14 @@ pub(crate) struct Planned {
     pub(crate) pages: PageRange,
 }
 
-/// The requests about a document, in the order of its text. `expected_output` gives the tokens that
+/// The requests about a document, in the order of its text: for all fields, or for those that an
+/// earlier result lacks. `expected_output` gives the tokens that
 /// the answer to a request of so many characters is expected to need.
 pub(crate) fn plan(
     schema: &CompiledSchema,
     pages: &Pages,
     limits: &PlanLimits<'_>,
+    kept: &Kept,
     expected_output: impl Fn(u64) -> u32,
 ) -> Vec<Planned> {
     let output_max = limits.tokens_output_max;
@@ -46,6 +50,12 @@ pub(crate) fn plan(
     let parts = budget::chunks(&pages.pages, room);
     let is_part = parts.len() > 1;
     let strict = if is_part { &schema.strict_part } else { &schema.strict };
+    let asks_all = kept == &Kept::default();
+    if !asks_all && kept.wanted.is_empty() {
+        return Vec::new();
+    }
+    let cut = if asks_all { None } else { cut::cut(strict, &kept.wanted) };
+    let strict = cut.as_ref().unwrap_or(strict);
     let mut before: Vec<budget::Piece<'_>> = Vec::new();
     let mut planned = Vec::with_capacity(parts.len());
     for part in parts {

@@ -3,14 +3,16 @@
 use crate::{
     answer::{Asking, answer},
     assemble::{Part, assemble, lost, timings, usage},
+    earlier::still_holds,
     ended,
-    extract::compiled::CompiledSchema,
+    extract::{compiled::CompiledSchema, gained::Kept},
     members::divide,
     plan::{PlanLimits, Planned, plan},
     read::{has_text, read},
     worker::{Outage, Worker, outage},
 };
 use futures::{StreamExt, stream};
+use serde_json::Map;
 use shared::{
     blob::{BlobKey, Put},
     extraction::{Extraction, Pages, Usage},
@@ -35,8 +37,9 @@ pub async fn process(worker: &Worker, claim: &Claim) -> Verdict {
         let pages = divide(worker, claim, pages).await?;
         has_text(&pages)?;
         let text_took = started.elapsed();
-        let requests = requests(worker, &schema, &pages);
-        let parts = ask(worker, claim, &schema, requests, started).await?;
+        let kept = still_holds(worker, claim, &schema, &pages).await?;
+        let requests = requests(worker, &schema, &pages, &kept);
+        let parts = ask(worker, claim, &schema, requests, kept, started).await?;
         let timings = timings(claim, started.elapsed(), text_took, &parts);
         let usage = spent(worker, claim, &parts).await?;
         let owned = claim.clone();
@@ -52,14 +55,16 @@ pub async fn process(worker: &Worker, claim: &Claim) -> Verdict {
 }
 
 /// What to ask, within the limits of the schema's model.
-fn requests(worker: &Worker, schema: &CompiledSchema, pages: &Pages) -> Vec<Planned> {
+fn requests(worker: &Worker, schema: &CompiledSchema, pages: &Pages, kept: &Kept) -> Vec<Planned> {
     let settings = &worker.settings;
     let model = schema.schema.model().unwrap_or(&settings.model);
     let context = worker.pool.context_tokens_max(model).unwrap_or(settings.context_tokens_max);
     let tokens_output_max = settings.tokens_output_max;
     let limits = PlanLimits { model, context_tokens_max: context, tokens_output_max };
     let reference = &schema.schema.reference;
-    plan(schema, pages, &limits, |length| worker.learned.room(reference, length, tokens_output_max))
+    plan(schema, pages, &limits, kept, |length| {
+        worker.learned.room(reference, length, tokens_output_max)
+    })
 }
 
 /// What the ledger says the document cost.
@@ -81,15 +86,24 @@ async fn ask(
     claim: &Claim,
     schema: &CompiledSchema,
     requests: Vec<Planned>,
+    kept: Kept,
     started: Instant,
 ) -> Result<Vec<Part>, Verdict> {
+    let Kept { values: kept, model, .. } = kept;
+    if requests.is_empty() {
+        return Ok(vec![Part { data: kept.into(), model, ..Part::default() }]);
+    }
+    let none = Map::new();
     let (total, deadline) = (requests.len(), started + worker.settings.job_time_max);
     let (goes_on, pages_done) = (AtomicBool::new(true), AtomicU32::new(0));
     let part = async |(index, Planned { request, pages })| {
         if !goes_on.load(Ordering::Relaxed) {
             return None;
         }
-        let asking = Asking { worker, claim, schema, request: &request, index, total, deadline };
+        // They belong to the document, once.
+        let kept = if index == 0 { &kept } else { &none };
+        let asking =
+            Asking { worker, claim, schema, request: &request, kept, index, total, deadline };
         let part = answer(&asking).await.or_else(|verdict| lost(verdict, total));
         goes_on.fetch_and(part.is_ok(), Ordering::Relaxed);
         if total > 1 && part.is_ok() {
