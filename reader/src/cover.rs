@@ -58,8 +58,8 @@ pub(crate) fn add_members(pdf: &Pdf, pages: &mut Pages) {
 
 /// The bytes of the member of this number, counted from 0.
 pub(crate) fn member(pdf: &Pdf, number: usize) -> Option<Vec<u8>> {
-    let files = attached(&catalog(pdf)?).into_iter().filter(|file| !is_same(file));
-    let file = files.skip(number).next()?.file;
+    let mut files = attached(&catalog(pdf)?).into_iter().filter(|file| !is_same(file));
+    let file = files.nth(number)?.file;
     let streams = file.get::<Dict<'_>>(b"EF")?;
     let stream = streams.get::<Stream<'_>>(b"UF").or_else(|| streams.get(b"F"))?;
     stream.decoded().ok().map(std::borrow::Cow::into_owned)

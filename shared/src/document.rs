@@ -324,6 +324,8 @@ pub struct Attempt {
     pub error: Option<String>,
     /// Tokens of the question, as the provider counted them.
     pub tokens_input: Option<u64>,
+    /// Those of them that the provider's cache had.
+    pub tokens_cached: Option<u64>,
     /// Tokens of the answer, as the provider counted them.
     pub tokens_output: Option<u64>,
     /// When the call was about to be made.

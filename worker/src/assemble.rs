@@ -176,6 +176,7 @@ pub(crate) fn usage(
         calls: usage.calls + spent.calls,
         replayed,
         tokens_input: usage.tokens_input + spent.tokens_input,
+        tokens_cached: usage.tokens_cached + spent.tokens_cached,
         tokens_output: usage.tokens_output + spent.tokens_output,
         cost: cost_of(spent).map(|cost| cost + usage.cost.unwrap_or_default()).or(usage.cost),
     })

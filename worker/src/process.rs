@@ -12,12 +12,14 @@ use crate::{
     worker::{Outage, Worker, outage},
 };
 use futures::{StreamExt, stream};
+use pool::Usage as Tokens;
 use serde_json::Map;
 use shared::{
     blob::{BlobKey, Put},
     extraction::{Extraction, Pages, Usage},
     fault,
     job::{Claim, Verdict},
+    store::Spent,
 };
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use tokio::{
@@ -71,7 +73,11 @@ fn requests(worker: &Worker, schema: &CompiledSchema, pages: &Pages, kept: &Kept
 async fn spent(worker: &Worker, claim: &Claim, parts: &[Part]) -> Result<Usage, Verdict> {
     let spent = worker.services.store.ledger().spent(claim).await.map_err(outage)?;
     Ok(usage(&spent, parts, |spent| {
-        worker.pool.cost_of(&spent.deployment, spent.tokens_input, spent.tokens_output)
+        let Spent { deployment, tokens_input, tokens_cached, tokens_output, .. } = spent;
+        let (tokens_input, tokens_cached) = (*tokens_input, *tokens_cached);
+        let tokens_output = *tokens_output;
+        let tokens = Tokens { tokens_input, tokens_cached, tokens_output, ..Tokens::default() };
+        worker.pool.cost_of(deployment, &tokens)
     }))
 }
 

@@ -143,7 +143,7 @@ pub(super) fn document(content: &str) -> NewDocument {
 }
 
 pub(super) fn answered() -> CallEnd {
-    CallEnd::Answered { tokens_input: 10, tokens_output: 2, error: None }
+    CallEnd::Answered { tokens_input: 10, tokens_cached: 6, tokens_output: 2, error: None }
 }
 
 pub(super) fn failure() -> Failure {

@@ -41,6 +41,7 @@ on_every_database! {
     a_reply_is_as_old_as_its_call
     another_upload_allows_calls_anew
     a_question_rests_after_a_call_that_nobody_knows_the_end_of
+    what_the_cache_had_is_counted
 }
 
 async fn one_claims_and_an_old_fence_changes_nothing(engine: Engine) {
@@ -594,4 +595,17 @@ async fn another_upload_allows_calls_anew(engine: Engine) {
     }
     assert_eq!(engine.intent(&later, "q").await, Intent::Capped(2), "as many, and no more");
     assert_eq!(engine.intent(&claim, "q").await, Intent::Capped(2), "for nobody");
+}
+
+async fn what_the_cache_had_is_counted(engine: Engine) {
+    let ledger = engine.store.ledger();
+    let claim = engine.claim(&engine.accept("a").await).await;
+    for question in ["q", "r"] {
+        let Intent::Call(call) = engine.intent(&claim, question).await else { panic!("a call") };
+        ledger.call_ended(call, question, answered(), NOW).await.unwrap();
+    }
+    let attempts = ledger.attempts(&claim.document).await.unwrap();
+    assert_eq!((attempts[0].tokens_input, attempts[0].tokens_cached), (Some(10), Some(6)));
+    let spent = &ledger.spent(&claim).await.unwrap()[0];
+    assert_eq!((spent.calls, spent.tokens_input, spent.tokens_cached), (2, 20, 12));
 }

@@ -39,7 +39,7 @@ pub fn kept(old: &CompiledSchema, new: &CompiledSchema, earlier: &Extraction) ->
     }
     let values =
         same.into_iter().filter_map(|name| Some((name.clone(), earlier.data.get(name)?.clone())));
-    let wanted = others.into_iter().map(|name| pointer::of(&[name.clone()]));
+    let wanted = others.into_iter().map(|name| pointer::of(std::slice::from_ref(name)));
     let model = earlier.model.clone();
     Some(Kept { values: values.collect(), wanted: wanted.collect(), model })
 }

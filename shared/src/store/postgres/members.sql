@@ -12,3 +12,5 @@ ALTER TABLE documents ADD COLUMN warnings TEXT;
 ALTER TABLE documents ADD COLUMN locked BIGINT NOT NULL DEFAULT 0;
 -- Pages about which there is an answer.
 ALTER TABLE documents ADD COLUMN pages_done BIGINT;
+-- Tokens of the question that the provider's cache had.
+ALTER TABLE calls ADD COLUMN tokens_cached BIGINT;

@@ -12,3 +12,5 @@ ALTER TABLE documents ADD COLUMN warnings TEXT;
 ALTER TABLE documents ADD COLUMN locked INTEGER NOT NULL DEFAULT 0;
 -- Pages about which there is an answer.
 ALTER TABLE documents ADD COLUMN pages_done INTEGER;
+-- Tokens of the question that the provider's cache had.
+ALTER TABLE calls ADD COLUMN tokens_cached INTEGER;
