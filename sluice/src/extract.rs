@@ -116,7 +116,7 @@ async fn one(
     let outcome = async {
         let document =
             send(api, &name, bytes(&file)?, &schema, Priority::Bulk, password.as_ref()).await?;
-        upload::result(api, document).await
+        upload::result(api, document, |_| {}).await
     };
     // One refused file does not stop the others.
     upload::line(&name, sha256, outcome.await)

@@ -22,6 +22,9 @@ use tokio_util::io::ReaderStream;
 /// How many files are on their way at once.
 const AT_ONCE: usize = 8;
 
+/// How often a document that is waited for is looked at, in seconds: its end is known at once.
+const WAIT_SECONDS: u32 = 5;
+
 #[derive(Debug, Args)]
 pub(crate) struct Upload {
     /// Files or folders
@@ -62,7 +65,8 @@ pub(crate) async fn run(upload: Upload) -> Result<(), End> {
         let (api, upload, metadata, bar) = (&api, &upload, &metadata, &bar);
         let password = password.as_ref();
         async move {
-            let sent = one(api, upload, metadata, password, &file).await;
+            let sent = one(api, upload, metadata, password, bar, &file).await;
+            bar.set_message("");
             bar.inc(1);
             (file, sent)
         }
@@ -93,6 +97,7 @@ async fn one(
     upload: &Upload,
     metadata: &Map<String, Value>,
     password: Option<&Secret>,
+    bar: &ProgressBar,
     file: &Path,
 ) -> Result<Value, End> {
     let name = name(file);
@@ -125,7 +130,18 @@ async fn one(
         }
     };
     let document = api.json(make).await?;
-    if upload.wait { result(api, document).await } else { Ok(document) }
+    if !upload.wait {
+        return Ok(document);
+    }
+    let show = |document: &Value| {
+        let progress = &document["progress"];
+        if let (Some(done), Some(total)) =
+            (progress["pages_done"].as_u64(), progress["pages_total"].as_u64())
+        {
+            bar.set_message(format!("({name}: {done} of {total} pages)"));
+        }
+    };
+    result(api, document, show).await
 }
 
 /// The request with the password of its file, as a header that is not logged.
@@ -168,13 +184,18 @@ pub(crate) fn name(file: &Path) -> String {
 
 /// The result of an uploaded document, once there is one: its extraction, or the document as it
 /// ended. The results of what was made of it stand in `children`.
-pub(crate) async fn result(api: &Api, document: Value) -> Result<Value, End> {
+/// `show` sees each document while it waits for it.
+pub(crate) async fn result(
+    api: &Api,
+    document: Value,
+    show: impl Fn(&Value),
+) -> Result<Value, End> {
     let mut open = vec![document];
     // Each with the place of the one that it was made of.
     let mut ended: Vec<(Value, Option<usize>)> = Vec::new();
     let mut parents = vec![None];
     while let Some((document, parent)) = open.pop().zip(parents.pop()) {
-        let (document, result) = end(api, document).await?;
+        let (document, result) = end(api, document, &show).await?;
         for child in document["children"].as_array().into_iter().flatten().rev() {
             let id = child.as_str().unwrap_or_default();
             open.push(api.get(&format!("/v1/documents/{id}")).await?);
@@ -195,10 +216,15 @@ pub(crate) async fn result(api: &Api, document: Value) -> Result<Value, End> {
 
 /// The document when it has ended, and its extraction if there is one, else the document: with room
 /// for what was made of it.
-async fn end(api: &Api, mut document: Value) -> Result<(Value, Value), End> {
+async fn end(
+    api: &Api,
+    mut document: Value,
+    show: &impl Fn(&Value),
+) -> Result<(Value, Value), End> {
     let id = document["id"].as_str().unwrap_or_default().to_owned();
     while let Some("queued" | "processing") = document["state"].as_str() {
-        document = api.get(&format!("/v1/documents/{id}?wait=30")).await?;
+        document = api.get(&format!("/v1/documents/{id}?wait={WAIT_SECONDS}")).await?;
+        show(&document);
     }
     let mut result = match document["state"].as_str() {
         Some("succeeded" | "partial") => api.get(&format!("/v1/documents/{id}/result")).await?,
@@ -224,7 +250,7 @@ pub(crate) fn ended_well(value: &Value) -> bool {
 
 /// A progress bar on stderr; hidden where that is no terminal.
 pub(crate) fn bar(length: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:32} {pos}/{len} documents, {elapsed}");
+    let style = ProgressStyle::with_template("{bar:32} {pos}/{len} documents, {elapsed} {msg}");
     ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
