@@ -203,7 +203,8 @@ section! {
         split: SplitMode = SplitMode::Warn,
         /// The most attachments of one document that become documents; 1 to 1000.
         count_max: u32 = 100,
-        /// All of these together, in bytes; at least 1. (Each is at most `limits.size_bytes_max`.)
+        /// All of these together, in bytes; at least 1. (A document fails whose file is larger than
+        /// `limits.size_bytes_max`, as it would not be taken as an upload.)
         bytes_max: u64 = 104_857_600,
         /// How deep: 1 takes what an upload carries, 2 also what that carries; 1 to 10.
         depth_max: u32 = 2,
