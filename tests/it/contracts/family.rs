@@ -13,6 +13,7 @@ on_every_database! {
     members_come_once_with_their_messages
     a_lost_claim_and_a_cancelled_document_make_nothing
     cancelling_stops_the_family
+    none_escapes_who_is_made_while_the_family_is_cancelled_or_deleted
     a_retry_runs_what_failed_in_the_family
     reprocessing_takes_the_family_along
     a_deleted_document_takes_its_family_along
@@ -127,6 +128,38 @@ async fn cancelling_stops_the_family(engine: Engine) {
     assert!(!engine.store.work().heartbeat(&claims[3], LEASE).await.unwrap());
     let again = engine.store.documents().cancel(&ids[0]).await.unwrap();
     assert_eq!(again, Changed::WrongState(Split));
+}
+
+async fn none_escapes_who_is_made_while_the_family_is_cancelled_or_deleted(engine: Engine) {
+    let (another, third) = (engine.another(), engine.another());
+    for round in 0..24 {
+        let (ids, claims) = engine.family().await;
+        let make = async |claim: &Claim, number| {
+            let members = vec![member(&claim.document, number)];
+            another.members().insert(claim, members).await.unwrap()
+        };
+        let stop = async {
+            // Now before, now after, now between the others.
+            for _ in 0..round % 6 {
+                tokio::task::yield_now().await;
+            }
+            match round % 2 {
+                0 => third.documents().cancel(&ids[0]).await.unwrap(),
+                _ => third.documents().delete(&ids[0]).await.unwrap(),
+            }
+        };
+        let made =
+            async { tokio::join!(make(&claims[2], 7), make(&claims[3], 8), make(&claims[0], 9)) };
+        let (_, stopped) = tokio::join!(made, stop);
+        assert!(matches!(stopped, Changed::Done(_)), "{stopped:?}");
+        for id in engine.store.documents().family(&ids[0]).await.unwrap() {
+            let open = match engine.store.documents().find(&id).await.unwrap() {
+                Found::Document(document) => !document.state.is_end(),
+                Found::Deleted | Found::Nothing => false,
+            };
+            assert!(!open, "round {round}: {id} goes on");
+        }
+    }
 }
 
 async fn a_retry_runs_what_failed_in_the_family(engine: Engine) {
