@@ -15,6 +15,7 @@ use crate::provider::image_tokens::image_tokens;
 use crate::state::DeploymentView;
 use crate::typed::chat::{CallError, Shortage};
 use crate::typed::dialect::SharedDialect;
+use crate::typed::usage::Usage;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
@@ -142,10 +143,16 @@ impl Deployment {
     }
 
     /// What these tokens cost here, where both prices are configured.
-    pub(super) fn price(&self, tokens_input: u64, tokens_output: u64) -> Option<f64> {
-        let (input, output) =
-            (self.config.input_price_per_million?, self.config.output_price_per_million?);
-        Some((tokens_input as f64 * input + tokens_output as f64 * output) / 1e6)
+    pub(super) fn price(&self, usage: &Usage) -> Option<f64> {
+        let config = &self.config;
+        let (input, output) = (config.input_price_per_million?, config.output_price_per_million?);
+        let cached = config.cached_input_price_per_million.unwrap_or(input);
+        let tokens_cached = usage.tokens_cached.min(usage.tokens_input);
+        let tokens_new = usage.tokens_input - tokens_cached;
+        let priced = tokens_new as f64 * input
+            + tokens_cached as f64 * cached
+            + usage.tokens_output as f64 * output;
+        Some(priced / 1e6)
     }
 
     /// The time within which 95 of 100 answers come, once there were enough.

@@ -8,6 +8,7 @@ use crate::provider::transport::Connections;
 use crate::provider::typed_client::TypedClient;
 use crate::reservation::{self, ModelPool, ModelPools, QueuedCall, Reservation, Step};
 use crate::scheduler::{ReserveError, Scheduler};
+use crate::typed::usage::Usage;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -139,10 +140,8 @@ impl Pool {
     }
 
     /// What these tokens cost at a deployment, where its prices are configured.
-    pub fn cost_of(&self, deployment: &str, tokens_input: u64, tokens_output: u64) -> Option<f64> {
-        let price = |model_pool: &Arc<ModelPool>| {
-            model_pool.lock().price(deployment, tokens_input, tokens_output)
-        };
+    pub fn cost_of(&self, deployment: &str, usage: &Usage) -> Option<f64> {
+        let price = |model_pool: &Arc<ModelPool>| model_pool.lock().price(deployment, usage);
         self.models.values().find_map(price)
     }
 

@@ -239,9 +239,7 @@ impl Reservation {
             scheduler.learn(schema, &booking, tokens_input);
         }
         let status = scheduler.settle(self.index, &booking, &end, now);
-        let cost = end.result.ok().and_then(|(tokens_input, tokens_output)| {
-            scheduler.price(&self.deployment, tokens_input, tokens_output)
-        });
+        let cost = ended.result.ok().and_then(|usage| scheduler.price(&self.deployment, &usage));
         drop(scheduler);
         self.model_pool.news.notify_one();
         status.iter().for_each(gauge);

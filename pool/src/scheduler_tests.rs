@@ -443,8 +443,21 @@ fn a_rejection_voids_slots_before_the_book_hears_of_it() {
 #[test]
 fn tokens_have_a_price() {
     let scene = Scene::new(vec![config("d", 600, 0, 9)]);
-    assert_eq!(scene.scheduler.price("d", 1_000_000, 500_000), Some(6.0));
-    assert_eq!(scene.scheduler.price("e", 1, 1), None);
+    let usage = |tokens_cached| crate::Usage {
+        tokens_input: 1_000_000,
+        tokens_cached,
+        tokens_output: 500_000,
+        ..crate::Usage::default()
+    };
+    assert_eq!(scene.scheduler.price("d", &usage(0)), Some(6.0));
+    // What the cache had costs as much where no other price is set.
+    assert_eq!(scene.scheduler.price("d", &usage(400_000)), Some(6.0));
+    assert_eq!(scene.scheduler.price("e", &usage(0)), None);
+    let cheaper = Some(0.5);
+    let config =
+        DeploymentConfig { cached_input_price_per_million: cheaper, ..config("d", 600, 0, 9) };
+    let scene = Scene::new(vec![config]);
+    assert_eq!(scene.scheduler.price("d", &usage(400_000)), Some(5.4));
 }
 
 /// What happens next in a made-up run.

@@ -4,9 +4,9 @@
 //! It must know nothing of processes.
 
 use crate::{
-    child::{Answer, HEAD_BYTES_MAX, Job, READY, Reply},
+    child::{Answer, HEAD_BYTES_MAX, Job, MemberAnswer, READY, Reply},
     limits::{Limits, TextError},
-    pages::Pages,
+    pages::{Member, Pages},
     picture::{PageImage, SIDE_MAX},
 };
 use std::io;
@@ -51,6 +51,28 @@ pub(super) async fn answer(
     checked(answer, job, limits).map_err(io::Error::other)
 }
 
+/// The bytes of a file that was taken out of another, at most so many.
+///
+/// # Errors
+/// When it ends early, is longer than allowed, or is no answer.
+pub(super) async fn member(
+    output: &mut (impl AsyncRead + Unpin),
+    bytes_max: u64,
+) -> io::Result<Result<Vec<u8>, TextError>> {
+    let frame = frame(output, ANSWER_BYTES_MIN).await?;
+    let length = match serde_json::from_slice::<MemberAnswer>(&frame)? {
+        Ok(length) if length <= bytes_max => length,
+        Ok(_) => return Err(io::Error::other("the file is too long")),
+        Err(error) => return error_checked(error).map(Err).map_err(io::Error::other),
+    };
+    let mut bytes = Vec::new();
+    output.take(length).read_to_end(&mut bytes).await?;
+    if (bytes.len() as u64) < length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(Ok(bytes))
+}
+
 /// Bytes after their length in four. Takes memory only for what really comes.
 async fn frame(output: &mut (impl AsyncRead + Unpin), bytes_max: u64) -> io::Result<Vec<u8>> {
     let length = u64::from(output.read_u32().await?);
@@ -67,23 +89,42 @@ async fn frame(output: &mut (impl AsyncRead + Unpin), bytes_max: u64) -> io::Res
 
 /// The answer, if a child that does its work could have given it.
 fn checked(answer: Answer, job: Job, limits: &Limits) -> Result<Answer, &'static str> {
-    match &answer {
+    match answer {
         Ok(Reply::Pages(_)) if job != Job::Text => Err("there is text in place of an image"),
         Ok(Reply::Image(_)) if job == Job::Text => Err("there is an image in place of text"),
-        Ok(Reply::Image(image)) if !is_png(image) => Err("the image is not what it says"),
+        Ok(Reply::Image(image)) if !is_png(&image) => Err("the image is not what it says"),
         Ok(Reply::Pages(pages)) if !is_engine(&pages.engine) => Err("the answer names no engine"),
-        Ok(Reply::Pages(pages)) if !are_numbered(pages, limits.pages_max) => {
+        Ok(Reply::Pages(pages)) if !are_numbered(&pages, limits.pages_max) => {
             Err("the pages are not in order")
         }
-        // An outage is for the parent to say: it would make the document wait for ever.
-        Err(TextError::Unavailable(_)) => Err("a child that runs is not unavailable"),
-        Err(
-            TextError::Unreadable(why)
-            | TextError::LimitExceeded(why)
-            | TextError::Unsupported(why),
-        ) if why.chars().count() > REASON_CHARS_MAX => Err("the reason is too long"),
-        _ => Ok(answer),
+        Ok(Reply::Pages(pages)) if !are_few(&pages.members) => Err("there are too many members"),
+        Ok(reply) => Ok(Ok(reply)),
+        Err(error) => error_checked(error).map(Err),
     }
+}
+
+/// The error, if a child that does its work could have given it.
+fn error_checked(error: TextError) -> Result<TextError, &'static str> {
+    match &error {
+        // An outage is for the parent to say: it would make the document wait for ever.
+        TextError::Unavailable(_) => Err("a child that runs is not unavailable"),
+        TextError::Unreadable(why)
+        | TextError::LimitExceeded(why)
+        | TextError::Unsupported(why)
+            if why.chars().count() > REASON_CHARS_MAX =>
+        {
+            Err("the reason is too long")
+        }
+        _ => Ok(error),
+    }
+}
+
+fn are_few(members: &[Member]) -> bool {
+    let is_short = |member: &Member| {
+        let kind = member.content_type.as_ref().map_or(0, |kind| kind.chars().count());
+        member.name.chars().count().max(kind) <= Member::NAME_CHARS_MAX
+    };
+    members.len() <= Pages::MEMBERS_MAX && members.iter().all(is_short)
 }
 
 fn is_engine(name: &str) -> bool {
@@ -109,10 +150,9 @@ fn are_numbered(pages: &Pages, pages_max: u32) -> bool {
 }
 
 /// Whether something broke while the child read, so that nobody knows in what state it is.
-pub(super) fn is_fault(answer: &Answer) -> bool {
-    match answer {
-        Ok(Reply::Image(_)) => false,
-        Ok(Reply::Pages(pages)) => pages.pages.iter().any(|page| page.error.is_some()),
+pub(super) fn is_fault(pages: Result<&Pages, &TextError>) -> bool {
+    match pages {
+        Ok(pages) => pages.pages.iter().any(|page| page.error.is_some()),
         Err(TextError::Unreadable(_) | TextError::LimitExceeded(_)) => true,
         Err(_) => false,
     }
@@ -127,7 +167,13 @@ mod tests {
     fn pages(engine: &str, numbers: &[u32]) -> Answer {
         let page = |number: &u32| Page { number: *number, text: "é\n".into(), ..Page::default() };
         let pages = numbers.iter().map(page).collect();
-        Ok(Reply::Pages(Pages { engine: engine.into(), pages, warnings: vec!["odd".into()] }))
+        let pages = Pages {
+            engine: engine.into(),
+            pages,
+            warnings: vec!["odd".into()],
+            ..Pages::default()
+        };
+        Ok(Reply::Pages(pages))
     }
 
     fn framed(answer: &Answer) -> Vec<u8> {

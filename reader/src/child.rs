@@ -41,21 +41,25 @@ pub(super) const READY: [u8; 8] = *b"sluice 3";
 pub(super) const HEAD_BYTES_MAX: u32 = 4096;
 
 /// What comes before a file's bytes.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(super) struct Head {
-    pub(super) job: Job,
     pub(super) file_type: FileType,
     pub(super) engine: Engine,
     pub(super) bytes: u64,
+    pub(super) job: Job,
+    /// For a PDF that opens only with it; empty for all others.
+    pub(super) password: String,
 }
 
-/// What is wanted of a file.
+/// What to do with a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub(super) enum Job {
-    /// Its text by page.
+    /// Read its text. An [`Answer`] comes back.
     Text,
-    /// The image of a page.
+    /// Take out the file of this number that it carries, counted from 0, of at most so many bytes. A
+    /// [`MemberAnswer`] comes back, and the bytes after it.
+    Member { number: usize, bytes_max: u64 },
+    /// The image of a page. An [`Answer`] comes back.
     Image(ImageJob),
 }
 
@@ -70,6 +74,9 @@ pub(super) enum Reply {
     Pages(Pages),
     Image(PageImage),
 }
+
+/// What comes back of a file that was taken out: how many bytes follow.
+pub(super) type MemberAnswer = Result<u64, TextError>;
 
 /// Runs the child to its end: the body of the hidden subcommand that [`TextReader`] starts. Where it is
 /// to read a page by OCR, it becomes the OCR program.
@@ -124,14 +131,27 @@ fn serve(limits: &Limits, missing: &[String]) -> io::Result<()> {
         if (bytes.len() as u64) < head.bytes {
             return Err(ErrorKind::UnexpectedEof.into());
         }
-        let answer = read(&head, &bytes, limits);
-        let mut json = serde_json::to_vec(&answer)?;
-        if json.len() as u64 > limits.output_bytes_max {
-            json = serde_json::to_vec(&Answer::Err(limits.exceeded(Limit::Output)))?;
-        }
-        send(&mut output, &json)?;
-        if let Ok(Reply::Image(image)) = &answer {
-            send(&mut output, &image.png)?;
+        match head.job {
+            Job::Text | Job::Image(_) => {
+                let answer = read(&head, &bytes, limits);
+                let mut json = serde_json::to_vec(&answer)?;
+                if json.len() as u64 > limits.output_bytes_max {
+                    json = serde_json::to_vec(&Answer::Err(limits.exceeded(Limit::Output)))?;
+                }
+                send(&mut output, &json)?;
+                if let Ok(Reply::Image(image)) = &answer {
+                    send(&mut output, &image.png)?;
+                }
+            }
+            Job::Member { number, bytes_max } => {
+                let (answer, bytes) = match member(&head, &bytes, number, bytes_max) {
+                    Ok(bytes) => (MemberAnswer::Ok(bytes.len() as u64), bytes),
+                    Err(error) => (Err(error), Vec::new()),
+                };
+                send(&mut output, &serde_json::to_vec(&answer)?)?;
+                output.write_all(&bytes)?;
+                output.flush()?;
+            }
         }
     }
 }
@@ -157,10 +177,27 @@ fn frame(input: &mut impl Read) -> io::Result<Vec<u8>> {
 
 /// Does what is wanted of one file, and survives a reader that panics.
 pub(super) fn read(head: &Head, bytes: &[u8], limits: &Limits) -> Answer {
-    let read = || match head.job {
-        Job::Text => files::read(head.file_type, head.engine, bytes, limits).map(Reply::Pages),
-        Job::Image(job) => files::image(head.file_type, bytes, job, limits).map(Reply::Image),
-    };
+    survived(|| match head.job {
+        Job::Image(job) => {
+            files::image(head.file_type, bytes, job, limits, &head.password).map(Reply::Image)
+        }
+        _ => files::read(head.file_type, head.engine, bytes, limits, &head.password)
+            .map(Reply::Pages),
+    })
+}
+
+/// Takes out a file that a file carries, and survives a reader that panics.
+pub(super) fn member(
+    head: &Head,
+    bytes: &[u8],
+    number: usize,
+    bytes_max: u64,
+) -> Result<Vec<u8>, TextError> {
+    let Head { file_type, password, .. } = head;
+    survived(|| files::member(*file_type, bytes, number, bytes_max, password))
+}
+
+fn survived<T>(read: impl FnOnce() -> Result<T, TextError>) -> Result<T, TextError> {
     let broken =
         |panic: Box<dyn Any + Send>| Err(TextError::Unreadable(panic::reason(panic.as_ref())));
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(broken)

@@ -4,8 +4,8 @@
 //! It must know nothing of how a format is read, nor of other children.
 
 use crate::{
-    answer::{answer, greeting},
-    child::{Answer, Head, SETUP, Setup},
+    answer::{answer, greeting, member},
+    child::{Head, Job, Reply, SETUP, Setup},
     limits::{Limit, Limits, TextError},
 };
 use rustix::process::Signal;
@@ -79,6 +79,15 @@ pub(super) struct ChildProcess {
     pub(super) files: u32,
 }
 
+/// What a child gave.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// The text of the file, or the image of a page.
+    Reply(Reply),
+    /// A file that it carries.
+    Member(Vec<u8>),
+}
+
 /// Why there was no answer.
 #[derive(Debug)]
 pub(super) enum Broken {
@@ -136,7 +145,7 @@ impl ChildProcess {
         head: &Head,
         file: &[u8],
         limits: &Limits,
-    ) -> Result<Answer, Broken> {
+    ) -> Result<Result<Content, TextError>, Broken> {
         match timeout(limits.wall, self.exchange(head, file, limits)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.exit_cause(&error, limits).await),
@@ -144,16 +153,27 @@ impl ChildProcess {
         }
     }
 
-    async fn exchange(&mut self, head: &Head, file: &[u8], limits: &Limits) -> io::Result<Answer> {
-        let job = head.job;
-        let head = serde_json::to_vec(head)?;
-        let length = u32::try_from(head.len()).map_err(io::Error::other)?;
+    async fn exchange(
+        &mut self,
+        head: &Head,
+        file: &[u8],
+        limits: &Limits,
+    ) -> io::Result<Result<Content, TextError>> {
+        let json = serde_json::to_vec(head)?;
+        let length = u32::try_from(json.len()).map_err(io::Error::other)?;
         self.input.write_all(&length.to_be_bytes()).await?;
-        self.input.write_all(&head).await?;
+        self.input.write_all(&json).await?;
         self.input.write_all(file).await?;
         self.input.flush().await?;
         self.files += 1;
-        answer(&mut self.output, job, limits).await
+        Ok(match head.job {
+            Job::Text | Job::Image(_) => {
+                answer(&mut self.output, head.job, limits).await?.map(Content::Reply)
+            }
+            Job::Member { bytes_max, .. } => {
+                member(&mut self.output, bytes_max).await?.map(Content::Member)
+            }
+        })
     }
 
     /// Why the child broke.

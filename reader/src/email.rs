@@ -1,23 +1,24 @@
 //! E-mails: who writes to whom about what, the text, and what is attached.
 
-use super::{html, limits::TextError, pages::Pages, plain};
-use mail_parser::{Address, MessageParser, MimeHeaders, PartType};
+use super::{
+    html,
+    limits::TextError,
+    pages::{Member, Pages},
+    plain,
+};
+use mail_parser::{Address, Message, MessageParser, MessagePart, MimeHeaders, PartType};
 
 /// Part of replay keys: change it whenever the same bytes give other pages.
-const ENGINE: &str = "email-1";
+const ENGINE: &str = "email-2";
 
-/// One file that an e-mail carries.
-pub(super) struct Attachment {
-    pub(super) name: String,
-    /// As the mail declares it.
-    pub(super) content_type: Option<String>,
-    pub(super) bytes: Vec<u8>,
+fn parse(bytes: &[u8]) -> Result<Message<'_>, TextError> {
+    let broken = || TextError::Unreadable("it is no e-mail".to_owned());
+    MessageParser::default().parse(bytes).ok_or_else(broken)
 }
 
-/// Reads the message as one page, and gives what is attached to it.
-pub(super) fn read(bytes: &[u8]) -> Result<(Pages, Vec<Attachment>), TextError> {
-    let broken = || TextError::Unreadable("it is no e-mail".to_owned());
-    let message = MessageParser::default().parse(bytes).ok_or_else(broken)?;
+/// Reads the message as one page, and names what is attached to it.
+pub(super) fn read(bytes: &[u8]) -> Result<Pages, TextError> {
+    let message = parse(bytes)?;
     let mut page = String::new();
     let mut line = |name: &str, value: Option<String>| {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
@@ -30,6 +31,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Pages, Vec<Attachment>), TextError> 
     line("Date", message.date().map(|date| date.to_rfc3339()));
     line("Subject", message.subject().map(str::to_owned));
     page.push('\n');
+    let head = page.len();
     // The same text is there as HTML, mostly; what people see is that.
     let is_html = |part: &&mail_parser::MessagePart<'_>| matches!(part.body, PartType::Html(_));
     for part in message.html_bodies() {
@@ -43,15 +45,31 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Pages, Vec<Attachment>), TextError> 
         }
         page.push('\n');
     }
-    let attachments = message.attachments().enumerate().map(|(number, part)| Attachment {
-        name: part
-            .attachment_name()
-            .map_or_else(|| format!("attachment {}", number + 1), str::to_owned),
-        content_type: part.content_type().map(declared),
-        bytes: part.contents().to_vec(),
+    let members = attached(&message).enumerate().map(|(number, part)| {
+        let unnamed = || format!("attachment {}", number + 1);
+        let name = part.attachment_name().map_or_else(unnamed, str::to_owned);
+        Member::new(&name, declared(part))
     });
-    let attachments = attachments.collect();
-    Ok((plain::of_texts(ENGINE, [page]), attachments))
+    let members: Vec<_> = members.take(Pages::MEMBERS_MAX).collect();
+    // Without words of its own it only carries what is attached.
+    let is_cover =
+        !members.is_empty() && page.get(head..).is_some_and(|body| body.trim().is_empty());
+    Ok(Pages { members, is_cover, ..plain::of_texts(ENGINE, [page]) })
+}
+
+/// The bytes of the attachment of this number, counted from 0.
+pub(super) fn member(bytes: &[u8], number: usize) -> Result<Option<Vec<u8>>, TextError> {
+    let message = parse(bytes)?;
+    Ok(attached(&message).nth(number).map(|part| part.contents().to_vec()))
+}
+
+/// What is attached, but the pictures that the text itself shows.
+fn attached<'a>(message: &'a Message<'a>) -> impl Iterator<Item = &'a MessagePart<'a>> {
+    let is_shown = |part: &&MessagePart<'_>| {
+        let is_picture = part.content_type().is_some_and(|kind| kind.ctype() == "image");
+        is_picture && part.content_id().is_some()
+    };
+    message.attachments().filter(move |part| !is_shown(part))
 }
 
 fn shown(addresses: &Address<'_>) -> String {
@@ -64,8 +82,12 @@ fn shown(addresses: &Address<'_>) -> String {
     addresses.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-fn declared(content_type: &mail_parser::ContentType<'_>) -> String {
-    let charset = content_type.attribute("charset");
+/// What the mail says that a part is. Its text was decoded on the way.
+fn declared(part: &MessagePart<'_>) -> Option<String> {
+    let kind = part.content_type()?;
+    let is_decoded = matches!(part.body, PartType::Text(_) | PartType::Html(_));
+    let charset = if is_decoded { Some("utf-8") } else { kind.attribute("charset") };
     let charset = charset.map(|charset| format!("; charset={charset}")).unwrap_or_default();
-    format!("{}/{}{charset}", content_type.ctype(), content_type.subtype().unwrap_or_default())
+    let kind = format!("{}/{}{charset}", kind.ctype(), kind.subtype().unwrap_or_default());
+    (kind.chars().count() <= Member::NAME_CHARS_MAX).then_some(kind)
 }

@@ -1,13 +1,13 @@
 //! Any file: each format has its reader.
 
 use crate::{
-    email::{self, Attachment},
+    email,
     file_type::FileType,
     format::Format,
     html, image_file,
     limits::{Limits, TextError},
     office,
-    pages::{Page, Pages},
+    pages::Pages,
     pdf, pdf_extract,
     picture::{self, ImageJob, PageImage},
     plain, render, rtf, xml,
@@ -23,52 +23,35 @@ pub enum Engine {
     PdfExtract,
 }
 
-/// Reads a file, and what it carries.
+/// Reads a file, and names what it carries. The password is for a PDF that needs one.
 pub(super) fn read(
     file_type: FileType,
     engine: Engine,
     bytes: &[u8],
     limits: &Limits,
+    password: &str,
 ) -> Result<Pages, TextError> {
     let pages_max = limits.pages_max;
-    if file_type.format != Format::Email {
-        return read_alone(file_type, engine, bytes, limits);
-    }
-    let (mut mail, attachments) = email::read(bytes)?;
-    for Attachment { name, content_type, bytes } in attachments {
-        let first = u32::try_from(mail.pages.len() + 1).unwrap_or(u32::MAX);
-        if first > pages_max {
-            mail.warnings
-                .push(format!("the attachment {name} is left out: {pages_max} pages are read"));
-            continue;
+    let charset = file_type.charset;
+    match (file_type.format, engine) {
+        (Format::Pdf, Engine::PdfExtract) if password.is_empty() => {
+            pdf_extract::read(bytes, pages_max)
         }
-        let Some(file_type) = FileType::sniff(&bytes, &name, content_type.as_deref()) else {
-            mail.warnings.push(format!("the attachment {name} is of no format that is read"));
-            continue;
-        };
-        if file_type.format.is_image() {
-            // Most are the logos of signatures.
-            mail.warnings.push(format!(
-                "the attachment {name} is an image and was not read: upload it as a document of its \
-                 own where it matters"
-            ));
-            continue;
+        // The other engine opens no file with a password.
+        (Format::Pdf, Engine::Hayro | Engine::PdfExtract) => pdf::read(bytes, pages_max, password),
+        (Format::Html, _) => html::read(bytes, charset),
+        (Format::Text, _) => plain::read_text(bytes, charset, pages_max),
+        (Format::Markdown | Format::Csv, _) => plain::read_markdown(bytes, charset),
+        (Format::Xml, _) => xml::read(bytes, charset),
+        (Format::Rtf, _) => rtf::read(bytes),
+        (Format::Email, _) => email::read(bytes),
+        (Format::Docx | Format::Xlsx | Format::Pptx | Format::Odt, _) => {
+            office::read(bytes, pages_max)
         }
-        let left = Limits { pages_max: pages_max.saturating_sub(first - 1), ..limits.clone() };
-        match read_alone(file_type, engine, &bytes, &left) {
-            Ok(pages) => {
-                let numbered = (first..).zip(pages.pages);
-                mail.pages.extend(numbered.map(|(number, page)| Page { number, ..page }));
-                mail.warnings.push(format!("the attachment {name} begins at page {first}"));
-                mail.warnings.extend(pages.warnings.iter().map(|said| format!("{name}: {said}")));
-            }
-            Err(error) => {
-                let error = Some(format!("the attachment {name}: {error}"));
-                mail.pages.push(Page { number: first, error, ..Page::default() });
-            }
+        (format @ (Format::Jpeg | Format::Png | Format::Tiff | Format::Webp), _) => {
+            image_file::read(format, bytes, limits)
         }
     }
-    Ok(mail)
 }
 
 /// The image of a page.
@@ -80,9 +63,10 @@ pub(super) fn image(
     bytes: &[u8],
     job: ImageJob,
     limits: &Limits,
+    password: &str,
 ) -> Result<PageImage, TextError> {
     let pixels = match file_type.format {
-        Format::Pdf => render::pixels(bytes, job, limits.pages_max)?,
+        Format::Pdf => render::pixels(bytes, job, limits.pages_max, password)?,
         format if format.is_image() => image_file::pixels(format, bytes, job.page, limits)?,
         format => {
             let media_type = format.media_type();
@@ -92,34 +76,24 @@ pub(super) fn image(
     picture::encode(pixels, job.side_max.min(picture::SIDE_MAX), limits)
 }
 
-/// Reads a file without what it carries.
-fn read_alone(
+/// The bytes of the file of this number that a file carries, counted from 0, as its members are
+/// named by [`read`]; at most `bytes_max`.
+pub(super) fn member(
     file_type: FileType,
-    engine: Engine,
     bytes: &[u8],
-    limits: &Limits,
-) -> Result<Pages, TextError> {
-    let pages_max = limits.pages_max;
-    let charset = file_type.charset;
-    match (file_type.format, engine) {
-        (Format::Pdf, Engine::Hayro) => pdf::read(bytes, pages_max),
-        (Format::Pdf, Engine::PdfExtract) => pdf_extract::read(bytes, pages_max),
-        (Format::Html, _) => html::read(bytes, charset),
-        (Format::Text, _) => plain::read_text(bytes, charset, pages_max),
-        (Format::Markdown | Format::Csv, _) => plain::read_markdown(bytes, charset),
-        (Format::Xml, _) => xml::read(bytes, charset),
-        (Format::Rtf, _) => rtf::read(bytes),
-        // A mail within a mail: what that carries is named, and goes no deeper.
-        (Format::Email, _) => email::read(bytes).map(|(mut mail, attachments)| {
-            let unread = attachments.iter().map(|file| format!("{} is not read", file.name));
-            mail.warnings.extend(unread);
-            mail
-        }),
-        (Format::Docx | Format::Xlsx | Format::Pptx | Format::Odt, _) => {
-            office::read(bytes, pages_max)
-        }
-        (format @ (Format::Jpeg | Format::Png | Format::Tiff | Format::Webp), _) => {
-            image_file::read(format, bytes, limits)
-        }
+    number: usize,
+    bytes_max: u64,
+    password: &str,
+) -> Result<Vec<u8>, TextError> {
+    let found = match file_type.format {
+        Format::Pdf => pdf::member(bytes, number, password)?,
+        Format::Email => email::member(bytes, number)?,
+        _ => None,
+    };
+    let missing = || TextError::Unreadable("it cannot be taken out of the file".to_owned());
+    let member = found.ok_or_else(missing)?;
+    match member.len() as u64 <= bytes_max {
+        true => Ok(member),
+        false => Err(TextError::LimitExceeded(format!("{bytes_max} bytes"))),
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::{
     answer,
-    child::{self, Engine, Head},
+    child::{self, Head, Job},
+    files::Engine,
     format::Format,
     limits::Limits,
 };
@@ -19,7 +20,9 @@ pub fn file(bytes: &[u8]) {
     };
     // libFuzzer takes every panic for a find; those of engines are expected, and caught.
     std::panic::set_hook(Box::new(|_| {}));
-    let _ = child::read(&Head { format, engine, bytes: 0 }, bytes, &Limits::default());
+    let password = String::new();
+    let head = Head { file_type: format.into(), engine, bytes: 0, job: Job::Text, password };
+    let _ = child::read(&head, bytes, &Limits::default());
 }
 
 /// Hears an answer.

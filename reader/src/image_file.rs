@@ -62,7 +62,7 @@ pub(super) fn read(format: Format, bytes: &[u8], limits: &Limits) -> Result<Page
     if format == Format::Webp && is_animated(bytes) {
         warnings.push("it is animated: only its first image is read".to_owned());
     }
-    Ok(Pages { engine: ENGINE.to_owned(), pages, warnings })
+    Ok(Pages { engine: ENGINE.to_owned(), pages, warnings, ..Pages::default() })
 }
 
 /// The pixels of a page, counted from 1, upright as its camera meant it.

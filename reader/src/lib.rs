@@ -51,7 +51,7 @@ pub use file_type::FileType;
 pub use files::Engine;
 pub use format::Format;
 pub use limits::{Limits, TextError};
-pub use pages::{Bounds, Origin, Page, Pages, Word};
+pub use pages::{Bounds, Member, Origin, Page, Pages, Word};
 pub use parent::{Children, Scanning, TextReader};
 pub use picture::{PageImage, SIDE_MAX};
 pub use series::describe_metrics;

@@ -20,9 +20,42 @@ pub struct Pages {
     /// What was odd about the document but did not stop it.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// The files that it carries beside its pages, in its own order: attachments. At most
+    /// [`Pages::MEMBERS_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Member>,
+    /// Whether its pages are only a cover for its members, as of a portfolio.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_cover: bool,
+}
+
+/// A file that a document carries: attached to an e-mail or to a PDF. Files that say the same as
+/// the pages in another form, such as the XML of an e-invoice, are none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Member {
+    /// Its name as the document gives it, at most [`Member::NAME_CHARS_MAX`] characters.
+    pub name: String,
+    /// What the document says that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+}
+
+impl Member {
+    /// The longest name, in characters.
+    pub const NAME_CHARS_MAX: usize = 255;
+
+    /// One of this name, without folders and control characters.
+    pub(crate) fn new(name: &str, content_type: Option<String>) -> Self {
+        let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
+        let shown = name.chars().filter(|c| !c.is_control()).take(Self::NAME_CHARS_MAX);
+        Self { name: shown.collect(), content_type }
+    }
 }
 
 impl Pages {
+    /// The most members that are listed.
+    pub const MEMBERS_MAX: usize = 1000;
+
     /// The numbers of the pages on which there is no text.
     pub fn without_text(&self) -> Vec<u32> {
         let empty = |page: &&Page| page.text.trim().is_empty();

@@ -5,8 +5,8 @@
 
 use crate::{
     answer::is_fault,
-    child::{Answer, Head, Job, Reply, Setup},
-    child_process::{Broken, ChildProcess, Starter},
+    child::{Head, Job, Reply, Setup},
+    child_process::{Broken, ChildProcess, Content, Starter},
     file_type::FileType,
     files::Engine,
     limits::{Limit, Limits, TextError},
@@ -118,7 +118,7 @@ impl TextReader {
     }
 
     /// The text of a file, page by page; that of pages without any by OCR, where there is OCR.
-    /// Cancel-safe: a child that was busy is killed.
+    /// Names the files that it carries. Cancel-safe: a child that was busy is killed.
     ///
     /// Waits as long as every child is busy. A document without text is no error: its pages are
     /// empty.
@@ -126,10 +126,24 @@ impl TextReader {
     /// # Errors
     /// Why there is no text. Only [`TextError::Unavailable`] may end otherwise the next time.
     pub async fn read(&self, bytes: &Bytes, file_type: FileType) -> Result<Pages, TextError> {
-        let pages = self.text(bytes, file_type).await?;
+        self.read_locked(bytes, file_type, "").await
+    }
+
+    /// The same for a file that may open only with this password. The password goes nowhere but to
+    /// the child that reads the file.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn read_locked(
+        &self,
+        bytes: &Bytes,
+        file_type: FileType,
+        password: &str,
+    ) -> Result<Pages, TextError> {
+        let pages = self.text(bytes, file_type, password).await?;
         match &self.ocr {
             Some(ocr) if file_type.format.has_page_images() => {
-                self.scan(ocr, bytes, file_type, pages).await
+                self.scan(ocr, (bytes, file_type, password), pages).await
             }
             _ => Ok(pages),
         }
@@ -139,8 +153,7 @@ impl TextReader {
     async fn scan(
         &self,
         ocr: &Ocr,
-        bytes: &Bytes,
-        file_type: FileType,
+        file: (&Bytes, FileType, &str),
         mut pages: Pages,
     ) -> Result<Pages, TextError> {
         let mut looked = 0;
@@ -154,7 +167,7 @@ impl TextReader {
                 *page = scanned::failed(unread, &why);
                 continue;
             }
-            let (read, said) = self.scan_page(ocr, bytes, file_type, unread).await?;
+            let (read, said) = self.scan_page(ocr, file, unread).await?;
             *page = read;
             pages.warnings.extend(said);
         }
@@ -168,11 +181,10 @@ impl TextReader {
     async fn scan_page(
         &self,
         ocr: &Ocr,
-        bytes: &Bytes,
-        file_type: FileType,
+        file: (&Bytes, FileType, &str),
         page: Page,
     ) -> Result<(Page, Option<String>), TextError> {
-        let image = match self.image(bytes, file_type, page.number, SIDE_MAX).await {
+        let image = match self.image_locked(file, page.number, SIDE_MAX).await {
             Ok(image) if image.is_blank => return Ok((scanned::blank(page), None)),
             Ok(image) => image,
             Err(error @ TextError::Unavailable(_)) => return Err(error),
@@ -187,11 +199,16 @@ impl TextReader {
         }
     }
 
-    async fn text(&self, bytes: &Bytes, file_type: FileType) -> Result<Pages, TextError> {
+    async fn text(
+        &self,
+        bytes: &Bytes,
+        file_type: FileType,
+        password: &str,
+    ) -> Result<Pages, TextError> {
         let started = tokio::time::Instant::now();
-        let answer = match self.ask(bytes, file_type, Job::Text).await {
-            Ok(Reply::Pages(pages)) => Ok(pages),
-            Ok(Reply::Image(_)) => Err(other()),
+        let answer = match self.ask(bytes, file_type, Job::Text, password).await {
+            Ok(Content::Reply(Reply::Pages(pages))) => Ok(pages),
+            Ok(_) => Err(other()),
             Err(error) => Err(error),
         };
         match &answer {
@@ -220,18 +237,52 @@ impl TextReader {
         page: u32,
         side_max: u32,
     ) -> Result<PageImage, TextError> {
+        self.image_locked((bytes, file_type, ""), page, side_max).await
+    }
+
+    async fn image_locked(
+        &self,
+        (bytes, file_type, password): (&Bytes, FileType, &str),
+        page: u32,
+        side_max: u32,
+    ) -> Result<PageImage, TextError> {
         let job = ImageJob { page, dpi: self.dpi, side_max };
-        match self.ask(bytes, file_type, Job::Image(job)).await? {
-            Reply::Image(image) => Ok(image),
-            Reply::Pages(_) => Err(other()),
+        match self.ask(bytes, file_type, Job::Image(job), password).await? {
+            Content::Reply(Reply::Image(image)) => Ok(image),
+            _ => Err(other()),
         }
     }
 
-    async fn ask(&self, bytes: &Bytes, file_type: FileType, job: Job) -> Answer {
+    /// The bytes of a file that a file carries: of the one with this number among
+    /// [`Pages::members`], counted from 0. At most `bytes_max`. Cancel-safe, as [`Self::read`].
+    ///
+    /// # Errors
+    /// Why it cannot be had. Only [`TextError::Unavailable`] may end otherwise the next time.
+    pub async fn member(
+        &self,
+        bytes: &Bytes,
+        file_type: FileType,
+        number: usize,
+        bytes_max: u64,
+    ) -> Result<Bytes, TextError> {
+        match self.ask(bytes, file_type, Job::Member { number, bytes_max }, "").await? {
+            Content::Member(bytes) => Ok(bytes.into()),
+            Content::Reply(_) => Err(other()),
+        }
+    }
+
+    async fn ask(
+        &self,
+        bytes: &Bytes,
+        file_type: FileType,
+        job: Job,
+        password: &str,
+    ) -> Result<Content, TextError> {
         if bytes.len() as u64 > self.limits.input_bytes_max {
             return Err(self.limits.exceeded(Limit::Input));
         }
-        let head = Head { job, file_type, engine: self.engine, bytes: bytes.len() as u64 };
+        let (length, password) = (bytes.len() as u64, password.to_owned());
+        let head = Head { file_type, engine: self.engine, bytes: length, job, password };
         let mut slot = self.slot().await?;
         let children = self.pool.manager();
         let mut child = match slot.child.take() {
@@ -252,7 +303,12 @@ impl TextReader {
         self.reading_us.fetch_add(took, Relaxed);
         match answer {
             Ok(answer) => {
-                let is_kept = children.is_kept(&child) && !is_fault(&answer);
+                let is_broken = match &answer {
+                    Ok(Content::Reply(Reply::Pages(pages))) => is_fault(Ok(pages)),
+                    Ok(_) => false,
+                    Err(error) => is_fault(Err(error)),
+                };
+                let is_kept = children.is_kept(&child) && !is_broken;
                 slot.child = is_kept.then_some(child);
                 answer
             }

@@ -37,9 +37,9 @@ const SECOND_BYTES_MAX: usize = 32 << 20;
 /// The most places of hidden words of a page that are kept.
 const HIDDEN_MAX: usize = 1000;
 
-/// The PDF, opened with no password, if it may be read.
-pub(super) fn open(bytes: &[u8], pages_max: u32) -> Result<Pdf, TextError> {
-    let pdf = Pdf::new(mended(bytes)).map_err(|error| match error {
+/// The PDF, opened with this password if it needs one, if it may be read.
+pub(super) fn open(bytes: &[u8], pages_max: u32, password: &str) -> Result<Pdf, TextError> {
+    let pdf = Pdf::new_with_password(mended(bytes), password).map_err(|error| match error {
         LoadPdfError::Decryption(DecryptionError::PasswordProtected) => TextError::PasswordRequired,
         LoadPdfError::Decryption(other) => {
             TextError::Unreadable(format!("its encryption is not understood: {other:?}"))
@@ -78,10 +78,10 @@ fn mended(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// The text of a PDF. A page that cannot be read is named, and the others are read.
-pub(super) fn read(bytes: &[u8], pages_max: u32) -> Result<Pages, TextError> {
-    let pdf = open(bytes, pages_max)?;
+pub(super) fn read(bytes: &[u8], pages_max: u32, password: &str) -> Result<Pages, TextError> {
+    let pdf = open(bytes, pages_max, password)?;
     let mut cache = InterpreterCache::new();
-    let mut warnings: Vec<String> = cover::warning(&pdf).into_iter().collect();
+    let mut warnings = Vec::new();
     let mut pages = Vec::new();
     let mut second = None;
     for (number, page) in (1..).zip(pdf.pages().iter()) {
@@ -109,7 +109,19 @@ pub(super) fn read(bytes: &[u8], pages_max: u32) -> Result<Pages, TextError> {
         }
         pages.push(page);
     }
-    finish(Pages { engine: ENGINE.to_owned(), pages, warnings })
+    let mut pages = Pages { engine: ENGINE.to_owned(), pages, warnings, ..Pages::default() };
+    cover::add_members(&pdf, &mut pages);
+    finish(pages)
+}
+
+/// The bytes of the file of this number that a PDF carries, counted from 0.
+pub(super) fn member(
+    bytes: &[u8],
+    number: usize,
+    password: &str,
+) -> Result<Option<Vec<u8>>, TextError> {
+    let pdf = open(bytes, u32::MAX, password)?;
+    Ok(cover::member(&pdf, number))
 }
 
 /// The pages, unless not one of them could be read.

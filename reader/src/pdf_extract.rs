@@ -1,6 +1,7 @@
 //! PDF by pdf-extract, where it is chosen: plain text in the order of the file, without places.
 
 use crate::{
+    cover,
     limits::TextError,
     pages::{Page, Pages},
     pdf,
@@ -12,7 +13,8 @@ const ENGINE: &str = "pdf-extract-0.12";
 
 /// The text of a PDF.
 pub(super) fn read(bytes: &[u8], pages_max: u32) -> Result<Pages, TextError> {
-    let count = pdf::open(bytes, pages_max)?.pages().len();
+    let file = pdf::open(bytes, pages_max, "")?;
+    let count = file.pages().len();
     let second = Second::open(bytes).map_err(TextError::Unreadable)?;
     // It leaves out pages that it misses: they are found by counting.
     let page = |number: u32| match second.page(number) {
@@ -20,5 +22,7 @@ pub(super) fn read(bytes: &[u8], pages_max: u32) -> Result<Pages, TextError> {
         Err(error) => Page { number, error: Some(error), ..Page::default() },
     };
     let pages = (1..).take(count).map(page).collect();
-    pdf::finish(Pages { engine: ENGINE.to_owned(), pages, warnings: Vec::new() })
+    let mut pages = Pages { engine: ENGINE.to_owned(), pages, ..Pages::default() };
+    cover::add_members(&file, &mut pages);
+    pdf::finish(pages)
 }

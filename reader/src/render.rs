@@ -22,9 +22,10 @@ pub(super) fn pixels(
     bytes: &[u8],
     job: ImageJob,
     pages_max: u32,
+    password: &str,
 ) -> Result<DynamicImage, TextError> {
     let ImageJob { page: number, dpi, side_max } = job;
-    let pdf = pdf::open(bytes, pages_max)?;
+    let pdf = pdf::open(bytes, pages_max, password)?;
     let none = || TextError::Unreadable(format!("there is no page {number}"));
     let index = (number as usize).checked_sub(1).ok_or_else(none)?;
     let page = pdf.pages().get(index).ok_or_else(none)?;

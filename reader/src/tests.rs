@@ -8,7 +8,7 @@ mod seen;
 
 use crate::{
     Children, Engine, Format, Limits, Pages, Scanning, TextError, TextReader,
-    child::{Head, Job, Reply, SETUP, Setup, read},
+    child::{Head, Job, Reply, SETUP, Setup, member, read},
     sandbox::Confinement,
 };
 use bytes::Bytes;
@@ -23,11 +23,14 @@ fn text(bytes: &[u8], format: Format) -> Result<Pages, TextError> {
 }
 
 fn text_with(bytes: &[u8], format: Format, engine: Engine) -> Result<Pages, TextError> {
-    let head = Head { job: Job::Text, file_type: format.into(), engine, bytes: 0 };
-    read(&head, bytes, &Limits::default()).map(|reply| match reply {
+    read(&head(format, engine), bytes, &Limits::default()).map(|reply| match reply {
         Reply::Pages(pages) => pages,
         Reply::Image(image) => panic!("{image:?}"),
     })
+}
+
+fn head(format: Format, engine: Engine) -> Head {
+    Head { file_type: format.into(), engine, bytes: 0, job: Job::Text, password: String::new() }
 }
 
 fn file(path: &str) -> Vec<u8> {
@@ -274,7 +277,7 @@ fn is_right(name: &str, end: &Result<Pages, TextError>) -> bool {
             matches!(end, Err(TextError::LimitExceeded(why)) if why.contains("processor"))
         }
         "portfolio" => {
-            matches!(end, Err(TextError::Unsupported(why)) if why.contains("(order.pdf)"))
+            matches!(end, Ok(pages) if pages.is_cover && pages.members[0].name == "order.pdf")
         }
         "no-text" => matches!(end, Ok(pages) if pages.without_text() == [1]),
         "truncated" => {
@@ -623,19 +626,15 @@ fn a_mail_is_read_with_what_it_carries() {
     let text = &mail.pages[0].text;
     assert!(text.starts_with(expected) && text.contains("invoice. Größe: 3."), "{text}");
     assert_eq!(text.matches("Größe").count(), 1, "{text}");
-    let own = text_of("fixtures/documents/invoice-en-classic.pdf");
-    assert_eq!(mail.pages[1].text, own.pages[0].text);
-    assert_eq!(mail.pages[1].number, 2);
-    let expected = [
-        "the attachment invoice.pdf begins at page 2",
-        "the attachment logo.png is an image and was not read: upload it as a document of its own \
-         where it matters",
-    ];
-    assert_eq!(mail.warnings, expected);
+    let names: Vec<_> = mail.members.iter().map(|member| &*member.name).collect();
+    assert_eq!((mail.pages.len(), names), (1, vec!["invoice.pdf", "logo.png"]));
+    let carried = taken(&file("fixtures/office/invoice.eml"), Format::Email, 0).unwrap();
+    assert_eq!(carried, file("fixtures/documents/invoice-en-classic.pdf"));
 }
 
-fn text_of(path: &str) -> Pages {
-    text(&file(path), Format::Pdf).unwrap()
+/// The file of this number that a file carries.
+fn taken(bytes: &[u8], format: Format, number: usize) -> Result<Vec<u8>, TextError> {
+    member(&head(format, Engine::Hayro), bytes, number, 1 << 20)
 }
 
 #[test]
@@ -650,7 +649,7 @@ fn archives_that_are_none_or_too_large_are_refused() {
 }
 
 #[test]
-fn a_mail_within_a_mail_is_read_and_what_it_carries_is_named() {
+fn a_mail_within_a_mail_is_a_file_that_it_carries() {
     let inner = "From: a@example.com\r\nSubject: Inner 47\r\nMIME-Version: 1.0\r\n\
         Content-Type: multipart/mixed; boundary=i\r\n\r\n--i\r\nContent-Type: text/plain\r\n\r\nPay 12.00\r\n\
         --i\r\nContent-Type: application/pdf; name=deep.pdf\r\nContent-Disposition: attachment; \
@@ -661,11 +660,38 @@ fn a_mail_within_a_mail_is_read_and_what_it_carries_is_named() {
          message/rfc822\r\nContent-Disposition: attachment; filename=inner.eml\r\n\r\n{inner}\r\n--o--\r\n"
     );
     let mail = text(outer.as_bytes(), Format::Email).unwrap();
-    let texts: Vec<&str> = mail.pages.iter().map(|page| page.text.as_str()).collect();
-    assert!(texts[0].contains("See below"), "{mail:?}");
-    assert!(
-        texts.len() == 2 && texts[1].contains("Inner 47") && texts[1].contains("12.00"),
-        "{mail:?}"
-    );
-    assert!(mail.warnings.iter().any(|said| said.contains("deep.pdf is not read")), "{mail:?}");
+    assert!(mail.pages.len() == 1 && mail.pages[0].text.contains("See below"), "{mail:?}");
+    assert_eq!(mail.members[0].name, "inner.eml");
+    let inner = taken(outer.as_bytes(), Format::Email, 0).unwrap();
+    let mail = text(&inner, Format::Email).unwrap();
+    let text = &mail.pages[0].text;
+    assert!(text.contains("Inner 47") && text.contains("12.00"), "{mail:?}");
+    assert_eq!(mail.members[0].name, "deep.pdf");
+    assert!(taken(&inner, Format::Email, 0).unwrap().starts_with(b"%PDF-1.7"));
+    assert!(taken(&inner, Format::Email, 1).is_err());
+}
+
+#[test]
+fn what_a_mail_carries_is_named_without_folders_and_pictures_of_its_text_are_left_out() {
+    let part = |head: &str, body: &str| format!("--x\r\n{head}\r\n\r\n{body}\r\n");
+    let parts = [
+        part("Content-Type: text/html", "<p>Bill <img src=\"cid:logo\"></p>"),
+        part("Content-Type: image/png\r\nContent-ID: <logo>", "\u{89}PNG"),
+        part(
+            "Content-Type: text/csv; charset=iso-8859-1; name=\"../../etc/L\u{f6}hne.csv\"\r\n\
+             Content-Disposition: attachment\r\nContent-Transfer-Encoding: quoted-printable",
+            "Gr=F6=DFe;1",
+        ),
+        part("Content-Type: application/octet-stream\r\nContent-Disposition: attachment", "a"),
+    ];
+    let head =
+        "From: b@example.com\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x";
+    let mail = format!("{head}\r\n\r\n{}--x--\r\n", parts.concat());
+    let read = text(mail.as_bytes(), Format::Email).unwrap();
+    let names: Vec<_> = read.members.iter().map(|member| &*member.name).collect();
+    assert_eq!(names, ["L\u{f6}hne.csv", "attachment 2"]);
+    // Its text is decoded on the way, and said to be.
+    let csv = taken(mail.as_bytes(), Format::Email, 0).unwrap();
+    assert_eq!(String::from_utf8(csv).unwrap().trim(), "Größe;1");
+    assert_eq!(read.members[0].content_type.as_deref(), Some("text/csv; charset=utf-8"));
 }

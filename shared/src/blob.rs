@@ -15,16 +15,29 @@ use futures::{
 };
 use jiff::Timestamp;
 use s3::{S3Blobs, S3Writer};
+use serde::{Deserialize, Serialize};
 use std::{fmt, io::ErrorKind, time::Duration};
 
 /// The name of an object. Every kind of key is built here and nowhere else.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct BlobKey(String);
 
 impl BlobKey {
     /// The file as it was uploaded.
     pub fn source(document: &DocumentId) -> Self {
         Self(format!("documents/{document}/source"))
+    }
+
+    /// A file that `parent` carries, of which the document `child` is made. It belongs to the parent,
+    /// whose file holds the same bytes, and goes with it.
+    pub fn member(parent: &DocumentId, child: &DocumentId) -> Self {
+        Self(format!("documents/{parent}/member-{child}"))
+    }
+
+    /// A key that was kept.
+    pub(crate) fn kept(text: &str) -> Self {
+        Self(text.to_owned())
     }
 
     /// A copy of the document's row, from which a lost database can be rebuilt.

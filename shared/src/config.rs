@@ -16,6 +16,7 @@ pub use address::{DatabaseAddress, QueueAddress, QuotaAddress, S3, StorageAddres
 pub use model::Model;
 pub use pool::Secret;
 
+use crate::document::SplitMode;
 use pool::{DeploymentConfig, Effort};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -53,6 +54,8 @@ pub struct Config {
     pub worker: Worker,
     /// How text is read.
     pub text: Text,
+    /// Documents that are made of others: what a file carries, and what a stack holds.
+    pub members: Members,
     /// Who may call.
     pub auth: Auth,
     /// What is logged.
@@ -81,6 +84,7 @@ impl Default for Config {
             limits: Limits::default(),
             worker: Worker::default(),
             text: Text::default(),
+            members: Members::default(),
             auth: Auth::default(),
             log: Log::default(),
             deployments: Vec::new(),
@@ -219,6 +223,33 @@ pub enum Scans {
     Ocr,
     /// A document with such a page fails.
     Fail,
+}
+
+section! {
+    /// Documents that are made of others.
+    Members {
+        /// What becomes of files that are attached to e-mails and PDFs.
+        attachments: Attachments = Attachments::Documents,
+        /// What becomes of a file that holds several documents, where the upload does not say.
+        split: SplitMode = SplitMode::Warn,
+        /// The most attachments of one document that become documents; 1 to 1000.
+        count_max: u32 = 100,
+        /// All of these together, in bytes; at least 1. (A document fails whose file is larger than
+        /// `limits.size_bytes_max`, as it would not be taken as an upload.)
+        bytes_max: u64 = 104_857_600,
+        /// How deep: 1 takes what an upload carries, 2 also what that carries; 1 to 10.
+        depth_max: u32 = 2,
+    }
+}
+
+/// What becomes of files that are attached to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Attachments {
+    /// Each that can be read becomes a document of its own.
+    Documents,
+    /// They are named in a warning, and not read.
+    Warn,
 }
 
 /// What reads PDF.

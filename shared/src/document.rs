@@ -3,8 +3,10 @@
 //! Plain data. It must know nothing of how a document is stored, carried or processed.
 
 mod failure;
+mod family;
 
 pub use failure::{Failure, FailureCode, Stage};
+pub use family::{PageRange, Parent, Part, SplitMode};
 pub use reader::{FileType, Format};
 
 use jiff::Timestamp;
@@ -75,7 +77,7 @@ impl fmt::Display for DocumentId {
     }
 }
 
-/// Where a document is on its way. The last four are ends: they never change by themselves.
+/// Where a document is on its way. The last five are ends: they never change by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DocumentState {
@@ -91,17 +93,21 @@ pub enum DocumentState {
     Failed,
     /// A client stopped it.
     Cancelled,
+    /// It was only a cover, or held several documents: `children` lists what was made of it, each
+    /// with a result of its own. It has no extraction itself.
+    Split,
 }
 
 impl DocumentState {
     /// Every state, in the order of a document's life.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Queued,
         Self::Processing,
         Self::Succeeded,
         Self::Partial,
         Self::Failed,
         Self::Cancelled,
+        Self::Split,
     ];
 
     /// Whether nothing more happens to the document without a request.
@@ -123,6 +129,7 @@ impl DocumentState {
             Self::Partial => "partial",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
+            Self::Split => "split",
         }
     }
 }
@@ -135,7 +142,9 @@ impl fmt::Display for DocumentState {
 
 /// The text was not the name of a state.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is not a state: use queued, processing, succeeded, partial, failed or cancelled")]
+#[error(
+    "{0:?} is not a state: use queued, processing, succeeded, partial, failed, cancelled or split"
+)]
 pub struct NotAState(String);
 
 impl FromStr for DocumentState {
@@ -271,6 +280,15 @@ pub struct Document {
     pub metadata: Map<String, Value>,
     /// How many pages were found.
     pub pages: Option<u32>,
+    /// How far it is, while a long one is in work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// The document that it was made of, if it was made of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
+    /// The documents that were made of it: of the files that it carries, or of ranges of its pages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<DocumentId>,
     /// How often a worker has taken it up.
     pub attempts: u32,
     /// When it was accepted.
@@ -288,6 +306,18 @@ pub struct Document {
     /// Why it failed, when it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// What a reader should know, when it was split. (An extraction has its own.)
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// How far the work on a document is that is longer than one question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Progress {
+    /// Pages about which there is an answer.
+    pub pages_done: u32,
+    /// Pages of the document.
+    pub pages_total: u32,
 }
 
 /// One call of a model for a document, as `GET /v1/documents/{id}/attempts` shows it.
@@ -306,6 +336,8 @@ pub struct Attempt {
     pub error: Option<String>,
     /// Tokens of the question, as the provider counted them.
     pub tokens_input: Option<u64>,
+    /// Those of them that the provider's cache had.
+    pub tokens_cached: Option<u64>,
     /// Tokens of the answer, as the provider counted them.
     pub tokens_output: Option<u64>,
     /// When the call was about to be made.

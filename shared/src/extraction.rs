@@ -183,6 +183,9 @@ pub struct Usage {
     pub replayed: u32,
     /// Tokens of the questions that were paid, as the provider counted them.
     pub tokens_input: u64,
+    /// Those of them that the provider's cache had, which it may charge less for.
+    #[serde(default)]
+    pub tokens_cached: u64,
     /// Tokens of the answers that were paid, as the provider counted them.
     pub tokens_output: u64,
     /// Money, in the currency of the configured prices; null when no price is configured.

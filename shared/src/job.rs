@@ -4,7 +4,8 @@
 //! what the queue understands.
 
 use crate::{
-    document::{DocumentId, Failure, FileType, Priority, Waiting},
+    blob::BlobKey,
+    document::{DocumentId, Failure, FileType, Parent, Priority, SplitMode, Waiting},
     schema::SchemaRef,
 };
 use jiff::Timestamp;
@@ -30,8 +31,23 @@ pub struct Claim {
     pub schema: SchemaRef,
     /// What the file is.
     pub file_type: FileType,
+    /// The name of its file.
+    pub filename: String,
+    /// The size of its file.
+    pub size_bytes: u64,
     /// SHA-256 of the file, in hexadecimal digits.
     pub sha256: String,
+    /// Where its file is.
+    pub source: BlobKey,
+    /// Where its text is, where that is not to be read from the file: the document under whose id it
+    /// is kept, and the engine.
+    pub saved_text: Option<(DocumentId, String)>,
+    /// What it was made of, if of another document.
+    pub parent: Option<Parent>,
+    /// How many documents it was made of, one out of the other.
+    pub depth: u32,
+    /// What the upload asks for where its file holds several documents.
+    pub split: Option<SplitMode>,
     /// Who is served first.
     pub priority: Priority,
     /// When it was accepted, or asked for again.

@@ -4,7 +4,6 @@
 pub mod schema;
 pub mod document;
 pub mod extraction;
-pub mod job;
 pub mod message;
 pub mod fleet;
 pub mod config;
@@ -13,6 +12,7 @@ pub mod fault;
 pub mod error_chain;
 pub use pool::trust;
 pub mod blob;
+pub mod job;
 pub mod store;
 pub mod queue;
 pub mod relay;

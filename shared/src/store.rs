@@ -14,6 +14,7 @@ mod documents;
 mod backlog;
 mod purge;
 mod work;
+mod members;
 mod ledger;
 mod outbox;
 mod events;
@@ -23,12 +24,14 @@ mod fleet;
 pub use backlog::{Backlog, Pending, SchemaBacklog, Unfinished};
 pub use documents::{
     Accepted, Changed, Documents, Filter, Found, IdempotencyKey, NewDocument, ResultLocation,
+    SavedText,
 };
 pub(crate) use error::DbError;
 pub use error::StoreError;
 pub use events::{Events, StateChange};
 pub use fleet::Fleet;
 pub use ledger::{CallEnd, CallLimits, Intent, Ledger, Spent};
+pub use members::{Members, NewMember};
 pub use outbox::{Outbox, OutboxEntry, Swept};
 pub use purge::{Purge, Purges};
 pub use schemas::Schemas;
@@ -90,6 +93,11 @@ impl Store {
     /// What a worker does with a document: claim, hold, end.
     pub fn work(&self) -> Work<'_> {
         Work(self)
+    }
+
+    /// The documents that are made of others.
+    pub fn members(&self) -> Members<'_> {
+        Members(self)
     }
 
     /// The calls of models.

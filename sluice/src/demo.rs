@@ -79,8 +79,9 @@ async fn upload_all(api: &crate::client::Api) -> Result<Vec<Row>, End> {
             let started = Instant::now();
             let bytes = file.contents().to_vec();
             // Somebody looks on, and nobody else wants the quota.
-            let document = extract::send(api, &name, bytes, schema, Priority::Interactive).await?;
-            let outcome = upload::result(api, document).await?;
+            let document =
+                extract::send(api, &name, bytes, schema, Priority::Interactive, None).await?;
+            let outcome = upload::result(api, document, |_| {}).await?;
             bar.inc(1);
             let differences = expected::differences(&expected, &outcome);
             let seconds = started.elapsed().as_secs_f64();

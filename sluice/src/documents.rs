@@ -39,6 +39,9 @@ enum DocumentsCommand {
         /// Only for this schema
         #[arg(long)]
         schema: Option<String>,
+        /// Only those made of this document
+        #[arg(long)]
+        parent: Option<String>,
         /// Only with this metadata, as KEY=VALUE
         #[arg(long, value_name = "KEY=VALUE")]
         metadata: Vec<String>,
@@ -112,8 +115,10 @@ pub(crate) async fn run(documents: Documents) -> Result<(), End> {
         api.json(|| api.request(Method::POST, &path).json(&body)).await
     };
     match documents.action {
-        DocumentsCommand::List { state, schema, metadata, limit, after } => {
-            let query = query(state, schema, &metadata, limit, after)?;
+        DocumentsCommand::List { state, schema, parent, metadata, limit, after } => {
+            let names =
+                [("state", state), ("schema", schema), ("parent", parent), ("after", after)];
+            let query = query(names, &metadata, limit)?;
             let page = api.get(&format!("/v1/documents?{query}")).await?;
             if table { print_table(&page) } else { print(&page) }
         }
@@ -158,14 +163,12 @@ pub(crate) async fn run(documents: Documents) -> Result<(), End> {
 }
 
 fn query(
-    state: Option<String>,
-    schema: Option<String>,
+    names: [(&str, Option<String>); 4],
     metadata: &[String],
     limit: u32,
-    after: Option<String>,
 ) -> Result<String, End> {
     let mut query = format!("limit={limit}");
-    for (name, value) in [("state", state), ("schema", schema), ("after", after)] {
+    for (name, value) in names {
         if let Some(value) = value {
             query.push_str(&format!("&{name}={}", segment(&value)));
         }

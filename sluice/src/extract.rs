@@ -3,6 +3,7 @@
 use crate::{
     client::{Api, segment},
     end::End,
+    password::PasswordSource,
     roles::{self, Roles, Running},
     schema, upload,
 };
@@ -11,8 +12,8 @@ use futures::{StreamExt, stream};
 use reqwest::Method;
 use serde_json::Value;
 use shared::{
-    config::{Config, DatabaseAddress, QueueAddress, StorageAddress},
-    document::Priority,
+    config::{Config, DatabaseAddress, QueueAddress, Secret, StorageAddress},
+    document::{Priority, SplitMode},
 };
 use std::{
     io::Write,
@@ -33,6 +34,12 @@ pub(crate) struct Extract {
     /// The schema: the name of one that is built in or configured, or a file with a JSON Schema
     #[arg(long, default_value = "generic")]
     schema: String,
+    /// What to do where a file holds several documents: auto (each gets a result of its own), warn, or
+    /// off. Default: as configured
+    #[arg(long, value_name = "auto|warn|off")]
+    split: Option<SplitMode>,
+    #[command(flatten)]
+    password: PasswordSource,
 }
 
 /// Uploader and worker in this process, keeping everything in `folder`.
@@ -50,6 +57,7 @@ pub(crate) async fn within(folder: &Path, mut config: Config) -> Result<(Running
 pub(crate) async fn run(extract: Extract, mut config: Config) -> Result<(), End> {
     let outage = &mut config.worker.outage_seconds_max;
     *outage = (*outage).min(OUTAGE_SECONDS_MAX);
+    config.members.split = extract.split.unwrap_or(config.members.split);
     for file in &extract.files {
         if !file.is_file() {
             return Err(End::Usage(format!("{}: there is no such file", file.display())));
@@ -67,8 +75,8 @@ pub(crate) async fn run(extract: Extract, mut config: Config) -> Result<(), End>
 }
 
 async fn print_all(extract: &Extract, api: &Api) -> Result<u32, End> {
-    let name = name(extract, api).await?;
-    let one = |file: &PathBuf| one(api, file.clone(), name.clone());
+    let (name, password) = (name(extract, api).await?, extract.password.read()?);
+    let one = |file: &PathBuf| one(api, file.clone(), name.clone(), password.clone());
     let mut outcomes = stream::iter(&extract.files).map(one).buffered(AT_ONCE);
     let single = extract.files.len() == 1;
     let mut failed = 0;
@@ -97,12 +105,18 @@ async fn name(extract: &Extract, api: &Api) -> Result<String, End> {
     Ok("from-file".to_owned())
 }
 
-async fn one(api: &Api, file: PathBuf, schema: String) -> Result<Value, End> {
+async fn one(
+    api: &Api,
+    file: PathBuf,
+    schema: String,
+    password: Option<Secret>,
+) -> Result<Value, End> {
     let name = upload::name(&file);
     let sha256 = upload::digest(&file).ok();
     let outcome = async {
-        let document = send(api, &name, bytes(&file)?, &schema, Priority::Bulk).await?;
-        upload::result(api, document).await
+        let document =
+            send(api, &name, bytes(&file)?, &schema, Priority::Bulk, password.as_ref()).await?;
+        upload::result(api, document, |_| {}).await
     };
     // One refused file does not stop the others.
     upload::line(&name, sha256, outcome.await)
@@ -119,8 +133,10 @@ pub(crate) async fn send(
     bytes: Vec<u8>,
     schema: &str,
     priority: Priority,
+    password: Option<&Secret>,
 ) -> Result<Value, End> {
     let (schema, name, priority) = (segment(schema), segment(name), priority.as_str());
     let path = format!("/v1/documents?schema={schema}&filename={name}&priority={priority}");
-    api.json(|| api.request(Method::POST, &path).body(bytes.clone())).await
+    let request = || api.request(Method::POST, &path).body(bytes.clone());
+    api.json(|| upload::with_password(request(), password)).await
 }

@@ -1,6 +1,7 @@
 //! Sluice: documents in, typed JSON out, at exactly the rate that your model quota allows.
 
 mod end;
+mod password;
 mod telemetry;
 mod client;
 mod health;

@@ -183,7 +183,9 @@ async fn restore(services: &Services, id: &DocumentId, report: &mut Report) -> R
 
 /// The newest result of a document, by its run.
 async fn last_result(blobs: &Blobs, id: &DocumentId) -> Result<Option<(u32, DocumentState)>, End> {
-    let listed = page(blobs, BlobKey::folder(id).as_str(), None).await?;
+    let folder = BlobKey::folder(id);
+    // Files that it carries may be many, and are listed before.
+    let listed = page(blobs, folder.as_str(), Some(&format!("{folder}/result"))).await?;
     let run = |object: &Listed| object.key.as_str().rsplit_once("result-")?.1.parse().ok();
     let runs: BTreeSet<u32> = listed.iter().filter_map(run).collect();
     let Some(run) = runs.last().copied() else { return Ok(None) };
@@ -209,10 +211,12 @@ async fn rows(services: &Services, report: &mut Report) -> Result<u64, End> {
 
 async fn row(services: &Services, document: &Document, report: &mut Report) -> Result<(), End> {
     let (blobs, store, id) = (&services.blobs, &services.store, &document.id);
-    let has_source = exists(blobs, &BlobKey::source(id)).await?;
+    let location = store.documents().result_location(id).await.map_err(End::unreachable)?;
+    // Deleted in between.
+    let Some(location) = location else { return Ok(()) };
+    let has_source = exists(blobs, &location.source).await?;
     if document.state.has_result() {
-        let location = store.documents().result_location(id).await.map_err(End::unreachable)?;
-        let run = location.map_or(1, |location| location.run);
+        let run = location.run;
         if exists(blobs, &BlobKey::result(id, run)).await? {
             return Ok(());
         }

@@ -82,11 +82,13 @@ pub(crate) async fn start(config: Config, roles: Roles) -> Result<Running, End> 
         helpers: Vec::new(),
         grace: Duration::from_secs(config.worker.call_timeout_seconds) + GRACE,
     };
+    let mut text = None;
     if roles.worker {
         let worker = worker::build(&config, services.clone(), soft.clone()).map_err(End::usage)?;
         for missing in worker.text.check().await.map_err(|error| End::Usage(error.to_string()))? {
             tracing::warn!("hostile files are not fully locked in: {missing}");
         }
+        text = Some(Arc::clone(&worker.text));
         let sweep = worker::sweep::run(worker.clone(), background.clone());
         running.helpers.push(tokio::spawn(sweep));
         let fleet = worker.fleet.clone().run(background.clone());
@@ -105,7 +107,11 @@ pub(crate) async fn start(config: Config, roles: Roles) -> Result<Running, End> 
         running.address = Some(listener.local_addr()?);
         let limits = uploader::Limits::from(&config);
         let router = match roles.uploader {
-            true => uploader::router(services.clone(), limits, metrics),
+            true => {
+                let own = || worker::text_reader(&config).map(Arc::new).map_err(End::usage);
+                let text = text.map_or_else(own, Ok)?;
+                uploader::router(services.clone(), limits, metrics, text)
+            }
             false => uploader::operations(services.clone(), limits, metrics),
         };
         // A worker is watched until it has drained.

@@ -1,10 +1,10 @@
 //! The text of a file, read as a worker reads it.
 
-use crate::end::End;
+use crate::{end::End, password::PasswordSource};
 use bytes::Bytes;
 use clap::Args;
 use reader::{FileType, Format, Page, Pages, SIDE_MAX, TextReader};
-use shared::config::Config;
+use shared::config::{Config, Secret};
 use std::{
     io::{BufWriter, Write},
     path::PathBuf,
@@ -26,6 +26,16 @@ pub(crate) struct Text {
     /// Write the image of a page to a file, as PNG, and show no text
     #[arg(long, num_args = 2, value_names = ["PAGE", "PNG"], conflicts_with_all = ["boxes", "json", "pages"])]
     image: Option<Vec<String>>,
+    /// What a PDF opens with; others of this machine may see it: better are the next two
+    #[arg(long, value_parser = secret, conflicts_with_all = ["password_file", "password_env"])]
+    password: Option<Secret>,
+    #[command(flatten)]
+    password_source: PasswordSource,
+}
+
+/// Never shown, not even where it is in the way.
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text))
 }
 
 pub(crate) async fn run(text: Text, config: &Config) -> Result<(), End> {
@@ -40,7 +50,10 @@ pub(crate) async fn run(text: Text, config: &Config) -> Result<(), End> {
     if let Some([page, to]) = text.image.as_deref() {
         return image(&reader, &name, (&bytes, file_type), page, to).await;
     }
-    let read = reader.read(&bytes, file_type).await;
+    let password =
+        text.password.map_or_else(|| text.password_source.read(), |own| Ok(Some(own)))?;
+    let password = password.as_ref().map(Secret::expose).unwrap_or_default();
+    let read = reader.read_locked(&bytes, file_type, password).await;
     let mut pages = read.map_err(|error| End::Failed(format!("{name}: {error}")))?;
     let last = pages.pages.len();
     if let Some(page) = text.pages.iter().find(|page| **page == 0 || **page as usize > last) {
@@ -63,6 +76,9 @@ pub(crate) async fn run(text: Text, config: &Config) -> Result<(), End> {
         }
     }
     pages.warnings.iter().for_each(|warning| note(warning));
+    for member in &pages.members {
+        note(&format!("it carries {}: a document of its own", member.name));
+    }
     Ok(())
 }
 

@@ -4,14 +4,15 @@
 use crate::{
     client::{Api, Server, segment},
     end::End,
+    password::PasswordSource,
 };
 use clap::Args;
 use futures::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder, header::HeaderValue};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use shared::schema::hexadecimal;
+use shared::{config::Secret, document::SplitMode, schema::hexadecimal};
 use std::{
     io::{Read, Write},
     path::{Path, PathBuf},
@@ -20,6 +21,9 @@ use tokio_util::io::ReaderStream;
 
 /// How many files are on their way at once.
 const AT_ONCE: usize = 8;
+
+/// How often a document that is waited for is looked at, in seconds: its end is known at once.
+const WAIT_SECONDS: u32 = 5;
 
 #[derive(Debug, Args)]
 pub(crate) struct Upload {
@@ -38,9 +42,15 @@ pub(crate) struct Upload {
     /// Serve these before bulk work
     #[arg(long)]
     interactive: bool,
+    /// What to do where a file holds several documents: auto (each gets a result of its own), warn, or
+    /// off. Default: as the uploader is configured
+    #[arg(long, value_name = "auto|warn|off")]
+    split: Option<SplitMode>,
     /// What to attach, as KEY=VALUE; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     metadata: Vec<String>,
+    #[command(flatten)]
+    password: PasswordSource,
     #[command(flatten)]
     server: Server,
 }
@@ -49,11 +59,14 @@ pub(crate) async fn run(upload: Upload) -> Result<(), End> {
     let api = Api::new(&upload.server.url)?;
     let files = files(&upload.paths, upload.recursive)?;
     let metadata = metadata(&upload.metadata)?;
+    let password = upload.password.read()?;
     let bar = bar(files.len() as u64);
     let send = |file: PathBuf| {
         let (api, upload, metadata, bar) = (&api, &upload, &metadata, &bar);
+        let password = password.as_ref();
         async move {
-            let sent = one(api, upload, metadata, &file).await;
+            let sent = one(api, upload, metadata, password, bar, &file).await;
+            bar.set_message("");
             bar.inc(1);
             (file, sent)
         }
@@ -83,18 +96,25 @@ async fn one(
     api: &Api,
     upload: &Upload,
     metadata: &Map<String, Value>,
+    password: Option<&Secret>,
+    bar: &ProgressBar,
     file: &Path,
 ) -> Result<Value, End> {
     let name = name(file);
     let priority = if upload.interactive { "interactive" } else { "bulk" };
     let metadata = Value::Object(metadata.clone()).to_string();
-    let key = key(file, &[&name, &upload.schema, priority, &metadata])?;
-    let path = format!(
+    let split = upload.split.map(SplitMode::as_str);
+    // As it was before there was anything to split, where nothing is asked.
+    let mut asked = vec![name.as_str(), &upload.schema, priority, &metadata];
+    asked.extend(split);
+    let key = key(file, &asked)?;
+    let mut path = format!(
         "/v1/documents?schema={}&priority={priority}&filename={}&metadata={}",
         segment(&upload.schema),
         segment(&name),
         segment(&metadata)
     );
+    path.extend(split.map(|split| format!("&split={split}")));
     let handle = std::fs::File::open(file).map_err(|error| unreadable(file, &error))?;
     let make = || {
         // Each try reads the file from its start.
@@ -103,13 +123,38 @@ async fn one(
             Ok(tokio::fs::File::from_std(again))
         });
         let request = api.request(Method::POST, &path).header("idempotency-key", &key);
+        let request = with_password(request, password);
         match body {
             Ok(body) => request.body(reqwest::Body::wrap_stream(ReaderStream::new(body))),
             Err(_) => request,
         }
     };
     let document = api.json(make).await?;
-    if upload.wait { result(api, document).await } else { Ok(document) }
+    if !upload.wait {
+        return Ok(document);
+    }
+    let show = |document: &Value| {
+        let progress = &document["progress"];
+        if let (Some(done), Some(total)) =
+            (progress["pages_done"].as_u64(), progress["pages_total"].as_u64())
+        {
+            bar.set_message(format!("({name}: {done} of {total} pages)"));
+        }
+    };
+    result(api, document, show).await
+}
+
+/// The request with the password of its file, as a header that is not logged.
+pub(crate) fn with_password(request: RequestBuilder, password: Option<&Secret>) -> RequestBuilder {
+    let Some(password) = password else { return request };
+    match HeaderValue::from_bytes(password.expose().as_bytes()) {
+        Ok(mut value) => {
+            value.set_sensitive(true);
+            request.header("document-password", value)
+        }
+        // Line ends and the like: the uploader says that it is none.
+        Err(_) => request.header("document-password", ""),
+    }
 }
 
 /// A line of output: what became of a file, with its name and the hash of its content. Where nothing
@@ -138,30 +183,74 @@ pub(crate) fn name(file: &Path) -> String {
 }
 
 /// The result of an uploaded document, once there is one: its extraction, or the document as it
-/// ended.
-pub(crate) async fn result(api: &Api, mut document: Value) -> Result<Value, End> {
-    let id = document.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-    loop {
-        match document.get("state").and_then(Value::as_str) {
-            Some("queued" | "processing") => {
-                document = api.get(&format!("/v1/documents/{id}?wait=30")).await?;
-            }
-            Some("succeeded" | "partial") => {
-                return api.get(&format!("/v1/documents/{id}/result")).await;
-            }
-            _ => return Ok(document),
+/// ended. The results of what was made of it stand in `children`.
+/// `show` sees each document while it waits for it.
+pub(crate) async fn result(
+    api: &Api,
+    document: Value,
+    show: impl Fn(&Value),
+) -> Result<Value, End> {
+    let mut open = vec![document];
+    // Each with the place of the one that it was made of.
+    let mut ended: Vec<(Value, Option<usize>)> = Vec::new();
+    let mut parents = vec![None];
+    while let Some((document, parent)) = open.pop().zip(parents.pop()) {
+        let (document, result) = end(api, document, &show).await?;
+        for child in document["children"].as_array().into_iter().flatten().rev() {
+            let id = child.as_str().unwrap_or_default();
+            open.push(api.get(&format!("/v1/documents/{id}")).await?);
+            parents.push(Some(ended.len()));
+        }
+        ended.push((result, parent));
+    }
+    // The last ones are within those before them.
+    while let Some((result, parent)) = ended.pop() {
+        let Some(parent) = parent else { return Ok(result) };
+        let of = ended.get_mut(parent).and_then(|(of, _)| of.as_object_mut());
+        if let Some(Value::Array(children)) = of.and_then(|of| of.get_mut("children")) {
+            children.insert(0, result);
         }
     }
+    Ok(Value::Null)
 }
 
-/// Whether a result, as [`result`] gives it, is an extraction.
+/// The document when it has ended, and its extraction if there is one, else the document: with room
+/// for what was made of it.
+async fn end(
+    api: &Api,
+    mut document: Value,
+    show: &impl Fn(&Value),
+) -> Result<(Value, Value), End> {
+    let id = document["id"].as_str().unwrap_or_default().to_owned();
+    while let Some("queued" | "processing") = document["state"].as_str() {
+        document = api.get(&format!("/v1/documents/{id}?wait={WAIT_SECONDS}")).await?;
+        show(&document);
+    }
+    let mut result = match document["state"].as_str() {
+        Some("succeeded" | "partial") => api.get(&format!("/v1/documents/{id}/result")).await?,
+        _ => document.clone(),
+    };
+    if let Some(result) = result.as_object_mut() {
+        if document["children"].is_array() {
+            result.insert("children".to_owned(), Value::Array(Vec::new()));
+        }
+        if !document["parent"].is_null() {
+            result.insert("parent".to_owned(), document["parent"].clone());
+        }
+    }
+    Ok((document, result))
+}
+
+/// Whether a result, as [`result`] gives it, is an extraction, or was split into some that are; and
+/// so are those of all that was made of it.
 pub(crate) fn ended_well(value: &Value) -> bool {
-    value.get("data").is_some()
+    let is_good = value.get("data").is_some() || value["state"] == "split";
+    is_good && value["children"].as_array().into_iter().flatten().all(ended_well)
 }
 
 /// A progress bar on stderr; hidden where that is no terminal.
 pub(crate) fn bar(length: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:32} {pos}/{len} documents, {elapsed}");
+    let style = ProgressStyle::with_template("{bar:32} {pos}/{len} documents, {elapsed} {msg}");
     ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 

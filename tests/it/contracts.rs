@@ -27,6 +27,7 @@ macro_rules! on_every_database {
 
 mod database;
 mod store;
+mod family;
 mod fleet;
 mod contention;
 mod queue;

@@ -369,5 +369,10 @@ fn letter(id: &DocumentId) -> NewDocument {
         sha256: id.to_string(),
         metadata: serde_json::Map::new(),
         traceparent: None,
+        parent: None,
+        depth: 0,
+        source: None,
+        split: None,
+        text: None,
     }
 }

@@ -31,6 +31,10 @@ mod rights;
 
 mod journey;
 mod text;
+mod members;
+mod gained;
+mod long;
+mod password;
 mod answers;
 mod numbers;
 mod fallback;

@@ -3,7 +3,7 @@
 use crate::{
     broker::Broker,
     contracts_blobs::servers::{bucket, objects, remove},
-    harness::{Place, fast, fixture, id, run},
+    harness::{Place, fast, fixture, id, letter, run},
     servers::{fresh_database, postgres, server},
 };
 use serde_json::{Value, json};
@@ -36,6 +36,7 @@ macro_rules! on_both {
 on_both! {
     a_lost_database_is_made_again_from_storage
     differences_are_mended_or_named
+    a_family_is_made_again_from_storage
 }
 
 struct Scene {
@@ -146,6 +147,47 @@ impl Scene {
 async fn put_schema(place: &Place, body: Value) {
     let put = place.http.put(place.url("/v1/schemas/short")).json(&body).send().await.unwrap();
     assert!(put.status().is_success());
+}
+
+async fn a_family_is_made_again_from_storage(scene: Scene) {
+    let place = &scene.place;
+    let sluice = place.start("up").await;
+    let stack = [letter(1), letter(2)].join(&0x0c);
+    let query = [("schema", "invoice"), ("filename", "stack.txt"), ("split", "auto")];
+    let request = place.http.post(place.url("/v1/documents")).query(&query).body(stack);
+    let stack: Value = request.send().await.unwrap().json().await.unwrap();
+    let before = place.ended(&stack).await;
+    let portfolio = fixture("hostile/portfolio.pdf");
+    let portfolio = place.upload("a.pdf", "generic", portfolio).await;
+    let cover = place.ended(&portfolio).await;
+    let ids = |document: &Value| document["children"].as_array().unwrap().clone();
+    let children: Vec<_> = ids(&before).into_iter().chain(ids(&cover)).collect();
+    assert_eq!(children.len(), 3);
+    for child in &children {
+        place.extraction(&json!({ "id": child })).await;
+    }
+    assert!(sluice.terminate().await.success());
+    let (code, out) = scene.reconcile(&[]).await;
+    assert!(code == 0 && out.contains(" 0 differences"), "{out}");
+    let paid: u64 = place.paid().await.values().sum();
+    scene.lose_database().await;
+    let (code, out) = scene.reconcile(&["--from-storage"]).await;
+    assert_eq!(code, 0, "{out}");
+    assert_eq!(out.matches("is put back: succeeded").count(), 3, "{out}");
+    let _sluice = place.start("up").await;
+    // They are split again, into the same documents.
+    for (document, before) in [(&stack, &before), (&portfolio, &cover)] {
+        let after = place.ended(document).await;
+        assert_eq!((&after["state"], &after["children"]), (&before["state"], &before["children"]));
+    }
+    for child in &children {
+        let child = child.as_str().unwrap();
+        let found = place.get(&format!("/v1/documents/{child}")).await;
+        assert!(found["state"] == "succeeded" && found["parent"].is_object(), "{found}");
+        let source = place.http.get(place.url(&format!("/v1/documents/{child}/source")));
+        assert!(source.send().await.unwrap().status().is_success());
+    }
+    assert_eq!(place.paid().await.values().sum::<u64>(), paid);
 }
 
 async fn a_lost_database_is_made_again_from_storage(scene: Scene) {

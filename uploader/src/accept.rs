@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use shared::{
     blob::{BlobError, BlobKey},
-    document::{Document, DocumentState, Priority},
+    document::{Document, DocumentState, Priority, SplitMode},
     fault,
     message::Traceparent,
     schema::{SchemaRef, hexadecimal},
@@ -39,6 +39,8 @@ pub(crate) struct Submission {
     pub(crate) priority: Priority,
     /// What the client attached.
     pub(crate) metadata: Map<String, Value>,
+    /// What to do where a file holds several documents, if the client says so.
+    pub(crate) split: Option<SplitMode>,
     /// The trace that the documents belong to.
     pub(crate) trace: Option<Traceparent>,
     /// The same key gives the same documents.
@@ -191,6 +193,11 @@ fn document(submission: &Submission, file: &StoredFile) -> NewDocument {
         sha256: file.sha256.clone(),
         metadata: submission.metadata.clone(),
         traceparent: submission.trace.clone(),
+        parent: None,
+        depth: 0,
+        source: None,
+        split: submission.split,
+        text: file.text.clone(),
     }
 }
 
@@ -199,7 +206,11 @@ fn idempotency_key(submission: &Submission, files: &[StoredFile]) -> Option<Idem
     let key = submission.idempotency_key.clone()?;
     let metadata: BTreeMap<_, _> = submission.metadata.iter().collect();
     let files: Vec<_> = files.iter().map(|file| (&file.filename, &file.sha256)).collect();
-    let everything = json!([submission.schema_requested, submission.priority, metadata, files]);
+    let mut everything = json!([submission.schema_requested, submission.priority, metadata, files]);
+    // Left out where it is not given, so that keys of older programs stay good.
+    if let (Some(split), Some(list)) = (submission.split, everything.as_array_mut()) {
+        list.push(split.as_str().into());
+    }
     let fingerprint = hexadecimal(&Sha256::digest(everything.to_string()));
     Some(IdempotencyKey { key, fingerprint })
 }

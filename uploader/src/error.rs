@@ -1,7 +1,7 @@
 //! Every way in which a request can be answered with an error, as RFC 9457 problems. The one
 //! place that knows status codes of errors; it must know nothing of routes.
 
-use crate::{accept::AcceptError, ingest::IngestError};
+use crate::{accept::AcceptError, ingest::IngestError, unlock::UnlockError};
 use axum::{
     body::Body,
     http::{HeaderName, HeaderValue, StatusCode, header},
@@ -46,6 +46,7 @@ pub(crate) enum Code {
     NotFinished,
     DocumentFailed,
     DocumentCancelled,
+    DocumentSplit,
     NoTextYet,
     NotFailed,
     AlreadyFinished,
@@ -53,7 +54,10 @@ pub(crate) enum Code {
     TooLarge,
     UnsupportedFormat,
     InvalidSchema,
+    WrongPassword,
+    UnreadableFile,
     Internal,
+    ReaderUnavailable,
     BacklogFull,
     StorageUnavailable,
     DatabaseUnavailable,
@@ -74,7 +78,7 @@ pub(crate) struct About {
 
 impl Code {
     /// Every code, by status.
-    pub(crate) const ALL: [Self; 31] = [
+    pub(crate) const ALL: [Self; 35] = [
         Self::NoFile,
         Self::EmptyFile,
         Self::TooManyFiles,
@@ -95,6 +99,7 @@ impl Code {
         Self::NotFinished,
         Self::DocumentFailed,
         Self::DocumentCancelled,
+        Self::DocumentSplit,
         Self::NoTextYet,
         Self::NotFailed,
         Self::AlreadyFinished,
@@ -102,7 +107,10 @@ impl Code {
         Self::TooLarge,
         Self::UnsupportedFormat,
         Self::InvalidSchema,
+        Self::WrongPassword,
+        Self::UnreadableFile,
         Self::Internal,
+        Self::ReaderUnavailable,
         Self::BacklogFull,
         Self::StorageUnavailable,
         Self::DatabaseUnavailable,
@@ -132,6 +140,7 @@ impl Code {
             Self::NotFinished => ("not_finished", 409, true, "The document has not ended yet"),
             Self::DocumentFailed => ("document_failed", 409, false, "The document failed: it has no extraction"),
             Self::DocumentCancelled => ("document_cancelled", 409, false, "The document was cancelled: it has no extraction"),
+            Self::DocumentSplit => ("document_split", 409, false, "The document was split: its children have the extractions"),
             Self::NoTextYet => ("no_text_yet", 409, true, "The text of the document has not been read"),
             Self::NotFailed => ("not_failed", 409, false, "Only a failed or cancelled document can be retried"),
             Self::AlreadyFinished => ("already_finished", 409, false, "The document has ended: there is nothing to cancel"),
@@ -139,7 +148,10 @@ impl Code {
             Self::TooLarge => ("too_large", 413, false, "The body is larger than the limit"),
             Self::UnsupportedFormat => ("unsupported_format", 415, false, "The content is not of a format that is read"),
             Self::InvalidSchema => ("invalid_schema", 422, false, "The schema cannot be used"),
+            Self::WrongPassword => ("wrong_password", 422, false, "The file does not open with this password"),
+            Self::UnreadableFile => ("unreadable_file", 422, false, "The file opens with its password and cannot be read"),
             Self::Internal => ("internal", 500, true, "Something broke on our side"),
+            Self::ReaderUnavailable => ("reader_unavailable", 503, true, "No process can be started to read the file"),
             Self::BacklogFull => ("backlog_full", 503, true, "Too many documents are waiting"),
             Self::StorageUnavailable => ("storage_unavailable", 503, true, "Storage does not answer"),
             Self::DatabaseUnavailable => ("database_unavailable", 503, true, "The database does not answer"),
@@ -321,6 +333,24 @@ impl From<IngestError> for ApiError {
                 ),
             IngestError::Storage(error) => error.into(),
             IngestError::Internal(cause) => Self::internal(cause),
+        }
+    }
+}
+
+impl From<UnlockError> for ApiError {
+    fn from(error: UnlockError) -> Self {
+        let detail = error.to_string();
+        match error {
+            UnlockError::WrongPassword { .. } => Self::new(Code::WrongPassword, detail)
+                .hint("nothing was accepted, and the password was not kept"),
+            UnlockError::Unreadable { .. } => Self::new(Code::UnreadableFile, detail),
+            UnlockError::Unavailable(cause) => {
+                let detail = "no process can be started to read the file; nothing was accepted";
+                Self::new(Code::ReaderUnavailable, detail)
+                    .retry_after(OUTAGE_RETRY_SECONDS)
+                    .cause(cause)
+            }
+            UnlockError::Storage(error) => error.into(),
         }
     }
 }

@@ -28,6 +28,7 @@ use axum::{
 };
 use futures::{FutureExt, future::BoxFuture};
 use metrics_exporter_prometheus::PrometheusHandle;
+use reader::TextReader;
 use shared::services::Services;
 use std::{any::Any, io, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
@@ -43,16 +44,22 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 const DRAIN_MAX: Duration = Duration::from_secs(25);
 
 /// All routes. The caller has brought the database up to date, keeps schemas in it, and runs the
-/// relay of `services.relay`.
-pub fn router(services: Services, limits: Limits, metrics: Option<PrometheusHandle>) -> Router {
-    let app = Arc::new(App::new(services, limits, metrics).with_overview());
+/// relay of `services.relay`. `text` reads files that open only with the password that comes with
+/// them.
+pub fn router(
+    services: Services,
+    limits: Limits,
+    metrics: Option<PrometheusHandle>,
+    text: Arc<TextReader>,
+) -> Router {
+    let app = Arc::new(App::new(services, limits, metrics, Some(text)).with_overview());
     let (router, api) = routes().split_for_parts();
     around(with_problems(router.with_state(app).merge(docs::routes(api))))
 }
 
 /// The routes by which a worker that runs alone is watched: `/healthz`, `/readyz`, `/metrics`.
 pub fn operations(services: Services, limits: Limits, metrics: Option<PrometheusHandle>) -> Router {
-    let app = Arc::new(App::new(services, limits, metrics));
+    let app = Arc::new(App::new(services, limits, metrics, None));
     let (router, _) = operation().split_for_parts();
     around(with_problems(router.with_state(app)))
 }

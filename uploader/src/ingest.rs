@@ -11,6 +11,7 @@ use shared::{
     blob::{BlobError, BlobKey, BlobWriter, Blobs, Put},
     document::{DocumentId, FileType, Format},
     schema::hexadecimal,
+    store::SavedText,
 };
 
 /// Why a file was not taken. The messages begin with its name.
@@ -46,6 +47,8 @@ pub(crate) struct StoredFile {
     pub(crate) size_bytes: u64,
     /// In hexadecimal digits.
     pub(crate) sha256: String,
+    /// Its text, where that is in storage, too.
+    pub(crate) text: Option<SavedText>,
 }
 
 /// A file on its way into storage. Dropped before [`Intake::finish`] it leaves nothing.
@@ -139,6 +142,7 @@ impl Intake {
             file_type,
             size_bytes: self.size_bytes,
             sha256: hexadecimal(&self.hash.finalize()),
+            text: None,
         })
     }
 

@@ -5,6 +5,7 @@
 mod series;
 mod limits;
 mod ingest;
+mod unlock;
 mod accept;
 mod error;
 mod http;

@@ -24,7 +24,7 @@ use pool::typed::{
     chat::{Answer, ReplyFault, Request},
     json,
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 use shared::{
     document::{Failure, FailureCode, Stage},
     extraction::ModelUsed,
@@ -43,6 +43,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) claim: &'a Claim,
     pub(crate) schema: &'a CompiledSchema,
     pub(crate) request: &'a Request,
+    /// Values that are not asked for: they are known.
+    pub(crate) kept: &'a Map<String, Value>,
     /// Counted from 0.
     pub(crate) index: usize,
     /// How many parts there are.
@@ -96,17 +98,23 @@ type Read = Result<Values, String>;
 impl Series<'_> {
     /// The values of the part, or why there are none.
     async fn answer(&mut self) -> Result<Result<Part, Failure>, Verdict> {
-        let Asking { schema, index, total, request, .. } = *self.asking;
+        let Asking { index, total, request, .. } = *self.asking;
         let label = if total > 1 { format!("part {} of {total}", index + 1) } else { "all".into() };
         let (answer, model) = match self.say(request.clone(), label).await? {
             Ok(said) => said,
             Err(fault) => return Ok(Err(failed(&fault))),
         };
-        let mut values = validate::read(schema, &answer.content, total > 1);
+        let mut values = self.read(&answer.content);
         if !values.as_ref().is_ok_and(|values| values.violations.is_empty()) {
             values = self.correct(&answer, model, values).await?;
         }
         Ok(values.map_err(|error| does_not_fit(&error)).and_then(|values| self.part(values)))
+    }
+
+    /// The values of a reply, with those that are known.
+    fn read(&self, content: &str) -> Read {
+        let Asking { schema, kept, total, .. } = *self.asking;
+        validate::read(schema, content, kept, total > 1)
     }
 
     /// Asks for what does not fit, and gives the values with what was replied.
@@ -136,7 +144,7 @@ impl Series<'_> {
         let label = format!("repair of part {} of {total}", index + 1);
         let Ok((second, _)) = self.say(request, label).await? else { return Ok(values) };
         if !is_cut {
-            return Ok(validate::read(schema, &second.content, total > 1).or(values));
+            return Ok(self.read(&second.content).or(values));
         }
         Ok(values.map(|mut first| {
             if let Ok(second) = json::read(&second.content) {
@@ -196,7 +204,10 @@ impl Series<'_> {
         let Asking { worker, claim, .. } = *self.asking;
         let Answered { asked, model, warning } = ask_any(worker, claim, question).await?;
         self.is_old &= asked.is_old;
-        learn(worker, claim, question, &asked);
+        // The answer for a few fields says nothing of the size of one for all.
+        if self.asking.kept.is_empty() {
+            learn(worker, claim, question, &asked);
+        }
         question.request.model.clone_from(&model);
         let part = &mut self.part;
         part.warnings.extend(warning);

@@ -8,16 +8,16 @@ use crate::extract::{
     document_text::DocumentText,
     evidence, form, merge, rules,
     set_aside::{Invalid, set_aside},
-    several, shown,
+    shown,
 };
 use serde_json::Value;
 use shared::{
-    document::{DocumentState, Failure, FailureCode, Stage},
+    document::{DocumentState, Failure, FailureCode, PageRange, Stage},
     extraction::{
         Candidate, Check, Extraction, Field, FieldStatus, ModelUsed, Pages, TextUsed, Timings,
         Usage,
     },
-    job::Claim,
+    job::{Claim, Verdict},
     store::Spent,
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -39,6 +39,26 @@ pub(crate) struct Part {
     pub(crate) model_ms: u64,
     /// What a reader should know about the model that answered.
     pub(crate) warnings: Vec<String>,
+    /// The pages of which it has something.
+    pub(crate) pages: PageRange,
+    /// Why there is nothing, where there never will be.
+    pub(crate) lost: Option<Failure>,
+}
+
+/// A part of several about which there will never be an answer, if that is what the verdict says.
+///
+/// # Errors
+/// Every other verdict: it is about the document.
+pub(crate) fn lost(verdict: Verdict, total: usize) -> Result<Part, Verdict> {
+    use FailureCode::{ContentFiltered, InvalidReply, ModelRefused, OutputTruncated};
+    let is_of_part =
+        |code| matches!(code, OutputTruncated | ModelRefused | ContentFiltered | InvalidReply);
+    match verdict {
+        Verdict::Reject(failure) if total > 1 && is_of_part(failure.code) => {
+            Ok(Part { lost: Some(failure), ..Part::default() })
+        }
+        verdict => Err(verdict),
+    }
 }
 
 /// The extraction of a document from its parts, in the order of its text.
@@ -49,14 +69,23 @@ pub(crate) fn assemble(
     claim: &Claim,
     schema: &CompiledSchema,
     pages: &Pages,
-    parts: Vec<Part>,
+    mut parts: Vec<Part>,
     usage: Usage,
     timings_ms: Timings,
 ) -> Result<Extraction, Failure> {
     let warnings = warnings(pages, &parts);
-    let model = parts.last().map(|part| part.model.clone()).unwrap_or_default();
+    let is_lost = |part: &Part| part.lost.is_some();
+    if parts.iter().all(is_lost)
+        && let Some(failure) = parts.iter_mut().find_map(|part| part.lost.take())
+    {
+        return Err(failure);
+    }
+    let lacks_parts = parts.iter().any(is_lost);
+    let answered = parts.iter().rfind(|part| !is_lost(part));
+    let model = answered.map(|part| part.model.clone()).unwrap_or_default();
+    prefer_printed(schema, pages, &mut parts);
     let (data, invalid) = whole(schema, parts)?;
-    let state = match pages.are_incomplete() || !invalid.is_empty() {
+    let state = match pages.are_incomplete() || lacks_parts || !invalid.is_empty() {
         true => DocumentState::Partial,
         false => DocumentState::Succeeded,
     };
@@ -74,6 +103,23 @@ pub(crate) fn assemble(
         timings_ms,
         warnings,
     })
+}
+
+/// Of single values that several parts have, those go that do not stand in the pages of their part,
+/// where another part's does.
+fn prefer_printed(schema: &CompiledSchema, pages: &Pages, parts: &mut [Part]) {
+    if parts.len() < 2 {
+        return;
+    }
+    let found = parts.iter().map(|part| {
+        let own = pages.pages.iter().filter(|page| part.pages.contains(page.number));
+        let own = Pages { pages: own.cloned().collect(), ..Pages::default() };
+        evidence::prove(&schema.schema, &part.data, &DocumentText::new(&own))
+    });
+    let found: Vec<_> = found.collect();
+    let status = |part: usize, place: &str| Some(found.get(part)?.get(place)?.status);
+    let mut values: Vec<_> = parts.iter_mut().map(|part| &mut part.data).collect();
+    merge::prefer_printed(&mut values, status);
 }
 
 /// The values of all parts, and what does not fit: of the parts, and of the whole that they make.
@@ -132,6 +178,7 @@ pub(crate) fn usage(
         calls: usage.calls + spent.calls,
         replayed,
         tokens_input: usage.tokens_input + spent.tokens_input,
+        tokens_cached: usage.tokens_cached + spent.tokens_cached,
         tokens_output: usage.tokens_output + spent.tokens_output,
         cost: cost_of(spent).map(|cost| cost + usage.cost.unwrap_or_default()).or(usage.cost),
     })
@@ -173,9 +220,11 @@ fn warnings(pages: &Pages, parts: &[Part]) -> Vec<String> {
         )),
         None => None,
     });
-    let several = several::warning(pages);
-    let mut warnings: Vec<_> =
-        unread.chain(pages.warnings.iter().cloned()).chain(several).collect();
+    let lost = parts.iter().filter_map(|part| {
+        let failure = part.lost.as_ref()?;
+        Some(format!("{}: there is no answer about them: {}", part.pages, failure.message))
+    });
+    let mut warnings: Vec<_> = unread.chain(lost).chain(pages.warnings.iter().cloned()).collect();
     for warning in parts.iter().flat_map(|part| &part.warnings) {
         if !warnings.contains(warning) {
             warnings.push(warning.clone());

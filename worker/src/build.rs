@@ -114,6 +114,7 @@ fn settings(config: &Config) -> Settings {
         model: model.to_owned(),
         scans: config.text.scans,
         scan_pages_max: config.text.scan_pages_max,
+        members: config.members.clone(),
         fallback: config
             .models
             .iter()

@@ -47,6 +47,12 @@ pub(crate) fn succeeded(
     metrics::counter!("sluice_checks_failed_total", "schema" => schema).increment(broken as u64);
 }
 
+/// The document was split: those that were made of it go on.
+pub(crate) fn split(claim: &Claim) {
+    tracing::info!(document = %claim.document, "the document was split");
+    count(claim, DocumentState::Split.as_str());
+}
+
 /// The document has failed.
 pub(crate) fn failed(claim: &Claim, failure: &Failure) {
     let message = &failure.message;

@@ -6,6 +6,7 @@
 pub mod node;
 pub mod pointer;
 pub mod budget;
+pub mod carry;
 pub mod sizes;
 pub mod prompt;
 pub mod compiled;
@@ -21,6 +22,7 @@ pub mod time;
 pub mod convert;
 pub mod validate;
 pub mod cut;
+pub mod gained;
 pub mod repair;
 pub mod set_aside;
 pub mod merge;

@@ -14,6 +14,8 @@ mod assemble;
 mod answer;
 mod read;
 mod plan;
+mod members;
+mod earlier;
 pub mod process;
 pub mod consume;
 pub mod sweep;

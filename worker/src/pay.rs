@@ -10,7 +10,7 @@ use crate::{
 };
 use futures::future::{Either, select};
 use pool::typed::chat::{CallError, Refusal, Reply};
-use pool::{Need, Reservation};
+use pool::{Need, Reservation, Usage};
 use shared::{
     document::FailureCode,
     fault,
@@ -159,11 +159,12 @@ async fn close(payment: &Payment<'_>, ended: Ended) -> Result<Option<Reply>, Una
     match result {
         Ok(reply) => {
             fault::point("answered");
-            let (tokens_input, tokens_output) = reply.tokens();
+            let usage = reply.usage();
             let reply = save(worker, key, reply).await?;
             fault::point("reply-saved");
             let error = reply.answer().err().map(|fault| fault.to_string());
-            let end = CallEnd::Answered { tokens_input, tokens_output, error };
+            let Usage { tokens_input, tokens_cached, tokens_output, .. } = usage;
+            let end = CallEnd::Answered { tokens_input, tokens_cached, tokens_output, error };
             call_ended(payment, call, end, took).await?;
             Ok(Some(reply))
         }

@@ -3,11 +3,18 @@
 //!
 //! It must know nothing of who is asked, nor of what an answer costs.
 
-use crate::extract::{budget, compiled::CompiledSchema, prompt};
+use crate::extract::{
+    budget,
+    carry::carried,
+    compiled::CompiledSchema,
+    cut,
+    gained::Kept,
+    prompt::{self, Excerpt},
+};
 use crate::read::Images;
 use pool::typed::{chat::Request, image::Image};
 use reader::PageImage;
-use shared::extraction::Pages;
+use shared::{document::PageRange, extraction::Pages};
 use std::collections::BTreeMap;
 
 /// The images that models are shown, by the number of their page: each, and the characters that it
@@ -35,18 +42,30 @@ pub(crate) struct PlanLimits<'a> {
     pub(crate) tokens_output_max: u32,
 }
 
-/// The requests about a document, in the order of its text. `expected_output` gives the tokens that
+/// A request about a part of a document, or about all of it.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    /// What is asked.
+    pub(crate) request: Request,
+    /// The pages of which the part has something.
+    pub(crate) pages: PageRange,
+}
+
+/// The requests about a document, in the order of its text: for all fields, or for those that an
+/// earlier result lacks. `expected_output` gives the tokens that
 /// the answer to a request of so many characters is expected to need.
 pub(crate) fn plan(
     schema: &CompiledSchema,
     pages: &Pages,
     shown: &Shown,
     limits: &PlanLimits<'_>,
+    kept: &Kept,
     expected_output: impl Fn(u64) -> u32,
-) -> Vec<Request> {
+) -> Vec<Planned> {
     let output_max = limits.tokens_output_max;
     let room = budget::room(limits.context_tokens_max, output_max, &schema.schema, &schema.strict);
-    let total = u32::try_from(pages.pages.len()).unwrap_or(u32::MAX);
+    // The pages of a part of a file are counted as those of the file.
+    let last = pages.pages.last().map_or(0, |page| page.number);
     let image = |page: u32| {
         let (image, characters) = shown.get(&page)?;
         Some(budget::ImageSize { characters: *characters, bytes: image.png.len() })
@@ -54,17 +73,23 @@ pub(crate) fn plan(
     let parts = budget::chunks(&pages.pages, room, image);
     let is_part = parts.len() > 1;
     let strict = if is_part { &schema.strict_part } else { &schema.strict };
-    let request = |part: Vec<budget::Piece<'_>>| {
-        let request = prompt::request(
-            &schema.schema,
-            strict,
-            limits.model,
-            (&part, shown),
-            total,
-            is_part,
-            output_max,
-        );
-        Request { tokens_output_max: expected_output(request.length()), ..request }
-    };
-    parts.into_iter().map(request).collect()
+    let asks_all = kept == &Kept::default();
+    if !asks_all && kept.wanted.is_empty() {
+        return Vec::new();
+    }
+    let cut = if asks_all { None } else { cut::cut(strict, &kept.wanted) };
+    let strict = cut.as_ref().unwrap_or(strict);
+    let mut before: Vec<budget::Piece<'_>> = Vec::new();
+    let mut planned = Vec::with_capacity(parts.len());
+    for part in parts {
+        let carried = carried(&before, &part);
+        let excerpt = Excerpt { pieces: &part, carried: &carried, shown, pages: last, is_part };
+        let request = prompt::request(&schema.schema, strict, limits.model, excerpt, output_max);
+        let request = Request { tokens_output_max: expected_output(request.length()), ..request };
+        let page = |piece: Option<&budget::Piece<'_>>| piece.map_or(0, |piece| piece.page);
+        let pages = PageRange { first: page(part.first()), last: page(part.last()) };
+        planned.push(Planned { request, pages });
+        before.extend(part);
+    }
+    planned
 }

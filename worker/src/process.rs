@@ -2,22 +2,26 @@
 
 use crate::{
     answer::{Asking, answer},
-    assemble::{Part, assemble, timings, usage},
+    assemble::{Part, assemble, lost, timings, usage},
+    earlier::still_holds,
     ended,
-    extract::compiled::CompiledSchema,
-    plan::{PlanLimits, plan, shown},
-    read::{Images, read},
+    extract::{compiled::CompiledSchema, gained::Kept},
+    members::divide,
+    plan::{PlanLimits, Planned, plan, shown},
+    read::{Images, has_text, read},
     worker::{Outage, Worker, outage},
 };
 use futures::{StreamExt, stream};
-use pool::typed::chat::Request;
+use pool::Usage as Tokens;
+use serde_json::Map;
 use shared::{
     blob::{BlobKey, Put},
     extraction::{Extraction, Pages, Usage},
     fault,
     job::{Claim, Verdict},
+    store::Spent,
 };
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use tokio::{
     task::{JoinError, spawn_blocking},
     time::Instant,
@@ -32,9 +36,12 @@ pub async fn process(worker: &Worker, claim: &Claim) -> Verdict {
     let done = async {
         let schema = worker.schemas.get(&worker.services.store, &claim.schema).await?;
         let (pages, images) = read(worker, claim, &schema).await?;
+        let pages = divide(worker, claim, pages).await?;
+        has_text(&pages, &images)?;
         let text_took = started.elapsed();
-        let requests = requests(worker, &schema, &pages, &images);
-        let parts = ask(worker, claim, &schema, requests, started).await?;
+        let kept = still_holds(worker, claim, &schema, &pages).await?;
+        let requests = requests(worker, &schema, &pages, &images, &kept);
+        let parts = ask(worker, claim, &schema, requests, kept, started).await?;
         let timings = timings(claim, started.elapsed(), text_took, &parts);
         let usage = spent(worker, claim, &parts).await?;
         let owned = claim.clone();
@@ -55,7 +62,8 @@ fn requests(
     schema: &CompiledSchema,
     pages: &Pages,
     images: &Images,
-) -> Vec<Request> {
+    kept: &Kept,
+) -> Vec<Planned> {
     let settings = &worker.settings;
     let model = worker.model(schema);
     let context = worker.pool.context_tokens_max(model).unwrap_or(settings.context_tokens_max);
@@ -65,7 +73,7 @@ fn requests(
     let shown = shown(images, |size| {
         worker.models(model).map(|model| worker.pool.image_tokens(model, size)).max()
     });
-    plan(schema, pages, &shown, &limits, |length| {
+    plan(schema, pages, &shown, &limits, kept, |length| {
         worker.learned.room(reference, length, tokens_output_max)
     })
 }
@@ -74,7 +82,11 @@ fn requests(
 async fn spent(worker: &Worker, claim: &Claim, parts: &[Part]) -> Result<Usage, Verdict> {
     let spent = worker.services.store.ledger().spent(claim).await.map_err(outage)?;
     Ok(usage(&spent, parts, |spent| {
-        worker.pool.cost_of(&spent.deployment, spent.tokens_input, spent.tokens_output)
+        let Spent { deployment, tokens_input, tokens_cached, tokens_output, .. } = spent;
+        let (tokens_input, tokens_cached) = (*tokens_input, *tokens_cached);
+        let tokens_output = *tokens_output;
+        let tokens = Tokens { tokens_input, tokens_cached, tokens_output, ..Tokens::default() };
+        worker.pool.cost_of(deployment, &tokens)
     }))
 }
 
@@ -83,28 +95,48 @@ fn broken(error: JoinError) -> Verdict {
 }
 
 /// Asks about every part. When one part cannot go on no other is begun, but calls under way are
-/// waited for: they are paid.
+/// waited for: they are paid. A part about which there will never be an answer stops no other.
 async fn ask(
     worker: &Worker,
     claim: &Claim,
     schema: &CompiledSchema,
-    requests: Vec<Request>,
+    requests: Vec<Planned>,
+    kept: Kept,
     started: Instant,
 ) -> Result<Vec<Part>, Verdict> {
+    let Kept { values: kept, model, .. } = kept;
+    if requests.is_empty() {
+        return Ok(vec![Part { data: kept.into(), model, ..Part::default() }]);
+    }
+    let none = Map::new();
     let (total, deadline) = (requests.len(), started + worker.settings.job_time_max);
-    let goes_on = AtomicBool::new(true);
-    let part = async |(index, request)| {
+    let (goes_on, pages_done) = (AtomicBool::new(true), AtomicU32::new(0));
+    let part = async |(index, Planned { request, pages })| {
         if !goes_on.load(Ordering::Relaxed) {
             return None;
         }
-        let asking = Asking { worker, claim, schema, request: &request, index, total, deadline };
-        let part = answer(&asking).await;
+        // They belong to the document, once.
+        let kept = if index == 0 { &kept } else { &none };
+        let asking =
+            Asking { worker, claim, schema, request: &request, kept, index, total, deadline };
+        let part = answer(&asking).await.or_else(|verdict| lost(verdict, total));
         goes_on.fetch_and(part.is_ok(), Ordering::Relaxed);
-        Some(part)
+        if total > 1 && part.is_ok() {
+            let done = pages_done.fetch_add(pages.count(), Ordering::Relaxed) + pages.count();
+            note_progress(worker, claim, done).await;
+        }
+        Some(part.map(|part| Part { pages, ..part }))
     };
     let parts = stream::iter(requests.into_iter().enumerate()).map(part);
     let parts: Vec<_> = parts.buffered(PARTS_AT_ONCE).collect().await;
     parts.into_iter().flatten().collect()
+}
+
+/// Shows how far a long document is. Where that fails, only that is missing.
+async fn note_progress(worker: &Worker, claim: &Claim, pages_done: u32) {
+    if let Err(error) = worker.services.store.work().pages_done(claim, pages_done).await {
+        tracing::debug!(%error, "the progress is not shown");
+    }
 }
 
 /// Writes the result once and makes it visible. A second worker adopts the first one's result.

@@ -10,7 +10,7 @@ use reader::{PageImage, TextError};
 use shared::{
     blob::BlobKey,
     config::Scans,
-    document::{Failure, FailureCode, Stage},
+    document::{Failure, FailureCode, Part, Stage},
     extraction::{Page, Pages},
     fault,
     job::{Claim, Verdict},
@@ -41,12 +41,20 @@ pub(crate) async fn read(
     schema: &CompiledSchema,
 ) -> Result<(Pages, Images), Verdict> {
     let (blobs, store) = (&worker.services.blobs, &worker.services.store);
-    let source = blobs.get(&BlobKey::source(&claim.document)).await.map_err(outage)?;
-    let gone = || outage(Outage(format!("the file of {} is not in storage", claim.document)));
-    let source = source.ok_or_else(gone)?;
-    let mut pages = worker.text.read(&source, claim.file_type).await.map_err(refused)?;
+    let mut pages = match saved(worker, claim).await? {
+        Some(pages) => pages,
+        None => {
+            let source = source(worker, claim).await?;
+            worker.text.read(&source, claim.file_type).await.map_err(refused)?
+        }
+    };
+    if let Some(Part::Pages(range)) = claim.parent.as_ref().map(|parent| &parent.part) {
+        pages.pages.retain(|page| range.contains(page.number));
+        // What the file carries and what is odd about it is said of the whole.
+        (pages.members, pages.warnings) = (Vec::new(), Vec::new());
+    }
     let images = match are_shown(worker, worker.model(schema), &pages).map_err(Verdict::Reject)? {
-        true => show(worker, claim, &source, &mut pages).await?,
+        true => show(worker, claim, &mut pages).await?,
         false => Images::new(),
     };
     let text = serde_json::to_vec(&pages).map_err(|error| outage(Outage(error.to_string())))?;
@@ -55,10 +63,37 @@ pub(crate) async fn read(
     let count = u32::try_from(pages.pages.len()).unwrap_or(u32::MAX);
     fault::point("text-saved");
     store.work().text_read(claim, &pages.engine, count).await.map_err(outage)?;
-    if pages.without_text().len() == pages.pages.len() && images.is_empty() {
-        return Err(Verdict::Reject(no_text(&pages)));
-    }
     Ok((pages, images))
+}
+
+/// The file of a document.
+///
+/// # Errors
+/// When storage does not answer or does not have it.
+pub(crate) async fn source(worker: &Worker, claim: &Claim) -> Result<Bytes, Verdict> {
+    let source = worker.services.blobs.get(&claim.source).await.map_err(outage)?;
+    source
+        .ok_or_else(|| outage(Outage(format!("the file of {} is not in storage", claim.document))))
+}
+
+/// The text, where it is not to be read from the file.
+async fn saved(worker: &Worker, claim: &Claim) -> Result<Option<Pages>, Verdict> {
+    let Some((document, engine)) = &claim.saved_text else { return Ok(None) };
+    let bytes =
+        worker.services.blobs.get(&BlobKey::text(document, engine)).await.map_err(outage)?;
+    let pages = bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose();
+    pages.map_err(|error| outage(Outage(format!("a saved text cannot be read: {error}"))))
+}
+
+/// Refuses a document on whose pages there is nothing to ask about.
+///
+/// # Errors
+/// `no_text`.
+pub(crate) fn has_text(pages: &Pages, images: &Images) -> Result<(), Verdict> {
+    match pages.without_text().len() < pages.pages.len() || !images.is_empty() {
+        true => Ok(()),
+        false => Err(Verdict::Reject(no_text(pages))),
+    }
 }
 
 /// Whether models are shown the pages that were not read.
@@ -92,16 +127,17 @@ fn are_shown(worker: &Worker, model: &str, pages: &Pages) -> Result<bool, Failur
 }
 
 /// Makes images of the pages that were not read, and marks these as shown.
-async fn show(
-    worker: &Worker,
-    claim: &Claim,
-    source: &Bytes,
-    pages: &mut Pages,
-) -> Result<Images, Verdict> {
+async fn show(worker: &Worker, claim: &Claim, pages: &mut Pages) -> Result<Images, Verdict> {
     let most = worker.settings.scan_pages_max;
     let mut images = Images::new();
+    // In a saved text, those of another document that was shown the same pages.
+    let is_seen = |page: &Page| page.is_unread() || page.is_shown;
+    if !pages.pages.iter().any(is_seen) {
+        return Ok(images);
+    }
+    let source = source(worker, claim).await?;
     let mut bytes = 0;
-    for page in pages.pages.iter_mut().filter(|page| page.is_unread()) {
+    for page in pages.pages.iter_mut().filter(|page| is_seen(page)) {
         let is_full = images.len() as u64 >= u64::from(most);
         if is_full || bytes > IMAGES_BYTES_MAX {
             page.error.get_or_insert_with(|| {
@@ -114,7 +150,7 @@ async fn show(
             continue;
         }
         let unread = std::mem::take(page);
-        match worker.text.image(source, claim.file_type, unread.number, SIDE_SHOWN).await {
+        match worker.text.image(&source, claim.file_type, unread.number, SIDE_SHOWN).await {
             Ok(image) if image.is_blank => *page = Page { is_picture: false, ..unread },
             Ok(image) => {
                 bytes += image.png.len();
@@ -170,5 +206,11 @@ fn failure(error: &TextError) -> Option<Failure> {
         TextError::LimitExceeded(_) => FailureCode::TextLimitExceeded,
         TextError::Unavailable(_) => return None,
     };
-    Some(Failure::new(code, Stage::Text, error.to_string()))
+    let remedy = match error {
+        TextError::PasswordRequired => {
+            ": upload it again, with the password in the field `password`"
+        }
+        _ => "",
+    };
+    Some(Failure::new(code, Stage::Text, format!("{error}{remedy}")))
 }

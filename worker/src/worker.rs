@@ -8,7 +8,7 @@ use pool::{Fleet, Pool};
 use reader::TextReader;
 use shared::{
     blob::BlobError,
-    config::Scans,
+    config::{Members, Scans},
     document::{WaitReason, Waiting},
     job::Verdict,
     schema::SchemaRef,
@@ -55,6 +55,8 @@ pub struct Settings {
     pub scans: Scans,
     /// The most pages of a document that models are shown.
     pub scan_pages_max: u32,
+    /// What becomes of attachments and of several documents in one file.
+    pub members: Members,
     /// The models to ask, in order, in place of one that cannot answer.
     pub fallback: BTreeMap<String, Vec<String>>,
 }

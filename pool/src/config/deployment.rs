@@ -124,6 +124,10 @@ pub struct DeploymentConfig {
     /// The price of a million tokens of input, in the caller's currency; not negative.
     #[serde(default)]
     pub input_price_per_million: Option<f64>,
+    /// The price of a million tokens of input that the provider has in its cache; not negative. Default:
+    /// the price of others.
+    #[serde(default)]
+    pub cached_input_price_per_million: Option<f64>,
     /// The price of a million tokens of output, in the caller's currency; not negative.
     #[serde(default)]
     pub output_price_per_million: Option<f64>,
@@ -168,6 +172,7 @@ impl Default for DeploymentConfig {
             mode: None,
             reasoning_effort: None,
             input_price_per_million: None,
+            cached_input_price_per_million: None,
             output_price_per_million: None,
             context_tokens_max: None,
             vision: false,
@@ -245,6 +250,11 @@ impl DeploymentConfig {
             ("output_weight", !self.output_weight.is_none_or(positive), ABOVE_ZERO),
             ("weight", !positive(self.weight), ABOVE_ZERO),
             ("input_price_per_million", negative(self.input_price_per_million), NOT_NEGATIVE),
+            (
+                "cached_input_price_per_million",
+                negative(self.cached_input_price_per_million),
+                NOT_NEGATIVE,
+            ),
             ("output_price_per_million", negative(self.output_price_per_million), NOT_NEGATIVE),
             ("context_tokens_max", self.context_tokens_max == Some(0), AT_LEAST_ONE),
         ];

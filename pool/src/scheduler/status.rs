@@ -7,6 +7,7 @@ use crate::deployment::{Deployment, DeploymentStatus};
 use crate::limiter::{Knowledge, Limiter};
 use crate::state::DeploymentView;
 use crate::typed::dialect::Dialect;
+use crate::typed::usage::Usage;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,9 +67,9 @@ impl Scheduler {
     }
 
     /// What these tokens cost at the deployment of this name.
-    pub(crate) fn price(&self, name: &str, tokens_input: u64, tokens_output: u64) -> Option<f64> {
+    pub(crate) fn price(&self, name: &str, usage: &Usage) -> Option<f64> {
         let named = |deployment: &&Deployment| deployment.config.name == name;
-        self.deployments.iter().find(named)?.price(tokens_input, tokens_output)
+        self.deployments.iter().find(named)?.price(usage)
     }
 
     /// Every deployment at this moment.

@@ -131,9 +131,14 @@ pub enum ReplyFault {
 }
 
 impl Reply {
+    /// The tokens as the provider counted them; zero where it does not say.
+    pub fn usage(&self) -> Usage {
+        Usage::of(&self.body).unwrap_or_default()
+    }
+
     /// Input and output tokens as the provider counted them; zero where it does not say.
     pub fn tokens(&self) -> (u64, u64) {
-        let usage = Usage::of(&self.body).unwrap_or_default();
+        let usage = self.usage();
         (usage.tokens_input, usage.tokens_output)
     }
 

@@ -1,6 +1,6 @@
 //! Forms show their values, and documents that are only a cover say so.
 
-use super::{pdf, text};
+use super::{pdf, taken, text};
 use crate::{Format, Origin, Page, TextError};
 
 const FORM: &str = "/AcroForm<</Fields[20 0 R 21 0 R 22 0 R 23 0 R 24 0 R 25 0 R 26 0 R]>>";
@@ -81,17 +81,33 @@ fn a_cover_is_no_document() {
         other => panic!("{other:?}"),
     };
     let files = "20 0 obj<</Kids[21 0 R]>>endobj 21 0 obj<</Names[(a)22 0 R(b)23 0 R]>>endobj \
-        22 0 obj<</F(one.pdf)>>endobj 23 0 obj<</F(x)/UF<FEFF00E4002E007000640066>>>endobj";
+        22 0 obj<</F(one.pdf)/EF<</F 24 0 R>>>>endobj 23 0 obj<</F(x)/UF<FEFF00E4002E007000640066>>>\
+        endobj 24 0 obj<</Length 5>>stream\none 1\nendstream endobj";
     let portfolio = "/Collection<</View/D>>/Names<</EmbeddedFiles 20 0 R>>";
-    check(portfolio, files, "(one.pdf, ä.pdf)");
+    let names = |pages: &crate::Pages| -> Vec<String> {
+        pages.members.iter().map(|member| member.name.clone()).collect()
+    };
+    let cover = refused(portfolio, files).unwrap();
+    assert_eq!((cover.is_cover, names(&cover)), (true, vec!["one.pdf".into(), "ä.pdf".into()]));
+    let bytes = pdf("", "/MediaBox[0 0 100 100]", portfolio, files);
+    assert_eq!(taken(&bytes, Format::Pdf, 0).unwrap(), b"one 1");
+    // The other has no stream.
+    assert!(matches!(taken(&bytes, Format::Pdf, 1), Err(TextError::Unreadable(_))));
     check(
         "/AcroForm<</Fields[]/XFA[(template)20 0 R]>>/NeedsRendering true",
         "",
         "print it to a PDF",
     );
     // Attachments alone make no cover, nor does a portfolio without any.
-    assert!(refused("/Names<</EmbeddedFiles 20 0 R>>", files).is_ok());
-    assert!(refused("/Collection<</View/D>>", "").is_ok());
+    let attached = refused("/Names<</EmbeddedFiles 20 0 R>>", files).unwrap();
+    assert!(!attached.is_cover && attached.members == cover.members, "{attached:?}");
+    assert!(!refused("/Collection<</View/D>>", "").unwrap().is_cover);
+    // What says the same in another form is no document of its own.
+    let same = files.replace("/F(one.pdf)", "/F(any.xml)/AFRelationship/Alternative");
+    let same = same.replace("/F(x)/UF<FEFF00E4002E007000640066>", "/F(factur-x.xml)");
+    let invoice = refused(portfolio, &same).unwrap();
+    assert!(!invoice.is_cover && invoice.members.is_empty(), "{invoice:?}");
+    assert!(invoice.warnings[0].ends_with("any.xml, factur-x.xml"), "{invoice:?}");
     // A form with XFA whose fields are on its pages shows them in any viewer.
     let widget = "20 0 obj<</Subtype/Widget/FT/Tx/Rect[10 10 90 20]/V(here)>>endobj";
     let page = "/MediaBox[0 0 100 100]/Annots[20 0 R]";

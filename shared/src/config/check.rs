@@ -125,6 +125,9 @@ fn ranges(config: &Config, faults: &mut Vec<Fault>) {
         ("text.ocr_seconds_max", text.ocr_seconds_max, 1, 600),
         ("text.scan_dpi", text.scan_dpi.into(), 72, 400),
         ("text.scan_pages_max", text.scan_pages_max.into(), 0, 100_000),
+        ("members.count_max", config.members.count_max.into(), 1, 1000),
+        ("members.bytes_max", config.members.bytes_max, 1, u64::MAX),
+        ("members.depth_max", config.members.depth_max.into(), 1, 10),
         ("worker.tokens_output_max", worker.tokens_output_max.into(), 16, 1_000_000),
         ("worker.context_tokens_max", worker.context_tokens_max.into(), 1000, 10_000_000),
     ];

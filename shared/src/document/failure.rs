@@ -11,8 +11,8 @@ pub enum FailureCode {
     UnreadableDocument,
     /// The file is encrypted and opens only with a password.
     PasswordRequired,
-    /// What the file is about stands in nothing that is read: a PDF portfolio (its documents are
-    /// attachments), or a dynamic XFA form.
+    /// What the file is about stands in nothing that is read: a dynamic XFA form, or a cover (a PDF
+    /// portfolio, an e-mail without words) of whose attachments none can be read.
     UnsupportedDocument,
     /// No page has any text: a scan, or an empty document.
     NoText,

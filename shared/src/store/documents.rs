@@ -1,10 +1,12 @@
 //! Documents as the outside sees them: accept, look up, list, and change on request.
 
+mod family;
 mod accept;
 mod list;
 mod change;
 
-pub use accept::{Accepted, IdempotencyKey, NewDocument};
+pub(super) use accept::insert;
+pub use accept::{Accepted, IdempotencyKey, NewDocument, SavedText};
 pub use change::Changed;
 pub use list::Filter;
 
@@ -15,7 +17,8 @@ use super::{
     value::{Row, values},
 };
 use crate::{
-    document::{Document, DocumentId, DocumentState},
+    blob::BlobKey,
+    document::{Document, DocumentId, DocumentState, Parent, Progress},
     schema::SchemaRef,
 };
 
@@ -37,6 +40,8 @@ pub struct ResultLocation {
     pub run: u32,
     /// The engine whose text was used, once there is text.
     pub text_engine: Option<String>,
+    /// Its file.
+    pub source: BlobKey,
 }
 
 /// Documents as the outside sees them.
@@ -63,16 +68,18 @@ impl Documents<'_> {
         self.0.query(&COUNT, values![], |row| Ok((row.parsed(0)?, row.number(1)?))).await
     }
 
-    /// Where the visible result and the text of a document are.
+    /// Where the file, the visible result and the text of a document are.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn result_location(self, id: &DocumentId) -> Result<Option<ResultLocation>> {
-        static LOCATION: Sql =
-            Sql::new("SELECT run, text_engine FROM documents WHERE id = $1 AND deleted_ms IS NULL");
+        static LOCATION: Sql = Sql::new(
+            "SELECT run, text_engine, id, source FROM documents
+             WHERE id = $1 AND deleted_ms IS NULL",
+        );
         let location = |row: &Row| {
             let text_engine = row.text_or_null(1)?.map(str::to_owned);
-            Ok(ResultLocation { run: row.number(0)?, text_engine })
+            Ok(ResultLocation { run: row.number(0)?, text_engine, source: source(row, 2, 3)? })
         };
         Ok(self.0.query(&LOCATION, values![id], location).await?.pop())
     }
@@ -82,7 +89,8 @@ impl Documents<'_> {
 macro_rules! document_columns {
     () => {
         "id, state, schema_name, schema_version, priority, filename, content_type, size_bytes, \
-         sha256, metadata, pages, attempts, created_ms, updated_ms, finished_ms, waiting, failure"
+         sha256, metadata, pages, attempts, created_ms, updated_ms, finished_ms, waiting, failure, \
+         parent, part, warnings, pages_done"
     };
 }
 use document_columns;
@@ -105,7 +113,29 @@ fn document(row: &Row) -> Result<Document, DbError> {
         finished_at: row.time_or_null(14)?,
         waiting: row.json(15)?,
         failure: row.json(16)?,
+        parent: parent(row, 17, 18)?,
+        // They have rows of their own.
+        children: Vec::new(),
+        warnings: row.json(19)?.unwrap_or_default(),
+        progress: progress(row)?,
     })
+}
+
+/// What a document was made of, from the columns `parent` and `part`.
+pub(super) fn parent(row: &Row, id: usize, part: usize) -> Result<Option<Parent>, DbError> {
+    let (id, part) = (row.parsed_or_null(id)?, row.json(part)?);
+    Ok(id.zip(part).map(|(id, part)| Parent { id, part }))
+}
+
+/// Where the file of a document is, from the columns `id` and `source`.
+pub(super) fn source(row: &Row, id: usize, source: usize) -> Result<BlobKey, DbError> {
+    let id: DocumentId = row.parsed(id)?;
+    Ok(row.text_or_null(source)?.map_or_else(|| BlobKey::source(&id), BlobKey::kept))
+}
+
+fn progress(row: &Row) -> Result<Option<Progress>, DbError> {
+    let (done, total) = (row.number_or_null(20)?, row.number_or_null(10)?);
+    Ok(done.zip(total).map(|(pages_done, pages_total)| Progress { pages_done, pages_total }))
 }
 
 async fn find(db: &Db<'_>, id: &DocumentId) -> Result<Found, DbError> {
@@ -114,7 +144,7 @@ async fn find(db: &Db<'_>, id: &DocumentId) -> Result<Found, DbError> {
         document_columns!(),
         ", deleted_ms IS NOT NULL FROM documents WHERE id = $1"
     ));
-    found(db.first(&FIND, values![id]).await?)
+    found(db, db.first(&FIND, values![id]).await?).await
 }
 
 /// The same, and nobody else changes the row before the transaction ends.
@@ -124,10 +154,16 @@ async fn find_locked(db: &Db<'_>, id: &DocumentId) -> Result<Found, DbError> {
         document_columns!(),
         ", deleted_ms IS NOT NULL FROM documents WHERE id = $1 {lock}"
     ));
-    found(db.first(&FIND, values![id]).await?)
+    found(db, db.first(&FIND, values![id]).await?).await
 }
 
-fn found(row: Option<Row>) -> Result<Found, DbError> {
+async fn found(db: &Db<'_>, row: Option<Row>) -> Result<Found, DbError> {
     let Some(row) = row else { return Ok(Found::Nothing) };
-    Ok(if row.flag(17)? { Found::Deleted } else { Found::Document(Box::new(document(&row)?)) })
+    if row.flag(21)? {
+        return Ok(Found::Deleted);
+    }
+    let mut found = [document(&row)?];
+    family::add_children(db, &mut found).await?;
+    let [document] = found;
+    Ok(Found::Document(Box::new(document)))
 }

@@ -58,6 +58,8 @@ pub enum CallEnd {
     Answered {
         /// Tokens of the question.
         tokens_input: u64,
+        /// Those of them that the provider's cache had.
+        tokens_cached: u64,
         /// Tokens of the answer.
         tokens_output: u64,
         /// Why the reply answers nothing, where it does not.
@@ -88,6 +90,8 @@ pub struct Spent {
     pub calls: u32,
     /// Tokens of the questions.
     pub tokens_input: u64,
+    /// Those of them that the provider's cache had.
+    pub tokens_cached: u64,
     /// Tokens of the answers.
     pub tokens_output: u64,
 }
@@ -183,7 +187,8 @@ impl Ledger<'_> {
     pub async fn spent(self, claim: &Claim) -> Result<Vec<Spent>> {
         static SPENT: Sql = Sql::new(
             "SELECT deployment, count(*), CAST(coalesce(sum(tokens_input), 0) AS BIGINT),
-               CAST(coalesce(sum(tokens_output), 0) AS BIGINT)
+               CAST(coalesce(sum(tokens_output), 0) AS BIGINT),
+               CAST(coalesce(sum(tokens_cached), 0) AS BIGINT)
              FROM calls WHERE document = $1 AND run = $2 AND outcome <> 'unbilled'
              GROUP BY deployment",
         );
@@ -193,6 +198,7 @@ impl Ledger<'_> {
                 calls: row.number(1)?,
                 tokens_input: row.number(2)?,
                 tokens_output: row.number(3)?,
+                tokens_cached: row.number(4)?,
             })
         };
         let mut spent = self.0.query(&SPENT, values![&claim.document, claim.run], spent).await?;
@@ -207,7 +213,7 @@ impl Ledger<'_> {
     pub async fn attempts(self, id: &DocumentId) -> Result<Vec<Attempt>> {
         static ATTEMPTS: Sql = Sql::new(
             "SELECT label, deployment, outcome, status, error, tokens_input, tokens_output,
-               started_ms, ended_ms, duration_ms FROM calls WHERE document = $1 ORDER BY id",
+               started_ms, ended_ms, duration_ms, tokens_cached FROM calls WHERE document = $1 ORDER BY id",
         );
         self.0.query(&ATTEMPTS, values![id], attempt).await
     }
@@ -253,6 +259,7 @@ fn attempt(row: &Row) -> Result<Attempt, DbError> {
         started_at: row.time(7)?,
         ended_at: row.time_or_null(8)?,
         duration_ms: row.number_or_null(9)?,
+        tokens_cached: row.number_or_null(10)?,
     })
 }
 
@@ -353,7 +360,7 @@ async fn call_ended(
     // An answer is certain whatever was noted before; everything else closes once.
     static CLOSE: Sql = Sql::new(
         "UPDATE calls SET outcome = $2, status = $3, error = $4, tokens_input = $5,
-           tokens_output = $6, duration_ms = $7, ended_ms = {now}
+           tokens_output = $6, duration_ms = $7, tokens_cached = $8, ended_ms = {now}
          WHERE id = $1 AND (outcome = 'open' OR (outcome = 'unknown' AND $2 = 'answered'))",
     );
     static GIVE_BACK: Sql = Sql::new(
@@ -367,14 +374,16 @@ async fn call_ended(
          AND (owner, owner_fence) = (SELECT document, fence FROM calls WHERE id = $2)",
     );
     let (outcome, status, error, tokens) = match end {
-        CallEnd::Answered { tokens_input, tokens_output, error } => {
-            ("answered", Some(200), error.as_ref(), Some((*tokens_input, *tokens_output)))
+        CallEnd::Answered { tokens_input, tokens_cached, tokens_output, error } => {
+            let tokens = (*tokens_input, *tokens_output, *tokens_cached);
+            ("answered", Some(200), error.as_ref(), Some(tokens))
         }
         CallEnd::Unbilled { status, error } => ("unbilled", *status, Some(error), None),
         CallEnd::Unknown { status, error } => ("unknown", *status, Some(error), None),
     };
     let (input, output) = (tokens.map(|t| t.0), tokens.map(|t| t.1));
-    let values = values![call, outcome, status.map(u32::from), error, input, output, took];
+    let (status, cached) = (status.map(u32::from), tokens.map(|t| t.2));
+    let values = values![call, outcome, status, error, input, output, took, cached];
     let is_closed = db.execute(&CLOSE, values).await? == 1;
     if matches!(end, CallEnd::Answered { .. }) {
         return db.execute(&ANSWERED, values![question]).await.map(drop);

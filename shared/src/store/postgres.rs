@@ -18,12 +18,13 @@ use std::{error::Error, time::Duration};
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, private::BytesMut, to_sql_checked};
 
 /// What brings a database from version n to n + 1.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("postgres/schema.sql"),
     include_str!("postgres/events.sql"),
     include_str!("postgres/trace.sql"),
     include_str!("postgres/fleet.sql"),
     include_str!("postgres/names.sql"),
+    include_str!("postgres/members.sql"),
 ];
 
 /// Held by the one process that migrates. The number means nothing, but must stay the same.

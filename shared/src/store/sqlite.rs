@@ -23,12 +23,13 @@ use std::{
 use writer::Writer;
 
 /// What brings a database from version n to n + 1.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("sqlite/schema.sql"),
     include_str!("sqlite/events.sql"),
     include_str!("sqlite/trace.sql"),
     include_str!("sqlite/fleet.sql"),
     include_str!("sqlite/names.sql"),
+    include_str!("sqlite/members.sql"),
 ];
 
 /// How long a statement waits for another process's transaction.

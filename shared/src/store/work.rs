@@ -3,11 +3,12 @@
 use super::{
     DbError, Result, Store,
     db::{Access, Db},
+    documents::{parent, source},
     sql::{Change, Sql},
     value::{Row, to_json, to_searchable_json, values},
 };
 use crate::{
-    document::{DocumentId, DocumentState, Failure, FileType, Waiting},
+    document::{DocumentId, DocumentState, Failure, FileType, Part, Waiting},
     job::Claim,
     schema::SchemaRef,
 };
@@ -73,6 +74,20 @@ impl Work<'_> {
         self.0.execute(&TEXT, values).await.map(drop)
     }
 
+    /// Notes about how many pages of a long document there is an answer.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn pages_done(self, claim: &Claim, pages: u32) -> Result<()> {
+        // The parts are asked about side by side, and a page may be in two of them.
+        static DONE: Sql = Sql::new(concat!(
+            "UPDATE documents SET pages_done = CASE WHEN $3 > pages THEN pages ELSE $3 END
+             WHERE coalesce(pages_done, 0) < $3 AND ",
+            claim_is_live!()
+        ));
+        self.0.execute(&DONE, values![&claim.document, claim.fence, pages]).await.map(drop)
+    }
+
     /// Makes the result of this run visible, unless the document has ended. It does not check the
     /// lease: every worker with the saved reply may finish. False when it had ended already.
     ///
@@ -81,13 +96,30 @@ impl Work<'_> {
     pub async fn finish(self, claim: &Claim, state: DocumentState) -> Result<bool> {
         static FINISH: Change = Change::new(
             "UPDATE documents SET state = $3, finished_ms = {now}, updated_ms = {now},
-               lease_until_ms = NULL, waiting = NULL, failure = NULL
+               lease_until_ms = NULL, waiting = NULL, failure = NULL, pages_done = NULL
              WHERE id = $1 AND run = $2 AND state IN ('queued', 'processing')
                AND deleted_ms IS NULL",
             "id",
         )
         .with_event();
         self.0.change(&FINISH, values![&claim.document, claim.run, state]).await
+    }
+
+    /// Ends the document as one that was split: those that were made of it have the results. It has
+    /// none, and says why in `warnings`. False when the claim is lost.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn split(self, claim: &Claim, warnings: &[String]) -> Result<bool> {
+        static SPLIT: Change = Change::new(
+            "UPDATE documents SET state = 'split', warnings = $3, finished_ms = {now},
+               updated_ms = {now}, lease_until_ms = NULL, waiting = NULL
+             WHERE id = $1 AND fence = $2 AND state = 'processing'",
+            "id",
+        )
+        .with_event();
+        let warnings = to_json(&warnings)?;
+        self.0.change(&SPLIT, values![&claim.document, claim.fence, warnings]).await
     }
 
     /// Ends the document without a result, unless the claim is lost.
@@ -97,7 +129,7 @@ impl Work<'_> {
     pub async fn fail(self, claim: &Claim, failure: Failure) -> Result<bool> {
         static FAIL: Change = Change::new(
             "UPDATE documents SET state = 'failed', failure = $3, finished_ms = {now},
-               updated_ms = {now}, lease_until_ms = NULL, waiting = NULL
+               updated_ms = {now}, lease_until_ms = NULL, waiting = NULL, pages_done = NULL
              WHERE id = $1 AND fence = $2 AND state = 'processing'",
             "id",
         )
@@ -150,11 +182,13 @@ async fn claim(
     // Of several at once the first takes the row; the others wait for it and find it taken.
     static CLAIM: Change = Change::new(
         "UPDATE documents SET state = 'processing', fence = fence + 1, attempts = attempts + 1,
-           worker = $2, waiting = NULL, lease_until_ms = {now} + $3, updated_ms = {now}
+           worker = $2, waiting = NULL, lease_until_ms = {now} + $3, updated_ms = {now},
+           pages_done = NULL
          WHERE id = $1 AND state IN ('queued', 'processing') AND deleted_ms IS NULL
            AND due_ms <= {now} AND (lease_until_ms IS NULL OR lease_until_ms <= {now})",
         "id, tenant, fence, run, attempts, schema_name, schema_version, content_type, sha256,
-         priority, queued_ms, updated_ms",
+         priority, queued_ms, updated_ms, parent, part, depth, source, split, locked, text_engine,
+         filename, size_bytes",
     )
     .with_event();
     // The worker that made these calls has lost its claim. A statement of its own: it must see
@@ -167,7 +201,19 @@ async fn claim(
     let claimed = db.change(&CLAIM, values![id, worker, lease]).await?;
     let Some(row) = claimed.first() else { return Ok(None) };
     db.execute(&ORPHANS, values![id]).await?;
-    claim_of(row).map(Some)
+    let mut claim = claim_of(row)?;
+    if let Some(parent) = claim.parent.as_ref().filter(|parent| is_range(&parent.part)) {
+        // Its text is a part of what was read.
+        static ENGINE: Sql = Sql::new("SELECT text_engine FROM documents WHERE id = $1");
+        let engine = db.first(&ENGINE, values![&parent.id]).await?;
+        let engine = engine.as_ref().map(|row| row.text_or_null(0)).transpose()?.flatten();
+        claim.saved_text = engine.map(|engine| (parent.id.clone(), engine.to_owned()));
+    }
+    Ok(Some(claim))
+}
+
+fn is_range(part: &Part) -> bool {
+    matches!(part, Part::Pages(_))
 }
 
 fn claim_of(row: &Row) -> Result<Claim, DbError> {
@@ -183,5 +229,15 @@ fn claim_of(row: &Row) -> Result<Claim, DbError> {
         priority: row.parsed(9)?,
         queued_at: row.time(10)?,
         claimed_at: row.time(11)?,
+        parent: parent(row, 12, 13)?,
+        depth: row.number(14)?,
+        source: source(row, 0, 15)?,
+        split: row.parsed_or_null(16)?,
+        filename: row.text(19)?.to_owned(),
+        size_bytes: row.number(20)?,
+        saved_text: match (row.flag(17)?, row.text_or_null(18)?) {
+            (true, Some(engine)) => Some((row.parsed(0)?, engine.to_owned())),
+            _ => None,
+        },
     })
 }

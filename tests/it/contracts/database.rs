@@ -134,11 +134,16 @@ pub(super) fn document(content: &str) -> NewDocument {
         sha256: content.to_owned(),
         metadata: Map::from_iter([("order".to_owned(), json!("17"))]),
         traceparent: None,
+        parent: None,
+        depth: 0,
+        source: None,
+        split: None,
+        text: None,
     }
 }
 
 pub(super) fn answered() -> CallEnd {
-    CallEnd::Answered { tokens_input: 10, tokens_output: 2, error: None }
+    CallEnd::Answered { tokens_input: 10, tokens_cached: 6, tokens_output: 2, error: None }
 }
 
 pub(super) fn failure() -> Failure {

@@ -3,6 +3,7 @@
 use super::database::{Engine, LEASE, NOW, answered, document, failure};
 use serde_json::{Map, json};
 use shared::{
+    blob::BlobKey,
     document::{DocumentId, DocumentState, Failure, Priority},
     fleet::WorkerReport,
     message::Traceparent,
@@ -40,6 +41,7 @@ on_every_database! {
     a_reply_is_as_old_as_its_call
     another_upload_allows_calls_anew
     a_question_rests_after_a_call_that_nobody_knows_the_end_of
+    what_the_cache_had_is_counted
 }
 
 async fn one_claims_and_an_old_fence_changes_nothing(engine: Engine) {
@@ -321,7 +323,8 @@ async fn what_was_stored_comes_back(engine: Engine) {
     assert_eq!((claim.run, claim.attempts, claim.queued_at), (1, 1, found.created_at));
     store.work().text_read(&claim, "engine 1", 7).await.unwrap();
     store.work().set_waiting(&claim, None).await.unwrap();
-    let place = ResultLocation { run: 1, text_engine: Some("engine 1".to_owned()) };
+    let source = BlobKey::source(&new.id);
+    let place = ResultLocation { run: 1, text_engine: Some("engine 1".to_owned()), source };
     assert_eq!(store.documents().result_location(&new.id).await.unwrap(), Some(place));
     assert!(store.work().fail(&claim, failure()).await.unwrap());
     let schema = Some("receipt@3".parse().unwrap());
@@ -592,4 +595,17 @@ async fn another_upload_allows_calls_anew(engine: Engine) {
     }
     assert_eq!(engine.intent(&later, "q").await, Intent::Capped(2), "as many, and no more");
     assert_eq!(engine.intent(&claim, "q").await, Intent::Capped(2), "for nobody");
+}
+
+async fn what_the_cache_had_is_counted(engine: Engine) {
+    let ledger = engine.store.ledger();
+    let claim = engine.claim(&engine.accept("a").await).await;
+    for question in ["q", "r"] {
+        let Intent::Call(call) = engine.intent(&claim, question).await else { panic!("a call") };
+        ledger.call_ended(call, question, answered(), NOW).await.unwrap();
+    }
+    let attempts = ledger.attempts(&claim.document).await.unwrap();
+    assert_eq!((attempts[0].tokens_input, attempts[0].tokens_cached), (Some(10), Some(6)));
+    let spent = &ledger.spent(&claim).await.unwrap()[0];
+    assert_eq!((spent.calls, spent.tokens_input, spent.tokens_cached), (2, 20, 12));
 }

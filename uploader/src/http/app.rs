@@ -5,16 +5,18 @@ use crate::{
     accept::Acceptance,
     error::{ApiError, Code},
     limits::Limits,
+    unlock::Unlocking,
 };
 use axum::{extract::FromRequestParts, http::request::Parts};
 use metrics_exporter_prometheus::PrometheusHandle;
+use reader::TextReader;
 use shared::{
     document::{Document, DocumentId, DocumentState, WaitReason, Waiting},
     schema::{SchemaName, SchemaRef},
     services::Services,
     store::{Found, StoreError},
 };
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How far the position of a document in the queue is counted, for each priority.
@@ -31,6 +33,8 @@ pub(super) struct App {
     pub(super) acceptance: Acceptance,
     /// None in a worker that runs alone: each uploader shows the fleet already.
     pub(super) overview: Option<LastOverview>,
+    /// None where nothing is uploaded.
+    pub(super) unlocking: Option<Unlocking>,
 }
 
 impl App {
@@ -38,9 +42,11 @@ impl App {
         services: Services,
         limits: Limits,
         metrics: Option<PrometheusHandle>,
+        text: Option<Arc<TextReader>>,
     ) -> Self {
         let acceptance = Acceptance::new(services.clone(), limits.queue_length_max);
-        Self { services, limits, metrics, acceptance, overview: None }
+        let unlocking = text.map(Unlocking::new);
+        Self { services, limits, metrics, acceptance, overview: None, unlocking }
     }
 
     /// One that shows the fleet as a whole.

@@ -1,7 +1,7 @@
 //! What belongs to a document: its extraction, its text, and the file as it was uploaded.
 
 use super::{
-    app::{App, Serving},
+    app::{App, Serving, deleted},
     request::{Id, Parameters, is_known},
     wait,
 };
@@ -40,7 +40,7 @@ const LINK_AGE_MAX: Duration = Duration::from_secs(300);
     responses(
         (status = 200, description = "The extraction", body = Extraction),
         (status = 304, description = "As known"),
-        (status = 409, description = "`not_finished` (with Retry-After), `document_failed` or `document_cancelled`", body = crate::error::Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`not_finished` (with Retry-After), `document_failed`, `document_cancelled` or `document_split`", body = crate::error::Problem, content_type = "application/problem+json"),
         (status = "default", description = "A problem", body = crate::error::Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -85,6 +85,12 @@ fn has_result(document: Document) -> Result<(), ApiError> {
         (DocumentState::Cancelled, _) => {
             let error = ApiError::new(Code::DocumentCancelled, format!("{id} was cancelled"));
             Err(error.hint("POST …/retry runs it again"))
+        }
+        (DocumentState::Split, _) => {
+            let detail = format!("{id} was split: it has no extraction of its own");
+            let error = ApiError::new(Code::DocumentSplit, detail);
+            let children: Vec<_> = document.children.iter().map(DocumentId::as_str).collect();
+            Err(error.hint(format!("the extractions are those of {}", children.join(", "))))
         }
     }
 }
@@ -214,7 +220,10 @@ pub(super) async fn source(
     if kind.starts_with("text/") && !kind.contains("charset=") && kind != "text/html" {
         kind.push_str("; charset=utf-8");
     }
-    let (blobs, key) = (&app.services.blobs, BlobKey::source(&id));
+    let Some(location) = app.services.store.documents().result_location(&id).await? else {
+        return Err(deleted(&id));
+    };
+    let (blobs, key) = (&app.services.blobs, location.source);
     let disposition = disposition(&document.filename);
     // A link is signed for one method: a request for the headers alone is answered here.
     if method == Method::GET

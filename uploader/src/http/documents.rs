@@ -90,6 +90,7 @@ pub(super) struct Retried {
         ("schema" = Option<String>, Query, description = "For this schema, any version"),
         ("code" = Option<FailureCode>, Query, description = "With this failure"),
         ("before" = Option<String>, Query, description = "Accepted before this time (RFC 3339)"),
+        ("parent" = Option<String>, Query, description = "Made of this document"),
         ("metadata.KEY" = Option<String>, Query, description = "With this value under KEY in the metadata; may be repeated with other keys"),
         ("limit" = Option<u32>, Query, description = "At most so many, 1 to 200; default 20"),
         ("after" = Option<String>, Query, description = "`next` of the page before"),
@@ -103,7 +104,7 @@ pub(super) async fn list(
     State(app): State<Arc<App>>,
     uri: Uri,
 ) -> Result<Json<DocumentList>, ApiError> {
-    let legal = ["state", "schema", "code", "before", "metadata.", "limit", "after"];
+    let legal = ["state", "schema", "code", "before", "parent", "metadata.", "limit", "after"];
     let parameters = Parameters::read(&uri, &legal)?;
     let limit = match parameters.text("limit").map(str::parse) {
         None => LIMIT_DEFAULT,
@@ -117,6 +118,7 @@ pub(super) async fn list(
         schema: parameters.value("schema")?,
         code: parameters.text("code").map(failure_code).transpose()?,
         before: parameters.value("before")?,
+        parent: parameters.value("parent")?,
         metadata: parameters.starting_with("metadata."),
         after: parameters.value("after")?,
         // One more tells whether there are more.
@@ -332,7 +334,9 @@ pub(super) async fn delete(
 ) -> Result<StatusCode, ApiError> {
     let changed = app.services.store.documents().delete(&id).await?;
     let before = done(changed, &id, |state| ApiError::internal(format!("{id} is {state}")))?;
-    let again = (before.state == DocumentState::Processing).then_some(PURGE_AGAIN);
+    // What was made of it may be in work, too.
+    let is_busy = before.state == DocumentState::Processing || !before.children.is_empty();
+    let again = is_busy.then_some(PURGE_AGAIN);
     match purge(&app, &id, again).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(error) => {
@@ -342,21 +346,25 @@ pub(super) async fn delete(
     }
 }
 
+/// Removes the bytes of a deleted document and of all that were made of it.
 async fn purge(
     app: &App,
     id: &DocumentId,
     again: Option<Duration>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (store, blobs) = (&app.services.store, &app.services.blobs);
-    blobs.delete_folder(&BlobKey::folder(id)).await?;
-    let purges = store.purges().due().await?;
-    let Some(purge) = purges.into_iter().find(|purge| purge.document == *id) else {
-        return Err("other purges are due before this one".into());
-    };
-    for question in &purge.questions {
-        blobs.delete(&BlobKey::reply(question)).await?;
+    for id in store.documents().family(id).await? {
+        blobs.delete_folder(&BlobKey::folder(&id)).await?;
+        let purges = store.purges().due().await?;
+        let Some(purge) = purges.into_iter().find(|purge| purge.document == id) else {
+            return Err("other purges are due before this one".into());
+        };
+        for question in &purge.questions {
+            blobs.delete(&BlobKey::reply(question)).await?;
+        }
+        store.purges().done(&id, again).await?;
     }
-    Ok(store.purges().done(id, again).await?)
+    Ok(())
 }
 
 /// The document as it is after a change, or why it could not be changed.

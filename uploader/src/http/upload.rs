@@ -56,6 +56,12 @@ pub(super) struct UploadForm {
     metadata: Option<String>,
     /// Who is served first.
     priority: Option<shared::document::Priority>,
+    /// What to do where a file holds several documents. Default: `members.split` of the configuration.
+    split: Option<shared::document::SplitMode>,
+    /// What the PDFs open with, if they need a password. It is used at once and never kept; the header
+    /// `Document-Password` does the same for a raw body.
+    #[schema(format = Password)]
+    password: Option<String>,
 }
 
 /// Upload documents
@@ -69,7 +75,9 @@ pub(super) struct UploadForm {
         ("priority" = Option<shared::document::Priority>, Query, description = "Who is served first. Default `bulk`"),
         ("filename" = Option<String>, Query, description = "The name of a raw body"),
         ("metadata" = Option<String>, Query, description = "A JSON object of plain values"),
+        ("split" = Option<shared::document::SplitMode>, Query, description = "What to do where a file holds several documents. Default: `members.split` of the configuration"),
         ("Idempotency-Key" = Option<String>, Header, description = "The same call with the same key gives the same documents"),
+        ("Document-Password" = Option<String>, Header, description = "What a PDF opens with that needs a password; of a raw body. Used at once, never kept"),
         ("traceparent" = Option<String>, Header, description = "The W3C trace that the documents belong to. Default: a new one"),
         ("Prefer" = Option<String>, Header, description = "`wait=30` waits for the end, at most 60 seconds", example = "wait=30"),
     ),
@@ -121,12 +129,15 @@ async fn take(
     let mut options = UploadOptions::within(trace);
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     options.content_type = content_type.map(str::to_owned);
-    let legal = ["schema", "priority", "metadata", "filename"];
+    let legal = ["schema", "priority", "split", "metadata", "filename"];
     let parameters = Parameters::read(uri, &legal)?;
     for name in legal {
         if let Some(value) = parameters.text(name) {
             options.set(app, name, value).await?;
         }
+    }
+    if let Some(password) = options::password(headers)? {
+        options.set(app, "password", password).await?;
     }
     let form = form(headers, chunks).await?;
     check_length(app, headers, form.is_some(), options.filename.as_deref())?;
@@ -140,7 +151,8 @@ async fn take(
     let (app, chunks) = (app.clone(), chunks.clone());
     let work = async move {
         let mut files = Vec::new();
-        let submission = match receive(&app, &mut options, form, chunks, &mut files).await {
+        let received = receive(&app, &mut options, form, chunks, &mut files).await;
+        let submission = match unlocked(&app, &options, &mut files, received).await {
             Ok(()) => options.submission(&app, key).await,
             Err(error) => Err(error),
         };
@@ -202,6 +214,22 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
+/// Opens what was received with its password, if there is one.
+async fn unlocked(
+    app: &App,
+    options: &UploadOptions,
+    files: &mut [StoredFile],
+    received: Result<(), ApiError>,
+) -> Result<(), ApiError> {
+    received?;
+    match (&options.password, &app.unlocking) {
+        (Some(password), Some(unlocking)) => {
+            Ok(unlocking.unlock(&app.services.blobs, files, password).await?)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Streams everything to storage.
 async fn receive(
     app: &App,
@@ -245,10 +273,16 @@ async fn fields(
         let name = name.unwrap_or_default();
         match name.as_str() {
             "file" => files.extend(file(app, field, filename, chunks, files.len()).await?),
-            "schema" | "priority" => {
+            "schema" | "priority" | "split" => {
                 let text = text(field, chunks, FIELD_BYTES_MAX).await?;
                 let text = text.ok_or_else(|| ApiError::parameter(&name, "is not a short text"))?;
                 options.set(app, &name, text.trim()).await?;
+            }
+            // Blanks at its ends may belong to it.
+            "password" => {
+                let text = text(field, chunks, FIELD_BYTES_MAX).await?;
+                let text = text.ok_or_else(|| ApiError::parameter(&name, "is not a short text"))?;
+                options.set(app, "password", &text).await?;
             }
             "metadata" => {
                 let most = app.limits.metadata_bytes_max;
@@ -262,7 +296,7 @@ async fn fields(
             other => {
                 let other: String = other.chars().take(80).collect();
                 let detail = format!("{other:?} is not a field of this form");
-                let hint = "fields of this form: file, schema, metadata, priority";
+                let hint = "fields of this form: file, schema, metadata, priority, split, password";
                 return Err(ApiError::new(Code::UnknownField, detail).hint(hint));
             }
         }

@@ -1,6 +1,7 @@
 //! A server on a port of its own, with its database and its files in a temporary folder. There is
 //! no worker: tests play it by calling the store.
 
+use reader::{Children, Engine, TextReader};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 use shared::{
@@ -20,6 +21,7 @@ use shared::{
 use std::{
     net::SocketAddr,
     path::PathBuf,
+    sync::Arc,
     sync::OnceLock,
     time::{Duration, Instant},
 };
@@ -67,7 +69,7 @@ impl Server {
         let services = Services { blobs, store, queue, relay, quota: pool::FleetConnection::Local };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = uploader::router(services.clone(), limits, Some(recorder()));
+        let router = uploader::router(services.clone(), limits, Some(recorder()), no_text());
         let stop = CancellationToken::new();
         let task = tokio::spawn(uploader::serve(router, listener, stop.clone()));
         let http = Client::builder()
@@ -116,7 +118,8 @@ impl Server {
         let hidden = vec![[1.0, 2.0, 3.0, 4.5]];
         let (words, width, height) = (vec![word], 595.0, 842.0);
         let first = Page { width, height, words, hidden, ..page(1) };
-        let pages = Pages { engine: ENGINE.into(), pages: vec![first, page(2)], warnings: vec![] };
+        let pages =
+            Pages { engine: ENGINE.into(), pages: vec![first, page(2)], ..Pages::default() };
         let (store, blobs) = (&self.services.store, &self.services.blobs);
         let text = serde_json::to_vec(&pages).unwrap();
         blobs.put_if_absent(&BlobKey::text(&claim.document, ENGINE), text.into()).await.unwrap();
@@ -226,4 +229,25 @@ fn recorder() -> metrics_exporter_prometheus::PrometheusHandle {
     static RECORDER: OnceLock<metrics_exporter_prometheus::PrometheusHandle> = OnceLock::new();
     let install = || metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder();
     RECORDER.get_or_init(|| install().unwrap()).clone()
+}
+
+/// What reads no file: what does is tested with the whole program.
+fn no_text() -> Arc<TextReader> {
+    let children = Children {
+        program: "/nonexistent".into(),
+        arguments: Vec::new(),
+        count_max: 1,
+        files_max: 1,
+        memory_kept_bytes_max: 0,
+        allow_unsandboxed: false,
+    };
+    Arc::new(
+        TextReader::new(
+            children,
+            Engine::Hayro,
+            reader::Limits::default(),
+            reader::Scanning::default(),
+        )
+        .unwrap(),
+    )
 }

@@ -4,7 +4,8 @@
 
 use super::{node::Node, pointer, set_aside::Invalid};
 use serde_json::{Map, Value};
-use shared::schema::ExtractionSchema;
+use shared::{extraction::FieldStatus, schema::ExtractionSchema};
+use std::collections::BTreeSet;
 
 /// Puts parts together, in the order of the document: lists follow each other; of numbers the last
 /// one counts, because sums stand behind what they sum up and running totals before them; of
@@ -32,6 +33,50 @@ pub fn merge(schema: &ExtractionSchema, mut parts: Vec<Value>) -> Value {
     }
     ordered.extend(found);
     Value::Object(ordered)
+}
+
+/// Takes single values out of the parts that do not stand in them, where another part has one at the
+/// same place that does. `status` tells what was found of a value of a part. Items of lists stay:
+/// nobody knows which is which.
+pub fn prefer_printed(
+    parts: &mut [&mut Value],
+    status: impl Fn(usize, &str) -> Option<FieldStatus>,
+) {
+    use FieldStatus::{Conflict, NotFound, Printed, Verified};
+    let places: BTreeSet<String> = parts.iter().flat_map(|part| single(part)).collect();
+    for place in places {
+        let has = |index: &usize, wanted: &[FieldStatus]| {
+            let is_there = parts.get(*index).and_then(|part| part.pointer(&place));
+            is_there.is_some_and(|value| !value.is_null())
+                && status(*index, &place).is_some_and(|found| wanted.contains(&found))
+        };
+        let printed = (0..parts.len()).any(|index| has(&index, &[Verified, Printed, Conflict]));
+        let unfound: Vec<_> = (0..parts.len()).filter(|index| has(index, &[NotFound])).collect();
+        for index in unfound.into_iter().filter(|_| printed) {
+            if let Some(value) = parts.get_mut(index).and_then(|part| part.pointer_mut(&place)) {
+                *value = Value::Null;
+            }
+        }
+    }
+}
+
+/// The places of the single values of a part.
+fn single(part: &Value) -> Vec<String> {
+    let mut open = vec![(Vec::new(), part)];
+    let mut places = Vec::new();
+    while let Some((tokens, value)) = open.pop() {
+        match value {
+            Value::Object(entries) => open.extend(entries.iter().map(|(name, value)| {
+                let tokens: Vec<String> = tokens.iter().chain([name]).cloned().collect();
+                (tokens, value)
+            })),
+            Value::Array(_) | Value::Null => {}
+            Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                places.push(pointer::of(&tokens))
+            }
+        }
+    }
+    places
 }
 
 /// What was set aside in the parts, at its places in the whole: the items of a list stand after those
@@ -115,6 +160,29 @@ mod tests {
         let merged = merge(&schema, parts);
         assert_eq!(merged.to_string(), expected.to_string());
         assert_eq!(merge(&schema, vec![json!({ "total": 1 })]), json!({ "total": 1 }));
+    }
+
+    #[test]
+    fn a_value_that_is_printed_beats_one_that_is_not() {
+        use FieldStatus::{NotFound, Verified};
+        let mut parts = [
+            json!({ "number": "guess", "date": "a", "buyer": { "name": "?" }, "lines": ["x"] }),
+            json!({ "number": "R-1", "date": "b", "buyer": { "name": "Ann" }, "lines": ["y"] }),
+        ];
+        let status = |part: usize, place: &str| match (part, place) {
+            (1, "/number" | "/buyer/name") => Some(Verified),
+            (0, "/lines/0") | (1, _) => Some(Verified),
+            _ => Some(NotFound),
+        };
+        let unfound = |part: usize, place: &str| match place {
+            "/date" => Some(NotFound),
+            _ => status(part, place),
+        };
+        prefer_printed(&mut parts.iter_mut().collect::<Vec<_>>(), unfound);
+        let expected =
+            json!({ "number": null, "date": "a", "buyer": { "name": null }, "lines": ["x"] });
+        assert_eq!(parts[0], expected);
+        assert_eq!(parts[1]["number"], "R-1");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use super::{compiled::CompiledSchema, convert::converted, node::Node, pointer};
 use pool::typed::json;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use shared::schema::validator::Violation;
 use std::collections::BTreeSet;
 
@@ -22,17 +22,26 @@ pub struct Values {
     pub warnings: Vec<String>,
 }
 
-/// Reads a reply about a whole document, or about a part of it: then what the root must have may
-/// stand in another part.
+/// Reads a reply about a whole document, or about a part of it, and adds the values that were not
+/// asked for because they are known.
 ///
 /// # Errors
 /// When it is no JSON, and why, to be told to the model.
-pub fn read(schema: &CompiledSchema, content: &str, is_part: bool) -> Result<Values, String> {
-    let data = json::read(content).map_err(|error| format!("it is not JSON: {error}"))?;
+pub fn read(
+    schema: &CompiledSchema,
+    content: &str,
+    known: &Map<String, Value>,
+    is_part: bool,
+) -> Result<Values, String> {
+    let mut data = json::read(content).map_err(|error| format!("it is not JSON: {error}"))?;
+    if let Some(object) = data.as_object_mut() {
+        object.extend(known.clone());
+    }
     Ok(check(schema, data, is_part))
 }
 
-/// Puts values into the form of the schema where they can mean one thing, and finds what does not fit.
+/// Puts values of a whole document, or of a part of it, into the form of the schema where they can mean
+/// one thing, and finds what does not fit. What the root must have may stand in another part.
 pub fn check(schema: &CompiledSchema, mut data: Value, is_part: bool) -> Values {
     schema.remove_placeholders(&mut data);
     if let Some(object) = data.as_object_mut().filter(|_| is_part) {
@@ -107,7 +116,7 @@ mod tests {
     }
 
     fn whole(reply: &str) -> Values {
-        read(&schema(), reply, false).unwrap()
+        read(&schema(), reply, &Map::new(), false).unwrap()
     }
 
     #[test]
@@ -142,12 +151,12 @@ mod tests {
         check(json!({ "number": null, "lines": [{ "amount": 1 }] }), &["/number: null"]);
         check(json!({ "number": "R-1" }), &["/lines: "]);
         check(json!([]), &["the whole: "]);
-        assert!(read(&schema(), "Sure: {", false).unwrap_err().contains("not JSON"));
+        assert!(read(&schema(), "Sure: {", &Map::new(), false).unwrap_err().contains("not JSON"));
     }
 
     #[test]
     fn a_part_may_lack_what_the_whole_must_have() {
-        let part = |reply: Value| read(&schema(), &reply.to_string(), true).unwrap();
+        let part = |reply: Value| read(&schema(), &reply.to_string(), &Map::new(), true).unwrap();
         let reply = json!({ "number": null, "date": null, "lines": [], "note": null });
         assert_eq!(part(reply), Values { data: json!({}), ..Values::default() });
         assert_eq!(part(json!({ "number": "1" })).violations.len(), 1);
@@ -161,7 +170,7 @@ mod tests {
         let schema = CompiledSchema::new(schema).unwrap();
         let lines = json!([{ "amount": 1, "more": 2 }]);
         let reply = json!({ "number": "R-1", "lines": lines, "a/b": { "x": 1 } });
-        let values = read(&schema, &reply.to_string(), false).unwrap();
+        let values = read(&schema, &reply.to_string(), &Map::new(), false).unwrap();
         assert_eq!(values.data, json!({ "number": "R-1", "lines": lines }));
         assert_eq!(values.violations, []);
         assert!(values.warnings[0].starts_with("/a~1b: "), "{:?}", values.warnings);

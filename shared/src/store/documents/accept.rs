@@ -2,7 +2,8 @@
 
 use super::{Documents, Found, document, document_columns, find, find_locked};
 use crate::{
-    document::{Document, DocumentId, DocumentState, FileType, Priority},
+    blob::BlobKey,
+    document::{Document, DocumentId, DocumentState, FileType, Parent, Priority, SplitMode},
     message::Traceparent,
     schema::SchemaRef,
     store::{
@@ -40,6 +41,31 @@ pub struct NewDocument {
     /// The trace that began with its upload.
     #[serde(default, deserialize_with = "crate::message::lenient")]
     pub traceparent: Option<Traceparent>,
+    /// What it is made of, if of another document.
+    #[serde(default)]
+    pub parent: Option<Parent>,
+    /// How many documents it is made of, one out of the other.
+    #[serde(default)]
+    pub depth: u32,
+    /// Where its file is, if not under its own id.
+    #[serde(default)]
+    pub source: Option<BlobKey>,
+    /// What to do where the file holds several documents; the configuration decides without.
+    #[serde(default)]
+    pub split: Option<SplitMode>,
+    /// Its text, where that was saved already: the file opens only with a password, which is not
+    /// kept.
+    #[serde(default)]
+    pub text: Option<SavedText>,
+}
+
+/// A text that is in storage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedText {
+    /// The engine that read it.
+    pub engine: String,
+    /// How many pages it has.
+    pub pages: u32,
 }
 
 /// The same key gives the same documents.
@@ -126,7 +152,8 @@ async fn accept(
     }
     let mut accepted = Vec::with_capacity(documents.len());
     for new in documents {
-        accepted.push(insert(db, new, key).await?);
+        let inserted = insert(db, new, key).await?;
+        accepted.push(inserted.ok_or_else(|| DbError::row("a document was not inserted"))?);
     }
     Ok(Accepted::New(accepted))
 }
@@ -142,21 +169,25 @@ async fn all(db: &Db<'_>, ids: &[DocumentId]) -> Result<Vec<Document>, DbError> 
     Ok(documents)
 }
 
-async fn insert(
+/// Inserts a document with its event and its outbox entry, unless there is one with this id.
+pub(in crate::store) async fn insert(
     db: &Db<'_>,
     new: &NewDocument,
     key: Option<&IdempotencyKey>,
-) -> Result<Document, DbError> {
+) -> Result<Option<Document>, DbError> {
     static INSERT: Change = Change::new(
         "INSERT INTO documents (id, tenant, state, schema_name, schema_version, priority,
            filename, content_type, size_bytes, sha256, metadata, traceparent, idempotency_key,
+           parent, part, depth, source, split, text_engine, pages, locked,
            enqueued_ms, created_ms, queued_ms, updated_ms)
-         SELECT $1, $2, 'queued', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, now, now, now, now
-         FROM (SELECT {now} AS now) AS clock WHERE true",
+         SELECT $1, $2, 'queued', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+           $17, $18, $19, $20, now, now, now, now
+         FROM (SELECT {now} AS now) AS clock WHERE true ON CONFLICT (id) DO NOTHING",
         document_columns!(),
     )
     .with_event()
     .with_entry();
+    let part = new.parent.as_ref().map(|parent| to_json(&parent.part)).transpose()?;
     let values = values![
         &new.id,
         &new.tenant,
@@ -170,11 +201,16 @@ async fn insert(
         to_searchable_json(&new.metadata)?,
         new.traceparent.as_ref().map(ToString::to_string),
         key.map(|key| &key.key),
+        new.parent.as_ref().map(|parent| &parent.id),
+        part,
+        new.depth,
+        new.source.as_ref().map(BlobKey::as_str),
+        new.split.map(SplitMode::as_str),
+        new.text.as_ref().map(|text| &text.engine),
+        new.text.as_ref().map(|text| text.pages),
+        u32::from(new.text.is_some()),
     ];
-    match db.change(&INSERT, values).await?.first() {
-        Some(row) => document(row),
-        None => Err(DbError::row("a document was not inserted")),
-    }
+    db.change(&INSERT, values).await?.first().map(document).transpose()
 }
 
 async fn restore(

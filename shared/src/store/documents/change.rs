@@ -1,6 +1,6 @@
 //! Changes of a document that a client requests: cancel, retry, reprocess, delete.
 
-use super::{Documents, Found, find, find_locked};
+use super::{Documents, Found, family::family_locked, find, find_locked};
 use crate::{
     document::{Document, DocumentId, DocumentState},
     schema::SchemaRef,
@@ -26,50 +26,61 @@ pub enum Changed {
 }
 
 impl Documents<'_> {
-    /// Stops a document that has not ended.
+    /// Stops a document that has not ended, and all that were made of it and have not.
     ///
     /// # Errors
     /// When the database does not answer; nothing was changed then, or the next look shows it.
     pub async fn cancel(self, id: &DocumentId) -> Result<Changed> {
-        let cancelled = self.0.run(Access::Transaction, id.clone(), |db, id| {
-            let is_open = |state: DocumentState| !state.is_end();
-            Box::pin(change(db, id, is_open, Box::pin(cancel(db, id))))
-        });
+        let cancelled =
+            self.0.run(Access::Transaction, id.clone(), |db, id| Box::pin(cancel(db, id)));
         cancelled.await
     }
 
-    /// Runs a failed or cancelled document again. Its unanswered questions may be paid again.
+    /// Runs a failed or cancelled document again, and of those that were made of it the failed and
+    /// cancelled ones. Unanswered questions may be paid again.
     ///
     /// # Errors
     /// When the database does not answer; nothing was changed then, or the next look shows it.
     pub async fn retry(self, id: &DocumentId) -> Result<Changed> {
         let again = self.0.run(Access::Transaction, id.clone(), |db, id| {
-            let may = |state| matches!(state, DocumentState::Failed | DocumentState::Cancelled);
-            Box::pin(change(db, id, may, Box::pin(run_again(db, id, None))))
+            Box::pin(change(db, id, may_retry, Box::pin(retry(db, id))))
         });
         again.await
     }
 
-    /// Runs a document that has ended again, with another schema where one is given.
+    /// Runs a document that has ended again, with another schema where one is given, and all that
+    /// were made of it, in whatever state they are.
     ///
     /// # Errors
     /// When the database does not answer; nothing was changed then, or the next look shows it.
     pub async fn reprocess(self, id: &DocumentId, schema: Option<SchemaRef>) -> Result<Changed> {
         let arguments = (id.clone(), schema);
         let again = self.0.run(Access::Transaction, arguments, |db, (id, schema)| {
-            let again = Box::pin(run_again(db, id, schema.as_ref()));
+            let again = Box::pin(async move {
+                for id in family_locked(db, id).await? {
+                    run_again(db, &id, schema.as_ref()).await?;
+                }
+                Ok(())
+            });
             Box::pin(change(db, id, DocumentState::is_end, again))
         });
         again.await
     }
 
-    /// Leaves a tombstone of a document, and has its bytes removed from storage.
+    /// Leaves tombstones of a document and of all that were made of it, and has their bytes removed
+    /// from storage.
     ///
     /// # Errors
     /// When the database does not answer; nothing was changed then, or the next look shows it.
     pub async fn delete(self, id: &DocumentId) -> Result<Changed> {
         let deleted = self.0.run(Access::Transaction, id.clone(), |db, id| {
-            Box::pin(change(db, id, |_| true, Box::pin(delete(db, id))))
+            let delete = Box::pin(async move {
+                for id in family_locked(db, id).await? {
+                    delete(db, &id).await?;
+                }
+                Ok(())
+            });
+            Box::pin(change(db, id, |_| true, delete))
         });
         deleted.await
     }
@@ -97,14 +108,46 @@ async fn change(
     })
 }
 
-async fn cancel(db: &Db<'_>, id: &DocumentId) -> Result<(), DbError> {
+async fn cancel(db: &Db<'_>, id: &DocumentId) -> Result<Changed, DbError> {
     static CANCEL: Change = Change::new(
         "UPDATE documents SET state = 'cancelled', finished_ms = {now}, updated_ms = {now},
-           lease_until_ms = NULL, waiting = NULL, fence = fence + 1 WHERE id = $1",
+           lease_until_ms = NULL, waiting = NULL, fence = fence + 1
+         WHERE id = $1 AND state IN ('queued', 'processing')",
         "id",
     )
     .with_event();
-    db.change(&CANCEL, values![id]).await.map(drop)
+    let before = match find_locked(db, id).await? {
+        Found::Nothing => return Ok(Changed::Nothing),
+        Found::Deleted => return Ok(Changed::Deleted),
+        Found::Document(before) => before,
+    };
+    let mut cancelled = 0;
+    for id in family_locked(db, id).await? {
+        cancelled += db.change(&CANCEL, values![&id]).await?.len();
+    }
+    // One that has ended may have made others that have not.
+    if cancelled == 0 {
+        return Ok(Changed::WrongState(before.state));
+    }
+    Ok(match find(db, id).await? {
+        Found::Document(after) => Changed::Done(after),
+        Found::Deleted | Found::Nothing => Changed::Done(before),
+    })
+}
+
+fn may_retry(state: DocumentState) -> bool {
+    matches!(state, DocumentState::Failed | DocumentState::Cancelled)
+}
+
+async fn retry(db: &Db<'_>, id: &DocumentId) -> Result<(), DbError> {
+    for id in family_locked(db, id).await? {
+        if let Found::Document(member) = find(db, &id).await?
+            && may_retry(member.state)
+        {
+            run_again(db, &id, None).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn delete(db: &Db<'_>, id: &DocumentId) -> Result<(), DbError> {
@@ -122,7 +165,7 @@ async fn delete(db: &Db<'_>, id: &DocumentId) -> Result<(), DbError> {
     static DELETE: Sql = Sql::new(
         "UPDATE documents SET deleted_ms = {now}, purge_ms = {now}, updated_ms = {now},
            fence = fence + 1, lease_until_ms = NULL, waiting = NULL, failure = NULL,
-           metadata = '{}', filename = '', idempotency_key = NULL,
+           metadata = '{}', filename = '', idempotency_key = NULL, part = NULL, warnings = NULL,
            state = CASE WHEN state IN ('queued', 'processing') THEN 'cancelled' ELSE state END
          WHERE id = $1",
     );
@@ -157,6 +200,7 @@ async fn run_again(
     static AGAIN: Change = Change::new(
         "UPDATE documents SET state = 'queued', run = run + 1, attempts = 0, fence = fence + 1,
            lease_until_ms = NULL, due_ms = 0, waiting = NULL, failure = NULL, finished_ms = NULL,
+           warnings = NULL, pages_done = NULL,
            queued_ms = {now}, updated_ms = {now}, enqueued_ms = {now},
            schema_name = coalesce($2, schema_name), schema_version = coalesce($3, schema_version)
          WHERE id = $1",

@@ -1,6 +1,6 @@
 //! Lists of documents.
 
-use super::{Documents, document, document_columns};
+use super::{Documents, document, document_columns, family::add_children};
 use crate::{
     document::{Document, DocumentId, DocumentState},
     schema::SchemaName,
@@ -24,6 +24,8 @@ pub struct Filter {
     pub code: Option<String>,
     /// Accepted before this.
     pub before: Option<Timestamp>,
+    /// Made of this document.
+    pub parent: Option<DocumentId>,
     /// With these entries in their metadata.
     pub metadata: Vec<(String, String)>,
     /// Older than this one.
@@ -84,9 +86,15 @@ async fn list(db: &Db<'_>, filter: &Filter, metadata: &str) -> Result<Vec<Docume
     if let Some(after) = &filter.after {
         and("id < ?", after.into());
     }
+    if let Some(parent) = &filter.parent {
+        and("parent = ?", parent.into());
+    }
     for (key, value) in &filter.metadata {
         and(metadata, to_json(&[without_nul(key), without_nul(value)])?.into());
     }
     sql.push_str(&format!(" ORDER BY id DESC LIMIT {}", filter.limit));
-    db.query(&Sql::uncached(sql), values).await?.iter().map(document).collect()
+    let rows = db.query(&Sql::uncached(sql), values).await?;
+    let mut listed = rows.iter().map(document).collect::<Result<Vec<_>, _>>()?;
+    add_children(db, &mut listed).await?;
+    Ok(listed)
 }

@@ -7,7 +7,13 @@ use crate::{
 };
 use axum::http::{HeaderMap, HeaderName};
 use serde_json::{Map, Value};
-use shared::{document::Priority, job::TENANT_DEFAULT, message::Traceparent, schema::SchemaRef};
+use shared::{
+    config::Secret,
+    document::{Priority, SplitMode},
+    job::TENANT_DEFAULT,
+    message::Traceparent,
+    schema::SchemaRef,
+};
 
 /// The schema where none is given.
 const SCHEMA_DEFAULT: &str = "generic";
@@ -15,8 +21,14 @@ const SCHEMA_DEFAULT: &str = "generic";
 /// The longest name of a file that is kept, in characters.
 const FILENAME_CHARS_MAX: usize = 255;
 
+/// The longest password, in bytes. (PDF 2.0 uses 127.)
+const PASSWORD_BYTES_MAX: usize = 255;
+
 /// The longest key, in characters.
 const KEY_CHARS_MAX: usize = 255;
+
+/// The password of a raw body. Not a parameter of the query: addresses are logged.
+const PASSWORD: HeaderName = HeaderName::from_static("document-password");
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -27,6 +39,9 @@ pub(super) struct UploadOptions {
     schema: Option<(String, SchemaRef)>,
     metadata: Option<Map<String, Value>>,
     priority: Option<Priority>,
+    split: Option<SplitMode>,
+    /// What the files open with. It goes no further than to who reads them.
+    pub(super) password: Option<Secret>,
     pub(super) filename: Option<String>,
     /// What the header says of the body.
     pub(super) content_type: Option<String>,
@@ -53,6 +68,18 @@ impl UploadOptions {
             "priority" => {
                 let priority = value.parse().map_err(|error| ApiError::parameter(name, error))?;
                 self.priority.replace(priority).is_some()
+            }
+            "split" => {
+                let split = value.parse().map_err(|error| ApiError::parameter(name, error))?;
+                self.split.replace(split).is_some()
+            }
+            "password" => {
+                let password = Secret::new(value);
+                if value.is_empty() || value.len() > PASSWORD_BYTES_MAX {
+                    let why = format!("is not a text of 1 to {PASSWORD_BYTES_MAX} bytes");
+                    return Err(ApiError::parameter(name, why));
+                }
+                self.password.replace(password).is_some()
             }
             "metadata" => {
                 let metadata = metadata(value, app.limits.metadata_bytes_max)?;
@@ -97,6 +124,7 @@ impl UploadOptions {
             schema_requested,
             priority: self.priority.unwrap_or_default(),
             metadata: self.metadata.unwrap_or_default(),
+            split: self.split,
             trace: self.trace,
             idempotency_key,
         })
@@ -139,6 +167,16 @@ fn metadata(text: &str, bytes_max: u64) -> Result<Map<String, Value>, ApiError> 
 /// A name as it is kept: without control characters, not too long.
 pub(super) fn filename(given: &str) -> String {
     given.trim().chars().filter(|c| !c.is_control()).take(FILENAME_CHARS_MAX).collect()
+}
+
+/// The password in the header, when there is one.
+///
+/// # Errors
+/// When it is no UTF-8.
+pub(super) fn password(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let Some(value) = headers.get(PASSWORD) else { return Ok(None) };
+    let text = std::str::from_utf8(value.as_bytes());
+    text.map(Some).map_err(|_| ApiError::parameter(PASSWORD.as_str(), "is not UTF-8"))
 }
 
 /// The key of the request, when it has one.

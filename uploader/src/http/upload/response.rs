@@ -26,7 +26,7 @@ pub(in crate::http) struct EndedDocument {
     /// The document.
     #[serde(flatten)]
     document: Document,
-    /// The extraction; null when there is none because it failed or was cancelled.
+    /// The extraction; null when there is none because it failed, was cancelled or was split.
     #[schema(value_type = Option<shared::extraction::Extraction>)]
     extraction: Option<Value>,
 }
