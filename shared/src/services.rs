@@ -87,6 +87,8 @@ fn open_store(
             let file = SqliteFile::open(file)?;
             (Store::Sqlite(SqliteStore::new(file.clone())), Some(file))
         }
-        config::DatabaseAddress::Postgres(url) => (Store::Postgres(PostgresStore::open(url)?), None),
+        config::DatabaseAddress::Postgres(url) => {
+            (Store::Postgres(PostgresStore::open(url)?), None)
+        }
     })
 }
