@@ -91,6 +91,10 @@ impl RecentDocuments {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shared::{
+        document::DocumentState,
+        extraction::{ModelUsed, TextUsed, Timings, Usage},
+    };
 
     #[test]
     fn a_call_waits_until_its_wait_is_dropped() {
@@ -103,5 +107,39 @@ mod tests {
         assert_eq!((waits.calls("a"), waits.calls("b")), (1, 0));
         drop(second);
         assert_eq!(waits.calls("a"), 0);
+    }
+
+    #[test]
+    fn the_last_paid_documents_of_a_deployment_are_remembered() {
+        let document = |deployment: &str, calls, tokens_input| Extraction {
+            document: "doc_0193a1c2f0b47d3e9a51c0ffee123456".parse().unwrap(),
+            schema: "invoice@1".parse().unwrap(),
+            state: DocumentState::Succeeded,
+            data: serde_json::Value::Null,
+            fields: BTreeMap::new(),
+            checks: Vec::new(),
+            usage: Usage { calls, tokens_input, tokens_output: 10, ..Usage::default() },
+            model: ModelUsed { deployment: deployment.to_owned(), ..ModelUsed::default() },
+            text: TextUsed::default(),
+            timings_ms: Timings {
+                queued: 500,
+                waited_for_quota: 1_000,
+                total: 3_500,
+                ..Timings::default()
+            },
+            warnings: Vec::new(),
+        };
+        let recent = RecentDocuments::default();
+        recent.learn(&document("a", 2, 90));
+        recent.learn(&document("b", 1, 40));
+        // A replay says nothing about what a document charges.
+        recent.learn(&document("a", 0, 0));
+        assert_eq!(recent.of("a"), Recent { documents: 1, tokens: 100, calls: 2, seconds: 2.0 });
+        assert_eq!(recent.of("c"), Recent::default());
+        for _ in 0..RECENT_MAX {
+            recent.learn(&document("a", 1, 40));
+        }
+        let expected = Recent { documents: 200, tokens: 10_000, calls: 200, seconds: 400.0 };
+        assert_eq!(recent.of("a"), expected, "the first one is forgotten");
     }
 }

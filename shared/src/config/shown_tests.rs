@@ -16,7 +16,8 @@ fn secrets_are_never_shown() {
     let shown = format!("{config:?} {config:#?} {} {secret} {secret:?}", config.redacted());
     assert!(shown.contains("***") && !shown.contains("canary"), "{shown}");
     assert_eq!(config.redacted()["deployments"][0]["endpoint"], "https://***@h/v1?***");
-    assert_eq!(config.redacted()["auth"], json!({"mode": "none", "master_key": "***"}));
+    let auth = json!({"mode": "none", "master_key": "***", "allow_unauthenticated": false});
+    assert_eq!(config.redacted()["auth"], auth);
 }
 
 #[test]

@@ -95,7 +95,8 @@ mod tests {
     use super::*;
 
     fn check(before: &str, part: &str, expected: &[&str]) {
-        let (before, part) = (Piece { page: 1, text: before }, Piece { page: 2, text: part });
+        let piece = |page, text| Piece { page, text, has_image: false };
+        let (before, part) = (piece(1, before), piece(2, part));
         assert_eq!(carried(&[before], &[part]), expected, "{before:?} | {part:?}");
     }
 
