@@ -103,7 +103,7 @@ mod tests {
     fn pages(engine: &str, numbers: &[u32]) -> Answer {
         let page = |number: &u32| Page { number: *number, text: "é\n".into(), ..Page::default() };
         let pages = numbers.iter().map(page).collect();
-        Ok(Pages { engine: engine.into(), pages, warnings: vec!["odd".into()] })
+        Ok(Pages { engine: engine.into(), pages, warnings: vec!["odd".into()], ..Pages::default() })
     }
 
     fn framed(answer: &Answer) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! Any file: each format has its reader.
 
 use crate::{
+    e_invoice::EInvoice,
     email::{self, Attachment},
     file_type::FileType,
     format::Format,
@@ -48,6 +49,7 @@ pub(super) fn read(
                 let numbered = (first..).zip(pages.pages);
                 mail.pages.extend(numbered.map(|(number, page)| Page { number, ..page }));
                 mail.warnings.push(format!("the attachment {name} begins at page {first}"));
+                mail.carry(pages.e_invoices.into_iter().map(|invoice| named(invoice, &name)));
                 mail.warnings.extend(pages.warnings.iter().map(|said| format!("{name}: {said}")));
             }
             Err(error) => {
@@ -59,7 +61,15 @@ pub(super) fn read(
     Ok(mail)
 }
 
-/// Reads a file without what it carries.
+/// The invoice, by the file that carries it.
+fn named(mut invoice: EInvoice, file: &str) -> EInvoice {
+    if invoice.file.is_empty() {
+        file.clone_into(&mut invoice.file);
+    }
+    invoice
+}
+
+/// Reads a file without what it carries, but for the electronic invoice of a PDF.
 fn read_alone(
     file_type: FileType,
     engine: Engine,

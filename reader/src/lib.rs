@@ -6,6 +6,7 @@
 mod charset;
 mod format;
 mod file_type;
+mod e_invoice;
 mod pages;
 mod limits;
 mod panic;
@@ -22,6 +23,7 @@ mod office;
 mod surface;
 mod canvas;
 mod pdf_string;
+mod attached;
 mod letters;
 mod form;
 mod cover;
@@ -38,6 +40,7 @@ mod parent;
 pub mod fuzz;
 
 pub use child::main as child_main;
+pub use e_invoice::{EInvoice, PartyRole, Syntax, Term, Terms};
 pub use file_type::FileType;
 pub use files::Engine;
 pub use format::Format;

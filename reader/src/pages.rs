@@ -2,6 +2,7 @@
 //!
 //! Plain data. It must know nothing of how text is read.
 
+use crate::e_invoice::EInvoice;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use utoipa::ToSchema;
@@ -20,9 +21,29 @@ pub struct Pages {
     /// What was odd about the document but did not stop it.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// The electronic invoices that it is or carries, each number once; at most
+    /// [`Pages::E_INVOICES_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    pub e_invoices: Vec<EInvoice>,
 }
 
 impl Pages {
+    /// The most electronic invoices of a document that are kept.
+    pub const E_INVOICES_MAX: usize = 16;
+
+    /// Adds electronic invoices. Of several with one number the first counts: a mail may carry the same
+    /// as PDF and as XML.
+    pub(crate) fn carry(&mut self, invoices: impl IntoIterator<Item = EInvoice>) {
+        for invoice in invoices {
+            let is_known = |known: &EInvoice| known.number() == invoice.number();
+            if self.e_invoices.len() < Self::E_INVOICES_MAX && !self.e_invoices.iter().any(is_known)
+            {
+                self.e_invoices.push(invoice);
+            }
+        }
+    }
+
     /// The numbers of the pages on which there is no text.
     pub fn without_text(&self) -> Vec<u32> {
         let empty = |page: &&Page| page.text.trim().is_empty();

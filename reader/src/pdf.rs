@@ -3,6 +3,7 @@
 //! It must know nothing of processes and limits other than the number of pages.
 
 use crate::{
+    attached,
     canvas::{Canvas, Seen},
     cover, form,
     layout::{self, Laid},
@@ -81,7 +82,7 @@ fn mended(bytes: &[u8]) -> Vec<u8> {
 pub(super) fn read(bytes: &[u8], pages_max: u32) -> Result<Pages, TextError> {
     let pdf = open(bytes, pages_max)?;
     let mut cache = InterpreterCache::new();
-    let mut warnings: Vec<String> = cover::warning(&pdf).into_iter().collect();
+    let mut warnings = Vec::new();
     let mut pages = Vec::new();
     let mut second = None;
     for (number, page) in (1..).zip(pdf.pages().iter()) {
@@ -109,7 +110,9 @@ pub(super) fn read(bytes: &[u8], pages_max: u32) -> Result<Pages, TextError> {
         }
         pages.push(page);
     }
-    finish(Pages { engine: ENGINE.to_owned(), pages, warnings })
+    let mut pages = Pages { engine: ENGINE.to_owned(), pages, warnings, ..Pages::default() };
+    attached::read(&pdf, &mut pages);
+    finish(pages)
 }
 
 /// The pages, unless not one of them could be read.

@@ -1,6 +1,7 @@
 //! PDF by pdf-extract, where it is chosen: plain text in the order of the file, without places.
 
 use crate::{
+    attached,
     limits::TextError,
     pages::{Page, Pages},
     pdf,
@@ -12,13 +13,15 @@ const ENGINE: &str = "pdf-extract-0.12";
 
 /// The text of a PDF.
 pub(super) fn read(bytes: &[u8], pages_max: u32) -> Result<Pages, TextError> {
-    let count = pdf::open(bytes, pages_max)?.pages().len();
+    let pdf = pdf::open(bytes, pages_max)?;
     let second = Second::open(bytes).map_err(TextError::Unreadable)?;
     // It leaves out pages that it misses: they are found by counting.
     let page = |number: u32| match second.page(number) {
         Ok(text) => Page { number, text, ..Page::default() },
         Err(error) => Page { number, error: Some(error), ..Page::default() },
     };
-    let pages = (1..).take(count).map(page).collect();
-    pdf::finish(Pages { engine: ENGINE.to_owned(), pages, warnings: Vec::new() })
+    let pages = (1..).take(pdf.pages().len()).map(page).collect();
+    let mut pages = Pages { engine: ENGINE.to_owned(), pages, ..Pages::default() };
+    attached::read(&pdf, &mut pages);
+    pdf::finish(pages)
 }

@@ -43,7 +43,7 @@ pub(super) fn read_markdown(
 pub(super) fn of_texts(engine: &str, texts: impl IntoIterator<Item = String>) -> Pages {
     let page = |(number, text)| Page { number, text, ..Page::default() };
     let pages = (1..).zip(texts).map(page).collect();
-    Pages { engine: engine.to_owned(), pages, warnings: Vec::new() }
+    Pages { engine: engine.to_owned(), pages, ..Pages::default() }
 }
 
 /// UTF-8, or what is declared, without a byte order mark and with `\n` at the end of each line.
