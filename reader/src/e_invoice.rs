@@ -7,13 +7,13 @@
 mod element;
 mod term;
 
-pub use term::Term;
+pub use term::{Term, TermGroup};
 
 use crate::charset;
 use element::Element;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use term::{BINDINGS, Form, Group};
+use term::{BINDINGS, Form};
 
 /// The largest file that is looked into for an invoice, in bytes: what is attached to an invoice may
 /// stand in its XML.
@@ -199,12 +199,12 @@ impl Binder {
         let profile = root.select(of(profile, "CustomizationID")).first().map(|id| id.text.clone());
         let currency = of("Transaction/Settlement/InvoiceCurrencyCode", "DocumentCurrencyCode");
         self.currency = root.select(currency).first().map(|currency| currency.text.clone());
-        let mut header = self.terms(root, Group::Header);
+        let mut header = self.terms(root, TermGroup::Header);
         self.due(&mut header);
         let mut parties = BTreeMap::new();
         for (role, cii, ubl) in PARTIES {
             let party = root.select(of(cii, ubl));
-            let terms = party.first().map(|party| self.terms(party, Group::Party));
+            let terms = party.first().map(|party| self.terms(party, TermGroup::Party));
             parties.extend(terms.filter(|terms| !terms.is_empty()).map(|terms| (role, terms)));
         }
         let mut lines = Vec::new();
@@ -213,11 +213,11 @@ impl Binder {
                 .split(" | ")
         {
             let found = root.select(path).into_iter().filter(|line| is_counted(line));
-            lines.extend(found.map(|line| self.terms(line, Group::Line)));
+            lines.extend(found.map(|line| self.terms(line, TermGroup::Line)));
         }
         let taxes =
             root.select(of("Transaction/Settlement/ApplicableTradeTax", "TaxTotal/TaxSubtotal"));
-        let taxes = taxes.into_iter().map(|tax| self.terms(tax, Group::Tax)).collect();
+        let taxes = taxes.into_iter().map(|tax| self.terms(tax, TermGroup::Tax)).collect();
         let faults = self.faults.into_iter().take(FAULTS_MAX).collect();
         let profile = profile.unwrap_or_default();
         EInvoice { file: String::new(), syntax, profile, header, parties, lines, taxes, faults }
@@ -231,8 +231,8 @@ impl Binder {
         }
     }
 
-    fn terms(&mut self, element: &Element, group: Group) -> Terms {
-        let bindings = BINDINGS.iter().filter(|binding| binding.group == group);
+    fn terms(&mut self, element: &Element, group: TermGroup) -> Terms {
+        let bindings = BINDINGS.iter().filter(|binding| binding.term.group() == group);
         let mut terms = Terms::new();
         for binding in bindings {
             let paths = if self.syntax == Syntax::Cii { binding.cii } else { binding.ubl };

@@ -40,7 +40,7 @@ mod parent;
 pub mod fuzz;
 
 pub use child::main as child_main;
-pub use e_invoice::{EInvoice, PartyRole, Syntax, Term, Terms};
+pub use e_invoice::{EInvoice, PartyRole, Syntax, Term, TermGroup, Terms};
 pub use file_type::FileType;
 pub use files::Engine;
 pub use format::Format;

@@ -16,6 +16,7 @@ pub use address::{DatabaseAddress, QueueAddress, QuotaAddress, S3, StorageAddres
 pub use model::Model;
 pub use pool::Secret;
 
+use crate::schema::Embedded;
 use pool::{DeploymentConfig, Effort};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -180,6 +181,9 @@ section! {
     Text {
         /// What reads PDF.
         engine: TextEngine = TextEngine::Hayro,
+        /// What is done with the values of electronic invoices and of the fields of forms; a schema may
+        /// say otherwise (`x-sluice.embedded`).
+        embedded: Embedded = Embedded::Trusted,
         /// After so many documents a child process is replaced, 1 to 100,000.
         child_files_max: u32 = 20,
         /// A child process that holds more memory after a document is replaced, in bytes; at least 1 MiB.

@@ -16,12 +16,40 @@ use std::{fmt, str::FromStr};
 use utoipa::ToSchema;
 
 /// The keyword of a JSON Schema that carries what is Sluice's own. At the root: `model`,
-/// `instructions`, `reasoning_effort`, `checks`. On a property: `printed: false` for a value that need not stand in
+/// `instructions`, `reasoning_effort`, `embedded`, `checks`. On a property: `printed: false` for a value that need not stand in
 /// the text as such.
 pub const KEYWORD: &str = "x-sluice";
 
 /// The model that a schema asks for when it names none and the configuration has no deployment.
 pub const MODEL_DEFAULT: &str = "gpt-4o";
+
+/// What is done with the values that a document carries beside its pages: those of an electronic
+/// invoice, and of the fields of a form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Embedded {
+    /// They are taken, and a model is asked for the rest only. What an electronic invoice has a place
+    /// for and does not say is null.
+    #[default]
+    Trusted,
+    /// They are taken, and a model is asked for everything else.
+    Supplemented,
+    /// A model is asked for everything.
+    Ignored,
+}
+
+impl Embedded {
+    /// Every choice, by its name.
+    pub const ALL: [(&str, Self); 3] = [
+        ("trusted", Self::Trusted),
+        ("supplemented", Self::Supplemented),
+        ("ignored", Self::Ignored),
+    ];
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, choice)| choice)
+    }
+}
 
 /// A schema by name and version, written `name@version`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -145,6 +173,11 @@ impl ExtractionSchema {
         self.keyword("reasoning_effort").and_then(Value::as_str).and_then(Effort::named)
     }
 
+    /// What is done with values that a document carries, where the schema says so.
+    pub fn embedded(&self) -> Option<Embedded> {
+        self.keyword("embedded").and_then(Value::as_str).and_then(Embedded::named)
+    }
+
     /// The rules that the values must keep, for example `net + vat == total`.
     pub fn checks(&self) -> Vec<&str> {
         let checks = self.keyword("checks").and_then(Value::as_array);
@@ -228,6 +261,11 @@ fn own_faults(own: &Value, faults: &mut Vec<SchemaFault>) {
                 let names = Effort::ALL.map(Effort::name).join(", ");
                 fault("/reasoning_effort", format!("must be one of {names}"));
             }
+            "embedded" if value.as_str().and_then(Embedded::named).is_some() => {}
+            "embedded" => {
+                let names = Embedded::ALL.map(|(name, _)| name).join(", ");
+                fault("/embedded", format!("must be one of {names}"));
+            }
             "printed" if value.is_boolean() => {}
             "checks" => match value.as_array() {
                 None => fault("/checks", "must be a list of rules".to_owned()),
@@ -245,7 +283,7 @@ fn own_faults(own: &Value, faults: &mut Vec<SchemaFault>) {
                 }
             },
             other => {
-                let known = "model, instructions, reasoning_effort, checks";
+                let known = "model, instructions, reasoning_effort, embedded, checks";
                 fault(&format!("/{other}"), format!("is not a known keyword: use {known}"));
             }
         }

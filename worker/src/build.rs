@@ -91,6 +91,7 @@ fn settings(config: &Config) -> Settings {
         tokens_output_max: worker.tokens_output_max,
         context_tokens_max: worker.context_tokens_max,
         model: model.to_owned(),
+        embedded: config.text.embedded,
         fallback: config
             .models
             .iter()

@@ -30,4 +30,5 @@ pub mod evidence;
 pub mod rules;
 pub mod concept;
 pub mod form;
+pub mod embedded;
 pub mod several;

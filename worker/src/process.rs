@@ -4,7 +4,10 @@ use crate::{
     answer::{Asking, answer},
     assemble::{Part, assemble, timings, usage},
     ended,
-    extract::compiled::CompiledSchema,
+    extract::{
+        compiled::CompiledSchema,
+        embedded::{self, Known},
+    },
     plan::{PlanLimits, plan},
     read::read,
     worker::{Outage, Worker, outage},
@@ -17,7 +20,10 @@ use shared::{
     fault,
     job::{Claim, Verdict},
 };
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 use tokio::{
     task::{JoinError, spawn_blocking},
     time::Instant,
@@ -33,20 +39,36 @@ pub async fn process(worker: &Worker, claim: &Claim) -> Verdict {
         let schema = worker.schemas.get(&worker.services.store, &claim.schema).await?;
         let pages = read(worker, claim).await?;
         let text_took = started.elapsed();
-        let requests = requests(worker, &schema, &pages);
-        let parts = ask(worker, claim, &schema, requests, started).await?;
+        let (known, pages) = known(worker, &schema, pages).await?;
+        let parts = match &known.asked {
+            Some(asked) => {
+                ask(worker, claim, asked, requests(worker, asked, &pages), started).await?
+            }
+            None => Vec::new(),
+        };
         let timings = timings(claim, started.elapsed(), text_took, &parts);
         let usage = spent(worker, claim, &parts).await?;
         let owned = claim.clone();
         let turn = worker.assembling.clone().acquire_owned().await;
         let assembled = move || {
             let _turn = turn;
-            assemble(&owned, &schema, &pages, parts, usage, timings)
+            assemble(&owned, &schema, &pages, &known, parts, usage, timings)
         };
         let assembled = spawn_blocking(assembled).await.map_err(broken)?;
         finish(worker, claim, assembled.map_err(Verdict::Reject)?).await
     };
     done.await.unwrap_or_else(|verdict| verdict)
+}
+
+/// What the document says of itself, so that no model need be asked for it.
+async fn known(
+    worker: &Worker,
+    schema: &Arc<CompiledSchema>,
+    pages: Pages,
+) -> Result<(Known, Pages), Verdict> {
+    let (schema, embedded) = (Arc::clone(schema), worker.settings.embedded);
+    let found = move || (embedded::known(&schema, &pages, embedded), pages);
+    spawn_blocking(found).await.map_err(broken)
 }
 
 /// What to ask, within the limits of the schema's model.

@@ -10,7 +10,7 @@ use shared::{
     blob::BlobError,
     document::{WaitReason, Waiting},
     job::Verdict,
-    schema::SchemaRef,
+    schema::{Embedded, SchemaRef},
     services::Services,
     store::{CallLimits, Store, StoreError},
 };
@@ -48,6 +48,8 @@ pub struct Settings {
     pub context_tokens_max: u32,
     /// The model of schemas that name none.
     pub model: String,
+    /// What is done with values that a document carries, where the schema does not say.
+    pub embedded: Embedded,
     /// How long a document waits while no deployment of its model can be used.
     pub outage_max: Duration,
     /// The models to ask, in order, in place of one that cannot answer.

@@ -7,11 +7,15 @@
 use serde::{Deserialize, Serialize};
 
 /// Of what a term is a part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Group {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TermGroup {
+    /// The whole invoice.
     Header,
+    /// One of its parties.
     Party,
+    /// One of its lines.
     Line,
+    /// One of its taxes.
     Tax,
 }
 
@@ -34,7 +38,6 @@ pub(super) enum Form {
 #[derive(Debug)]
 pub(super) struct Binding {
     pub(super) term: Term,
-    pub(super) group: Group,
     pub(super) form: Form,
     pub(super) cii: &'static str,
     pub(super) ubl: &'static str,
@@ -47,8 +50,15 @@ macro_rules! terms {
         #[serde(rename_all = "snake_case")]
         pub enum Term { $($(#[$doc])+ $name,)+ }
 
+        impl Term {
+            /// Of what it is a part.
+            pub fn group(self) -> TermGroup {
+                match self { $(Self::$name => TermGroup::$group,)+ }
+            }
+        }
+
         pub(super) const BINDINGS: &[Binding] = &[$(Binding {
-            term: Term::$name, group: Group::$group, form: Form::$form, cii: $cii, ubl: $ubl,
+            term: Term::$name, form: Form::$form, cii: $cii, ubl: $ubl,
         },)+];
     };
 }

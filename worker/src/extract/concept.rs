@@ -157,10 +157,30 @@ concepts! {
 
 /// Somebody whose values stand beside each other in a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Somebody {
+pub enum Somebody {
+    /// Who sells.
     Seller,
+    /// Who buys.
     Buyer,
+    /// To whom something is delivered.
     Recipient,
+}
+
+impl Somebody {
+    /// Whom a property is about, by an object that it is in.
+    pub fn by_parents(parents: &[&str]) -> Option<Self> {
+        parents.iter().rev().find_map(|name| match &words(name)[..] {
+            [word] => SOMEBODY.get(word.as_str()).copied(),
+            _ => None,
+        })
+    }
+
+    /// Whom a property is about by its first word, and the other words.
+    pub fn by_name(name: &str) -> Option<(Self, String)> {
+        let words = words(name);
+        let (first, rest) = words.split_first()?;
+        Some((*SOMEBODY.get(first.as_str())?, rest.join("_")))
+    }
 }
 
 /// Where a property stands in its schema.
@@ -184,10 +204,7 @@ impl Concept {
     pub fn of(property: Property<'_>) -> Option<Self> {
         let own = words(property.name);
         let parents = property.parents.iter().rev().map(|name| words(name));
-        let somebody = parents.clone().find_map(|words| match &words[..] {
-            [word] => SOMEBODY.get(word.as_str()).copied(),
-            _ => None,
-        });
+        let somebody = Somebody::by_parents(property.parents);
         let joined = || {
             let parent = parents.clone().next().unwrap_or_default();
             parent.into_iter().chain(own.iter().cloned()).collect::<Vec<_>>().join("_")
@@ -198,8 +215,8 @@ impl Concept {
             .or_else(|| if is_item { None } else { by_name(&joined(), false) })
             .or_else(|| by_name(&own.join("_"), is_item))
             .or_else(|| {
-                let (first, rest) = own.split_first()?;
-                of_somebody(*SOMEBODY.get(first.as_str())?, &rest.join("_"))
+                let (somebody, part) = Somebody::by_name(property.name)?;
+                of_somebody(somebody, &part)
             })
             .or_else(|| of_code(&own))
     }

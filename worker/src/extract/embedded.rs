@@ -1,0 +1,258 @@
+//! What a document says of itself beside its pages, in the form of a schema, and what is left to ask.
+//!
+//! An electronic invoice is the original, in law too: its values need no model. It must know nothing
+//! of how a model is asked.
+
+mod meaning;
+mod find;
+
+use super::{compiled::CompiledSchema, cut, node::Node, pointer};
+use find::Finder;
+use serde_json::{Map, Value};
+use shared::{
+    extraction::{EInvoice, Field, FieldStatus, Pages, Reason, Source},
+    schema::{Embedded, ExtractionSchema},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// What a root may have beside its properties and still be asked for a part of them: anything else
+/// may be about several.
+const ROOT_KEYWORDS: [&str; 13] = [
+    "$comment",
+    "$defs",
+    "$id",
+    "$schema",
+    "additionalProperties",
+    "definitions",
+    "description",
+    "examples",
+    "properties",
+    "required",
+    "title",
+    "type",
+    "x-sluice",
+];
+
+/// A value that no model is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownValue {
+    /// Where it is from.
+    pub source: Source,
+    /// Whether it is a code, which is printed in other words.
+    pub is_code: bool,
+}
+
+/// What is known of a document before a model is asked.
+#[derive(Debug)]
+pub struct Known {
+    /// The values, in the form of the schema; null where nothing is known.
+    data: Value,
+    /// Each of them by its JSON pointer; null is one, where the document cannot have another.
+    values: BTreeMap<String, KnownValue>,
+    /// What to ask for: all of the schema, a part of it, or nothing.
+    pub asked: Option<Arc<CompiledSchema>>,
+    /// What a reader should know.
+    pub warnings: Vec<String>,
+}
+
+/// What is known of a document.
+pub fn known(schema: &Arc<CompiledSchema>, pages: &Pages, otherwise: Embedded) -> Known {
+    let mut known = Known {
+        data: Value::Null,
+        values: BTreeMap::new(),
+        asked: Some(Arc::clone(schema)),
+        warnings: Vec::new(),
+    };
+    let embedded = schema.schema.embedded().unwrap_or(otherwise);
+    if embedded == Embedded::Ignored || pages.e_invoices.is_empty() {
+        return known;
+    }
+    let [invoice] = &pages.e_invoices[..] else {
+        let numbers: Vec<_> = pages.e_invoices.iter().filter_map(EInvoice::number).collect();
+        known.warnings.push(format!(
+            "it carries several electronic invoices ({}): none was used; upload each as a document of \
+             its own",
+            numbers.join(", ")
+        ));
+        return known;
+    };
+    let mut finder = Finder::new(invoice, embedded);
+    let data = finder.whole(&schema.schema.body);
+    let Finder { mut values, mut asked, .. } = finder;
+    if values.keys().all(|place| data.pointer(place).is_none_or(Value::is_null)) {
+        return known;
+    }
+    known.data = data;
+    drop_misfits(schema, &mut known.data, &mut values, &mut asked);
+    known.values = values;
+    known.asked = part_of(schema, &asked);
+    known.warnings = warnings(invoice, &known.data);
+    known
+}
+
+/// Takes out what does not fit the schema: a model is asked for it.
+fn drop_misfits(
+    schema: &CompiledSchema,
+    data: &mut Value,
+    values: &mut BTreeMap<String, KnownValue>,
+    asked: &mut BTreeSet<String>,
+) {
+    let root = Node::root(&schema.schema.body);
+    for violation in schema.check(data, false) {
+        let mut tokens = pointer::tokens(&violation.pointer);
+        let is_index = |tokens: &[String]| {
+            let list = tokens.split_last().map(|(_, list)| root.at(list));
+            list.is_some_and(|list| list.has_type("array"))
+        };
+        // Without one of its items a list would have the others in wrong places.
+        while is_index(&tokens) {
+            tokens.pop();
+        }
+        let place = pointer::of(&tokens);
+        if place.is_empty() {
+            continue;
+        }
+        pointer::remove(data, &place);
+        values.retain(|known, _| known != &place && !known.starts_with(&format!("{place}/")));
+        for end in 1..tokens.len() {
+            let (list, token) = (tokens.get(..end).unwrap_or_default(), end);
+            if root.at(list).has_type("array")
+                && let Some(index) = tokens.get_mut(token)
+            {
+                "0".clone_into(index);
+            }
+        }
+        asked.insert(pointer::of(&tokens));
+    }
+}
+
+/// The schema of these places; none where there are none.
+fn part_of(schema: &Arc<CompiledSchema>, asked: &BTreeSet<String>) -> Option<Arc<CompiledSchema>> {
+    if asked.is_empty() {
+        return None;
+    }
+    let ExtractionSchema { reference, body } = &schema.schema;
+    let mut keywords = body.as_object().into_iter().flat_map(Map::keys);
+    let may_cut = keywords.all(|keyword| ROOT_KEYWORDS.contains(&keyword.as_str()));
+    let body = cut::cut(body, asked).filter(|_| may_cut);
+    let part = body.and_then(|body| {
+        CompiledSchema::new(ExtractionSchema { reference: reference.clone(), body }).ok()
+    });
+    Some(part.map_or_else(|| Arc::clone(schema), Arc::new))
+}
+
+fn warnings(invoice: &EInvoice, data: &Value) -> Vec<String> {
+    let name = match invoice.file.as_str() {
+        "" => "the electronic invoice that it is".to_owned(),
+        file => format!("the electronic invoice {file} that it carries"),
+    };
+    let mut warnings = vec![format!(
+        "values whose source is \"embedded\" are those of {name}: no model was asked"
+    )];
+    if !invoice.faults.is_empty() {
+        let faults = invoice.faults.join(", ");
+        warnings.push(format!("{name} has values in no legal form, which are left out: {faults}"));
+    }
+    let lists = data.as_object().into_iter().flat_map(Map::values);
+    let has_empty = lists.into_iter().any(|value| value.as_array().is_some_and(Vec::is_empty));
+    if invoice.is_without_lines() && has_empty {
+        warnings.push(format!(
+            "{name} has a profile without lines ({}), and no model was asked for them: set \
+             text.embedded or the schema's x-sluice.embedded to \"supplemented\" to ask",
+            invoice.profile
+        ));
+    }
+    warnings
+}
+
+impl Known {
+    /// Whether there is anything.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The values with what a model found besides, and what the two do not agree in.
+    pub fn with(&self, schema: &ExtractionSchema, found: Value) -> (Value, Vec<String>) {
+        if self.is_empty() {
+            return (found, Vec::new());
+        }
+        let mut warnings = Vec::new();
+        let root = Node::root(&schema.body);
+        let data = joined(&root, self.data.clone(), found, "", &mut warnings);
+        (data, warnings)
+    }
+
+    /// Says of each value that is known where it is from, and of those that stand on the pages that they
+    /// are what they are there.
+    pub fn judge(&self, data: &Value, fields: &mut BTreeMap<String, Field>) {
+        for (place, known) in &self.values {
+            let Some(field) = fields.get_mut(place) else { continue };
+            if data.pointer(place) != self.data.pointer(place) {
+                continue;
+            }
+            field.source = Some(known.source);
+            let is_read_another_way = matches!(field.reason, None | Some(Reason::Ambiguous));
+            match field.status {
+                // Which reading is meant, and of what, is said.
+                FieldStatus::Printed if is_read_another_way => {
+                    field.status = FieldStatus::Verified;
+                    (field.reason, field.candidates) = (None, Vec::new());
+                }
+                FieldStatus::NotFound if known.is_code => field.status = FieldStatus::Inferred,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What is known, and what was found where nothing is, in the order of the schema.
+fn joined(
+    node: &Node<'_>,
+    known: Value,
+    found: Value,
+    place: &str,
+    warnings: &mut Vec<String>,
+) -> Value {
+    match (known, found) {
+        (Value::Object(mut known), Value::Object(mut found)) => {
+            let mut joint = Map::new();
+            let own: Vec<String> = known.keys().chain(found.keys()).cloned().collect();
+            for name in node.names().map(str::to_owned).chain(own) {
+                let inner = format!("{place}{}", pointer::of(&[name.clone()]));
+                let value = match (known.remove(&name), found.remove(&name)) {
+                    (Some(known), Some(found)) => {
+                        joined(&node.property(&name), known, found, &inner, warnings)
+                    }
+                    (Some(value), None) | (None, Some(value)) => value,
+                    (None, None) => continue,
+                };
+                joint.insert(name, value);
+            }
+            Value::Object(joint)
+        }
+        (Value::Array(known), Value::Array(found)) => {
+            let node = node.items();
+            if known.len() != found.len() {
+                warnings.push(format!(
+                    "{place}: a model found {} items and not {}: what it says of them is left out",
+                    found.len(),
+                    known.len()
+                ));
+                return Value::Array(known);
+            }
+            let pairs = known.into_iter().zip(found).enumerate();
+            let pairs = pairs.map(|(index, (known, found))| {
+                joined(&node, known, found, &format!("{place}/{index}"), warnings)
+            });
+            Value::Array(pairs.collect())
+        }
+        (Value::Null, found) => found,
+        (known, _) => known,
+    }
+}
+
+#[cfg(test)]
+mod tests;

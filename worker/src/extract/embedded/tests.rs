@@ -1,0 +1,269 @@
+use super::*;
+use crate::extract::{document_text::DocumentText, evidence};
+use serde_json::json;
+use shared::{
+    extraction::{Page, PartyRole, Term, Terms},
+    schema::builtin,
+};
+
+fn terms<const N: usize>(terms: [(Term, &str); N]) -> Terms {
+    terms.map(|(term, value)| (term, value.to_owned())).into()
+}
+
+/// An invoice of a gardener: two lines, one rate.
+fn invoice() -> EInvoice {
+    let line = |name, quantity, price, net| {
+        terms([
+            (Term::ItemName, name),
+            (Term::Quantity, quantity),
+            (Term::Unit, "H87"),
+            (Term::NetPrice, price),
+            (Term::LineNet, net),
+            (Term::LineTaxRate, "19.00"),
+        ])
+    };
+    EInvoice {
+        header: terms([
+            (Term::InvoiceNumber, "G-5/24"),
+            (Term::IssueDate, "2024-05-03"),
+            (Term::Currency, "EUR"),
+            (Term::Net, "50.00"),
+            (Term::Tax, "9.50"),
+            (Term::Gross, "59.50"),
+            (Term::Due, "59.50"),
+        ]),
+        parties: [
+            (
+                PartyRole::Seller,
+                terms([
+                    (Term::Name, "Green Thumb GmbH"),
+                    (Term::VatId, "DE136695976"),
+                    (Term::AddressLine1, "Elm Row 3"),
+                    (Term::Postcode, "10115"),
+                    (Term::City, "Berlin"),
+                    (Term::Country, "DE"),
+                ]),
+            ),
+            (PartyRole::Buyer, terms([(Term::Name, "Park Inn")])),
+        ]
+        .into(),
+        lines: vec![
+            line("Rose bush", "4.0000", "10.00", "40.00"),
+            line("Mulch", "1", "10", "10.00"),
+        ],
+        taxes: vec![terms([
+            (Term::TaxRate, "19.00"),
+            (Term::TaxBase, "50.00"),
+            (Term::TaxAmount, "9.50"),
+        ])],
+        ..EInvoice::default()
+    }
+}
+
+fn pages(text: &str, invoices: Vec<EInvoice>) -> Pages {
+    let pages = vec![Page { number: 1, text: text.to_owned(), ..Page::default() }];
+    Pages { pages, e_invoices: invoices, ..Pages::default() }
+}
+
+fn compiled(body: Value) -> Arc<CompiledSchema> {
+    let schema = ExtractionSchema { reference: "x@1".parse().unwrap(), body };
+    Arc::new(CompiledSchema::new(schema).unwrap())
+}
+
+fn object(properties: Value) -> Value {
+    let names: Vec<_> = properties.as_object().unwrap().keys().cloned().collect();
+    json!({ "type": "object", "properties": properties, "required": names })
+}
+
+fn known_of(body: Value, embedded: Embedded) -> Known {
+    known(&compiled(body), &pages("", vec![invoice()]), embedded)
+}
+
+fn asked(known: &Known) -> Option<Value> {
+    known.asked.as_ref().map(|asked| asked.schema.body["properties"].clone())
+}
+
+fn builtin_invoice() -> Value {
+    builtin::all().into_iter().find(|(name, _)| *name == "invoice").unwrap().1
+}
+
+#[test]
+fn an_invoice_answers_the_whole_built_in_schema() {
+    let known = known_of(builtin_invoice(), Embedded::Trusted);
+    assert!(known.asked.is_none());
+    let line = |text, quantity, price, amount| json!({ "description": text, "quantity": quantity, "unit_price": price, "amount": amount });
+    let expected = json!({
+        "invoice_number": "G-5/24", "order_number": null, "issue_date": "2024-05-03", "due_date": null,
+        "seller_name": "Green Thumb GmbH", "seller_vat_id": "DE136695976", "seller_iban": null,
+        "buyer_name": "Park Inn", "currency": "EUR",
+        "lines": [line("Rose bush", 4, 10, 40), line("Mulch", 1, 10, 10)],
+        "net": 50, "vat": json!(9.5), "total": json!(59.5),
+    });
+    assert_eq!(known.data, expected);
+    // What it does not say may be asked for.
+    let known = known_of(builtin_invoice(), Embedded::Supplemented);
+    let names = asked(&known).unwrap();
+    let names: Vec<_> = names.as_object().unwrap().keys().collect();
+    assert_eq!(names, ["order_number", "due_date", "seller_iban"]);
+    let known = known_of(builtin_invoice(), Embedded::Ignored);
+    assert!(known.is_empty() && known.asked.is_some());
+}
+
+#[test]
+fn nested_properties_and_other_types_are_filled() {
+    let text = json!({ "type": "string" });
+    let body = object(json!({
+        "invoice": object(json!({ "number": text, "date": { "type": "string", "format": "date" } })),
+        "vendor": object(json!({ "name": text, "address": text, "vatId": text })),
+        "customer": object(json!({ "name": text, "address": { "anyOf": [object(json!({ "city": { "type": ["string", "null"] } })), { "type": "null" }] } })),
+        "ship_to_party": { "$ref": "#/$defs/party" },
+        "total": { "anyOf": [{ "type": "number" }, { "type": "string" }] },
+        "tax_breakdown": { "type": "array", "items": object(json!({ "rate": { "type": "number" }, "base": text, "amount": { "type": "number" } })) },
+        "lines": { "type": "integer" },
+        "billed": { "type": "string", "x-sluice": { "concept": "net" } },
+    }));
+    let mut body = body;
+    body["$defs"] =
+        json!({ "party": { "type": ["object", "null"], "properties": { "color": text } } });
+    let known = known_of(body, Embedded::Trusted);
+    let expected = json!({
+        "invoice": { "number": "G-5/24", "date": "2024-05-03" },
+        "vendor": { "name": "Green Thumb GmbH", "address": "Elm Row 3, 10115 Berlin", "vatId": "DE136695976" },
+        "customer": { "name": "Park Inn", "address": null },
+        "ship_to_party": {},
+        "total": 59.5,
+        "tax_breakdown": [{ "rate": 19, "base": "50.00", "amount": 9.5 }],
+        "lines": 2,
+        "billed": "50.00",
+    });
+    assert_eq!(known.data, expected);
+    let color = object(json!({ "color": { "type": "string" } }));
+    let left = asked(&known).unwrap();
+    assert_eq!(left["ship_to_party"]["properties"], color["properties"]);
+    assert_eq!(left.as_object().unwrap().len(), 1);
+}
+
+#[test]
+fn what_an_invoice_has_no_place_for_is_asked_and_put_back() {
+    let body = object(json!({
+        "invoice_number": { "type": "string" },
+        "tone": { "type": "string" },
+        "lines": { "type": "array", "items": object(json!({
+            "name": { "type": "string" }, "color": { "type": ["string", "null"] }, "amount": { "type": "number" },
+        })) },
+    }));
+    let schema = compiled(body);
+    let known = known(&schema, &pages("", vec![invoice()]), Embedded::Trusted);
+    let left = asked(&known).unwrap();
+    let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&left), ["tone", "lines"]);
+    assert_eq!(names(&left["lines"]["items"]["properties"]), ["name", "color"]);
+    let item = |name, color| json!({ "name": name, "color": color });
+    let found = json!({ "tone": "kind", "lines": [item("Roses", "red"), item("mulch", "brown")] });
+    let (data, warnings) = known.with(&schema.schema, found);
+    let expected = json!({
+        "invoice_number": "G-5/24", "tone": "kind",
+        "lines": [
+            { "name": "Rose bush", "color": "red", "amount": 40 },
+            { "name": "Mulch", "color": "brown", "amount": 10 },
+        ],
+    });
+    assert_eq!((data.to_string(), warnings.len()), (expected.to_string(), 0));
+    // Of items that are not the same nobody knows which is which.
+    let (data, warnings) = known.with(&schema.schema, json!({ "lines": [item("?", "blue")] }));
+    assert_eq!(data["lines"][0], json!({ "name": "Rose bush", "amount": 40 }));
+    assert!(warnings[0].starts_with("/lines: "), "{warnings:?}");
+}
+
+#[test]
+fn a_line_may_have_a_name_and_a_description() {
+    let text = json!({ "type": ["string", "null"] });
+    let item = object(json!({ "name": text, "description": text, "price": { "type": "number" } }));
+    let body = object(json!({ "lines": { "type": "array", "items": item } }));
+    let known = known_of(body, Embedded::Trusted);
+    let expected = json!({ "name": "Rose bush", "description": null, "price": 10 });
+    assert_eq!(known.data["lines"][0], expected);
+}
+
+#[test]
+fn what_does_not_fit_is_asked_and_what_cannot_be_null_too() {
+    let body = object(json!({
+        "invoice_number": { "type": "string", "pattern": "^R-" },
+        "order_number": { "type": "string" },
+        "due_date": { "type": ["string", "null"] },
+        "currency": { "enum": ["EUR", "USD"] },
+        "total": { "type": "integer" },
+        "lines": { "type": "array", "minItems": 1, "items": object(json!({
+            "description": { "type": "string", "maxLength": 5 }, "amount": { "type": "number" },
+        })) },
+    }));
+    let known = known_of(body, Embedded::Trusted);
+    let lines = json!([{ "amount": 40 }, { "description": "Mulch", "amount": 10 }]);
+    assert_eq!(known.data, json!({ "due_date": null, "currency": "EUR", "lines": lines }));
+    let left = asked(&known).unwrap();
+    let names: Vec<_> = left.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(names, ["invoice_number", "order_number", "total", "lines"]);
+}
+
+#[test]
+fn a_schema_may_refuse_and_one_about_something_else_is_asked_in_full() {
+    let text = json!({ "type": ["string", "null"] });
+    let mut body = object(json!({ "invoice_number": text }));
+    body["x-sluice"] = json!({ "embedded": "ignored" });
+    assert!(known_of(body, Embedded::Trusted).is_empty());
+    let body = object(json!({ "chapter": text, "order_number": text }));
+    let known = known_of(body, Embedded::Trusted);
+    assert!(known.is_empty() && known.warnings.is_empty());
+    assert_eq!(asked(&known).unwrap().as_object().unwrap().len(), 2);
+    // What the root says of several of its properties holds for none of them alone.
+    let mut body = object(json!({ "invoice_number": text, "chapter": text }));
+    body["minProperties"] = json!(2);
+    let known = known_of(body, Embedded::Trusted);
+    assert_eq!(asked(&known).unwrap().as_object().unwrap().len(), 2);
+    assert!(!known.is_empty());
+}
+
+#[test]
+fn of_several_invoices_none_is_taken() {
+    let other = EInvoice { header: terms([(Term::InvoiceNumber, "G-6")]), ..invoice() };
+    let pages = pages("", vec![invoice(), other]);
+    let known = known(&compiled(builtin_invoice()), &pages, Embedded::Trusted);
+    assert!(known.is_empty() && known.asked.is_some());
+    assert!(known.warnings[0].contains("G-5/24, G-6"), "{:?}", known.warnings);
+}
+
+#[test]
+fn a_profile_without_lines_says_so() {
+    let profile = "urn:factur-x.eu:1p0:minimum".to_owned();
+    let invoice = EInvoice { lines: vec![], taxes: vec![], profile, ..invoice() };
+    let pages = pages("", vec![invoice]);
+    let known = known(&compiled(builtin_invoice()), &pages, Embedded::Trusted);
+    assert_eq!(known.data["lines"], json!([]));
+    assert!(known.warnings[1].contains("supplemented"), "{:?}", known.warnings);
+}
+
+#[test]
+fn values_are_held_against_what_is_printed() {
+    let text = "Green Thumb GmbH\nInvoice G-5/24 of 03/05/2024\nRose bush   4   10.00   40.00\n\
+                Total   EUR   59.50\n";
+    let schema = compiled(builtin_invoice());
+    let pages = pages(text, vec![invoice()]);
+    let known = known(&schema, &pages, Embedded::Trusted);
+    let (data, _) = known.with(&schema.schema, Value::Null);
+    let mut fields = evidence::prove(&schema.schema, &data, &DocumentText::new(&pages));
+    known.judge(&data, &mut fields);
+    assert!(fields.values().all(|field| field.source == Some(Source::Embedded)));
+    let status = |place: &str| fields[place].status;
+    assert_eq!(status("/invoice_number"), FieldStatus::Verified);
+    // The invoice says which of two days it is.
+    assert_eq!(status("/issue_date"), FieldStatus::Verified);
+    assert_eq!(status("/lines/0/amount"), FieldStatus::Verified);
+    assert_eq!(status("/buyer_name"), FieldStatus::NotFound);
+    assert_eq!(status("/due_date"), FieldStatus::Missing);
+    // A model's value is no longer that of the invoice.
+    let mut other = data.clone();
+    other["total"] = json!(40);
+    let mut fields = evidence::prove(&schema.schema, &other, &DocumentText::new(&pages));
+    known.judge(&other, &mut fields);
+    assert_eq!(fields["/total"].source, None);
+}
