@@ -45,7 +45,7 @@ pub use file_type::FileType;
 pub use files::Engine;
 pub use format::Format;
 pub use limits::{Limits, TextError};
-pub use pages::{Bounds, Origin, Page, Pages, Word};
+pub use pages::{Bounds, FormField, FormValue, Origin, Page, Pages, Word};
 pub use parent::{Children, TextReader};
 
 #[cfg(test)]

@@ -59,6 +59,7 @@ impl Pages {
     pub fn without_words(mut self) -> Self {
         for page in &mut self.pages {
             (page.words, page.hidden) = (Vec::new(), Vec::new());
+            page.fields = Vec::new();
         }
         self
     }
@@ -87,6 +88,10 @@ pub struct Page {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(ignore)]
     pub words: Vec<Word>,
+    /// The fields of its form that have a name and a value; a box that is not ticked has one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(ignore)]
+    pub fields: Vec<FormField>,
     /// Where words stand that a reader does not see. What they say is not kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(ignore)]
@@ -113,6 +118,30 @@ fn is_zero(points: &f32) -> bool {
 /// The box around two boxes.
 pub(crate) fn around(a: Bounds, b: Bounds) -> Bounds {
     [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]
+}
+
+/// A field of a form that is filled in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FormField {
+    /// Its name and those of what it is in, the outermost first, with points between them.
+    pub name: String,
+    /// What it says of itself to a reader, where it does: viewers show it as a tooltip.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub label: String,
+    /// What is filled in.
+    pub value: FormValue,
+    /// Where it stands.
+    pub bounds: Bounds,
+}
+
+/// What is filled into a field.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum FormValue {
+    /// Whether a box is ticked.
+    Ticked(bool),
+    /// Text, or the name of one of several choices.
+    Text(String),
 }
 
 /// A word of a page's text and its place. In JSON `[start, length, left, bottom, right, top,

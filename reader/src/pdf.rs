@@ -5,7 +5,8 @@
 use crate::{
     attached,
     canvas::{Canvas, Seen},
-    cover, form,
+    cover,
+    form::{self, Field},
     layout::{self, Laid},
     letters::{self, Letters},
     limits::TextError,
@@ -87,7 +88,11 @@ pub(super) fn read(bytes: &[u8], pages_max: u32) -> Result<Pages, TextError> {
     let mut second = None;
     for (number, page) in (1..).zip(pdf.pages().iter()) {
         let draw = AssertUnwindSafe(|| {
-            has_content(page).then(|| text(&see(&pdf, page, &cache), page, number))
+            has_content(page).then(|| {
+                let (seen, fields) = see(&pdf, page, &cache);
+                let (text, odd) = text(&seen, page, number);
+                (Page { fields: form::filled(&fields, text.height), ..text }, odd)
+            })
         });
         let (mut page, odd) = catch_unwind(draw)
             .unwrap_or_else(|panic| {
@@ -160,11 +165,12 @@ fn ask_again(page: &mut Page, second: Result<&Second, &String>) -> Option<String
 }
 
 /// What a reader sees of a page, the values of its form included.
-fn see<'a>(pdf: &'a Pdf, page: &PdfPage<'a>, cache: &InterpreterCache<'a>) -> Seen {
+fn see<'a>(pdf: &'a Pdf, page: &PdfPage<'a>, cache: &InterpreterCache<'a>) -> (Seen, Vec<Field>) {
     let transform = page.initial_transform(true).to_kurbo();
     let mut seen = draw(pdf, page, cache, transform).seen();
-    form::fill(&mut seen.visible, &form::fields(page, transform));
-    seen
+    let fields = form::fields(page, transform);
+    form::fill(&mut seen.visible, &fields);
+    (seen, fields)
 }
 
 fn draw<'a>(
@@ -210,5 +216,5 @@ fn text(seen: &Seen, page: &PdfPage<'_>, number: u32) -> (Page, Vec<String>) {
         true => Some("none of its letters were found".to_owned()),
         false => letters::judge(&text).fault(),
     };
-    (Page { number, text, is_picture, width, height, words, hidden, error }, odd)
+    (Page { number, text, is_picture, width, height, words, hidden, error, ..Page::default() }, odd)
 }

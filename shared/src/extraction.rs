@@ -2,7 +2,10 @@
 //!
 //! Plain data. It must know nothing of how text is read or models are asked.
 
-pub use reader::{Bounds, EInvoice, Origin, Page, Pages, PartyRole, Term, TermGroup, Terms, Word};
+pub use reader::{
+    Bounds, EInvoice, FormField, FormValue, Origin, Page, Pages, PartyRole, Term, TermGroup, Terms,
+    Word,
+};
 
 use crate::{
     document::{DocumentId, DocumentState},

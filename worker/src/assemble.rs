@@ -119,8 +119,8 @@ fn fields(
 ) -> BTreeMap<String, Field> {
     let text = DocumentText::new(pages);
     let mut fields = evidence::prove(&schema.schema, data, &text);
-    known.judge(data, &mut fields);
     form::judge(data, &text, checks, &mut fields);
+    known.judge(data, &mut fields);
     for Invalid { pointer, value } in invalid {
         let field = fields.entry(pointer).or_insert_with(|| Field::of(FieldStatus::Invalid));
         field.status = FieldStatus::Invalid;

@@ -248,6 +248,9 @@ terms! {
     /// BT-149: for how many the price is; 1 where it is not said.
     PriceQuantity: Line Number,
         "LineAgreement/NetPriceProductTradePrice/BasisQuantity", "Price/BaseQuantity";
+    /// BT-136, 141: by what it is reduced or raised, the first of it.
+    LineAdjustment: Line Number,
+        "LineSettlement/SpecifiedTradeAllowanceCharge/ActualAmount", "AllowanceCharge/Amount";
     /// BT-151: the category of tax (UNTDID 5305).
     LineTaxCategory: Line Text,
         "LineSettlement/ApplicableTradeTax/CategoryCode", "Item/ClassifiedTaxCategory/ID";

@@ -3,14 +3,16 @@
 //! An electronic invoice is the original, in law too: its values need no model. It must know nothing
 //! of how a model is asked.
 
-mod meaning;
+mod binding;
+mod form_index;
 mod find;
 
 use super::{compiled::CompiledSchema, cut, node::Node, pointer};
 use find::Finder;
+use form_index::FormIndex;
 use serde_json::{Map, Value};
 use shared::{
-    extraction::{EInvoice, Field, FieldStatus, Pages, Reason, Source},
+    extraction::{EInvoice, Evidence, Field, FieldStatus, Pages, Reason, Source},
     schema::{Embedded, ExtractionSchema},
 };
 use std::{
@@ -37,12 +39,22 @@ const ROOT_KEYWORDS: [&str; 13] = [
 ];
 
 /// A value that no model is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KnownValue {
+#[derive(Clone, Debug, PartialEq)]
+struct KnownValue {
     /// Where it is from.
-    pub source: Source,
+    source: Source,
     /// Whether it is a code, which is printed in other words.
-    pub is_code: bool,
+    is_code: bool,
+    /// Whether it need not agree with others: the invoice says what is added or taken.
+    is_adjusted: bool,
+    /// Where it is filled in.
+    evidence: Option<Evidence>,
+}
+
+impl KnownValue {
+    fn of(source: Source) -> Self {
+        Self { source, is_code: false, is_adjusted: false, evidence: None }
+    }
 }
 
 /// What is known of a document before a model is asked.
@@ -67,19 +79,20 @@ pub fn known(schema: &Arc<CompiledSchema>, pages: &Pages, otherwise: Embedded) -
         warnings: Vec::new(),
     };
     let embedded = schema.schema.embedded().unwrap_or(otherwise);
-    if embedded == Embedded::Ignored || pages.e_invoices.is_empty() {
+    let form = FormIndex::new(pages);
+    if embedded == Embedded::Ignored || pages.e_invoices.is_empty() && form.is_empty() {
         return known;
     }
-    let [invoice] = &pages.e_invoices[..] else {
+    if pages.e_invoices.len() > 1 {
         let numbers: Vec<_> = pages.e_invoices.iter().filter_map(EInvoice::number).collect();
         known.warnings.push(format!(
             "it carries several electronic invoices ({}): none was used; upload each as a document of \
              its own",
             numbers.join(", ")
         ));
-        return known;
-    };
-    let mut finder = Finder::new(invoice, embedded);
+    }
+    let only = pages.e_invoices.first().filter(|_| pages.e_invoices.len() == 1);
+    let mut finder = Finder::new(only, form, embedded);
     let data = finder.whole(&schema.schema.body);
     let Finder { mut values, mut asked, .. } = finder;
     if values.keys().all(|place| data.pointer(place).is_none_or(Value::is_null)) {
@@ -89,7 +102,15 @@ pub fn known(schema: &Arc<CompiledSchema>, pages: &Pages, otherwise: Embedded) -
     drop_misfits(schema, &mut known.data, &mut values, &mut asked);
     known.values = values;
     known.asked = part_of(schema, &asked);
-    known.warnings = warnings(invoice, &known.data);
+    let has = |source| known.values.values().any(|value| value.source == source);
+    let (is_of_invoice, is_of_form) = (has(Source::Embedded), has(Source::Form));
+    if let Some(invoice) = only.filter(|_| is_of_invoice) {
+        known.warnings.extend(warnings(invoice, &known.data));
+    }
+    if is_of_form {
+        let said = "values whose source is \"form\" are those of its fields: no model was asked";
+        known.warnings.push(said.to_owned());
+    }
     known
 }
 
@@ -194,6 +215,7 @@ impl Known {
                 continue;
             }
             field.source = Some(known.source);
+            let is_of_sums = matches!(field.reason, Some(Reason::Amounts | Reason::Check));
             let is_read_another_way = matches!(field.reason, None | Some(Reason::Ambiguous));
             match field.status {
                 // Which reading is meant, and of what, is said.
@@ -201,8 +223,19 @@ impl Known {
                     field.status = FieldStatus::Verified;
                     (field.reason, field.candidates) = (None, Vec::new());
                 }
+                FieldStatus::Conflict if known.is_adjusted && is_of_sums => {
+                    field.status = FieldStatus::Verified;
+                    (field.reason, field.candidates) = (None, Vec::new());
+                }
                 FieldStatus::NotFound if known.is_code => field.status = FieldStatus::Inferred,
+                // A tick is printed, and what it means is known.
+                FieldStatus::Inferred if known.evidence.is_some() => {
+                    field.status = FieldStatus::Verified;
+                }
                 _ => {}
+            }
+            if let (FieldStatus::Verified, Some(place)) = (field.status, &known.evidence) {
+                field.evidence = vec![place.clone()];
             }
         }
     }

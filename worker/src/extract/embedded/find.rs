@@ -1,20 +1,23 @@
-//! The values of an electronic invoice for the properties of a schema, in their form.
+//! The values of an electronic invoice, and of the fields of a form, for the properties of a schema and
+//! in their form.
 //!
 //! It must know nothing of what is printed.
 
 use super::{
     KnownValue,
-    meaning::{self, Meaning},
+    binding::{self, Binding},
+    form_index::FormIndex,
 };
 use crate::extract::{
     concept::{Concept, Property},
+    convert::converted,
     node::Node,
     number::Decimal,
     pointer,
 };
 use serde_json::{Map, Number, Value};
 use shared::{
-    extraction::{EInvoice, PartyRole, Source, Term, TermGroup, Terms},
+    extraction::{EInvoice, Evidence, FormValue, PartyRole, Source, Term, TermGroup, Terms},
     schema::Embedded,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,9 +28,10 @@ const DEPTH_MAX: usize = 12;
 /// Types of which a value that is text can be none.
 const OTHER_TYPES: [&str; 5] = ["number", "integer", "boolean", "object", "array"];
 
-/// Goes through a schema with an invoice.
+/// Goes through a schema with an invoice and a form.
 pub(super) struct Finder<'a> {
-    invoice: &'a EInvoice,
+    invoice: Option<&'a EInvoice>,
+    form: FormIndex<'a>,
     embedded: Embedded,
     /// What is known, by JSON pointer.
     pub(super) values: BTreeMap<String, KnownValue>,
@@ -48,15 +52,15 @@ struct Here<'a, 's> {
     /// Whether another property of the line is for the name of what was sold.
     has_name: bool,
     /// What the invoice says of the line or the tax that it is in, or of the whole.
-    terms: &'a Terms,
+    terms: Option<&'a Terms>,
 }
 
-/// What an invoice says of a property.
+/// What a document says of a property.
 enum Said {
-    Value(String, bool),
-    /// It has a place for it, and nothing stands there.
+    Value(Value, KnownValue),
+    /// The invoice has a place for it, and nothing stands there.
     Nothing,
-    /// It has no place for it.
+    /// It has no place for it, or what stands there has another form.
     Unknown,
 }
 
@@ -71,8 +75,12 @@ impl<'a, 's> Here<'a, 's> {
 }
 
 impl<'a> Finder<'a> {
-    pub(super) fn new(invoice: &'a EInvoice, embedded: Embedded) -> Self {
-        Self { invoice, embedded, values: BTreeMap::new(), asked: BTreeSet::new() }
+    pub(super) fn new(
+        invoice: Option<&'a EInvoice>,
+        form: FormIndex<'a>,
+        embedded: Embedded,
+    ) -> Self {
+        Self { invoice, form, embedded, values: BTreeMap::new(), asked: BTreeSet::new() }
     }
 
     /// The values for a whole schema.
@@ -84,7 +92,7 @@ impl<'a> Finder<'a> {
             name: "",
             group: TermGroup::Header,
             has_name: false,
-            terms: &self.invoice.header,
+            terms: self.invoice.map(|invoice| &invoice.header),
         };
         Value::Object(self.object(&Node::root(body), &here))
     }
@@ -119,15 +127,15 @@ impl<'a> Finder<'a> {
         if node.has_type("array") {
             return self.list(node, here);
         }
-        match self.said(node, here) {
-            Said::Value(text, is_code) => match fitting(node, &text) {
-                Some(value) => {
-                    let known = KnownValue { source: Source::Embedded, is_code };
-                    self.values.insert(here.place.clone(), known);
-                    Some(value)
-                }
-                None => self.ask(here),
-            },
+        let said = match self.said(node, here) {
+            Said::Unknown => self.filled_in(node, here),
+            said => said,
+        };
+        match said {
+            Said::Value(value, known) => {
+                self.values.insert(here.place.clone(), known);
+                Some(value)
+            }
             Said::Nothing => self.nothing(node, here, required),
             Said::Unknown => self.ask(here),
         }
@@ -144,8 +152,7 @@ impl<'a> Finder<'a> {
             return self.ask(here);
         }
         node.allows_null().then(|| {
-            let known = KnownValue { source: Source::Embedded, is_code: false };
-            self.values.insert(here.place.clone(), known);
+            self.values.insert(here.place.clone(), KnownValue::of(Source::Embedded));
             Value::Null
         })
     }
@@ -154,22 +161,18 @@ impl<'a> Finder<'a> {
         let item = node.items();
         let names: Vec<_> = item.names().collect();
         let is_whole = here.group == TermGroup::Header;
-        let group = meaning::items(&here.parents, here.name, &names).filter(|_| is_whole);
-        let items = match group {
-            Some(TermGroup::Line) => &self.invoice.lines,
-            Some(TermGroup::Tax) => &self.invoice.taxes,
-            _ => return self.ask(here),
-        };
+        let group = binding::items(&here.parents, here.name, &names).filter(|_| is_whole);
+        let (Some(group), Some(invoice)) = (group, self.invoice) else { return self.ask(here) };
+        let items = if group == TermGroup::Tax { &invoice.taxes } else { &invoice.lines };
         if items.is_empty() && self.embedded != Embedded::Trusted {
             return self.ask(here);
         }
-        let group = group.unwrap_or(TermGroup::Line);
-        let has_name = names.iter().any(|name| meaning::is_item_name(name));
+        let has_name = names.iter().any(|name| binding::is_item_name(name));
         let asked = self.asked.len();
         let mut values = Vec::new();
         for (index, terms) in items.iter().enumerate() {
             let (place, asked) = (format!("{}/{index}", here.place), format!("{}/0", here.asked));
-            let inner = Here { place, asked, group, terms, has_name, ..here.clone() };
+            let inner = Here { place, asked, group, terms: Some(terms), has_name, ..here.clone() };
             values.push(Value::Object(self.object(&item, &inner)));
         }
         if self.asked.len() > asked {
@@ -183,10 +186,10 @@ impl<'a> Finder<'a> {
         let parents = [&here.parents[..], &[here.name]].concat();
         let means = |name: &str| {
             let property = Property { parents: &parents, name, is_item: true };
-            meaning::meaning(property, group, None)
+            binding::binding(property, group, None)
         };
         let is_named = |name: &&str| {
-            matches!(means(name), Some(Meaning::Term(Term::ItemName | Term::TaxRate)))
+            matches!(means(name), Some(Binding::Term(Term::ItemName | Term::TaxRate)))
         };
         let named = item.names().find(is_named);
         let place = |name: &str| format!("{}/0{}", here.asked, pointer::of(&[name.to_owned()]));
@@ -194,48 +197,86 @@ impl<'a> Finder<'a> {
     }
 
     fn said(&self, node: &Node<'_>, here: &Here<'a, '_>) -> Said {
-        let property = Property {
-            parents: &here.parents,
-            name: here.name,
-            is_item: here.group != TermGroup::Header,
-        };
+        let Some(invoice) = self.invoice else { return Said::Unknown };
+        let is_item = here.group != TermGroup::Header;
+        let property = Property { parents: &here.parents, name: here.name, is_item };
         let concept = node.keyword("concept").and_then(Value::as_str).and_then(Concept::named);
-        let is_count = node.has_type("integer") && meaning::counts_lines(here.name);
-        if is_count && here.group == TermGroup::Header {
-            return Said::Value(self.invoice.lines.len().to_string(), true);
+        if !is_item && node.has_type("integer") && binding::counts_lines(here.name) {
+            let known = KnownValue { is_code: true, ..KnownValue::of(Source::Embedded) };
+            return Said::Value(invoice.lines.len().into(), known);
         }
-        let Some(meaning) = meaning::meaning(property, here.group, concept) else {
+        let Some(binding) = binding::binding(property, here.group, concept) else {
             return Said::Unknown;
         };
-        let (text, term) = match meaning {
-            Meaning::Term(Term::ItemName) if here.has_name && !meaning::is_item_name(here.name) => {
-                (here.terms.get(&Term::ItemDescription).cloned(), Term::ItemDescription)
+        let own = |term| here.terms.and_then(|terms| terms.get(&term)).cloned();
+        let of = |role: PartyRole, term| invoice.parties.get(&role)?.get(&term).cloned();
+        let (text, term) = match binding {
+            Binding::Term(Term::ItemName) if here.has_name && !binding::is_item_name(here.name) => {
+                (own(Term::ItemDescription), Term::ItemDescription)
             }
-            Meaning::Term(term) => {
-                let terms = match term.group() {
-                    TermGroup::Header => &self.invoice.header,
-                    _ => here.terms,
-                };
-                (terms.get(&term).cloned(), term)
+            Binding::Term(term) if term.group() == TermGroup::Header => {
+                (invoice.header.get(&term).cloned(), term)
             }
-            Meaning::Party(role, term) => {
-                (self.party(role).and_then(|party| party.get(&term)).cloned(), term)
+            Binding::Term(term) => (own(term), term),
+            Binding::Party(role, term) => (of(role, term), term),
+            Binding::Address(role) => {
+                (invoice.parties.get(&role).and_then(address), Term::AddressLine1)
             }
-            Meaning::Address(role) => (self.party(role).and_then(address), Term::AddressLine1),
-            Meaning::OnlyRate => match &self.invoice.taxes[..] {
+            Binding::OnlyRate => match &invoice.taxes[..] {
                 [only] => (only.get(&Term::TaxRate).cloned(), Term::TaxRate),
                 _ => return Said::Unknown,
             },
         };
+        let known = KnownValue {
+            is_code: binding::is_code(term),
+            is_adjusted: is_adjusted(term, here.terms),
+            ..KnownValue::of(Source::Embedded)
+        };
         match text {
-            Some(text) => Said::Value(text, meaning::is_code(term)),
-            None if meaning::is_covered(term) => Said::Nothing,
+            Some(text) => fitting(node, &text).map_or(Said::Unknown, |v| Said::Value(v, known)),
+            None if binding::is_covered(term) => Said::Nothing,
             None => Said::Unknown,
         }
     }
 
-    fn party(&self, role: PartyRole) -> Option<&'a Terms> {
-        self.invoice.parties.get(&role)
+    /// What is filled into the only field of the form that has the name of a property.
+    fn filled_in(&self, node: &Node<'_>, here: &Here<'_, '_>) -> Said {
+        let path = here.parents.iter().chain([&here.name]).copied();
+        let Some((field, page)) = self.form.field(path) else { return Said::Unknown };
+        let value = match &field.value {
+            FormValue::Ticked(is_ticked) if node.has_type("boolean") => Some((*is_ticked).into()),
+            FormValue::Ticked(_) => None,
+            FormValue::Text(text) => as_written(node, text),
+        };
+        let quote = match &field.value {
+            FormValue::Ticked(true) => "[x]".to_owned(),
+            FormValue::Ticked(false) => "[ ]".to_owned(),
+            FormValue::Text(text) => text.clone(),
+        };
+        let evidence = Evidence { page, quote, bounds: Some(field.bounds) };
+        let known = KnownValue { evidence: Some(evidence), ..KnownValue::of(Source::Form) };
+        value.map_or(Said::Unknown, |value| Said::Value(value, known))
+    }
+}
+
+/// Whether amounts that belong together differ by what the invoice adds or takes: what a line is reduced
+/// by, and what a sum is; or its price is that of more than one.
+fn is_adjusted(term: Term, terms: Option<&Terms>) -> bool {
+    let is_there = |term: &Term| {
+        let value = terms.and_then(|terms| terms.get(term));
+        value.is_some_and(|value| value.contains(|c: char| matches!(c, '1'..='9')))
+    };
+    let is_of_many = terms
+        .and_then(|terms| terms.get(&Term::PriceQuantity))
+        .is_some_and(|of| Decimal::parse(of) != Decimal::parse("1"));
+    match term {
+        Term::Quantity | Term::NetPrice | Term::GrossPrice | Term::LineNet => {
+            is_of_many || is_there(&Term::LineAdjustment)
+        }
+        Term::Net | Term::LineTotal => {
+            [Term::AllowanceTotal, Term::ChargeTotal].iter().any(is_there)
+        }
+        _ => false,
     }
 }
 
@@ -249,6 +290,14 @@ fn address(party: &Terms) -> Option<String> {
     let parts = lines.into_iter().flatten().chain((!town.is_empty()).then_some(town.as_str()));
     let parts = parts.collect::<Vec<_>>().join(", ");
     (!parts.is_empty()).then_some(parts)
+}
+
+/// What somebody wrote as a value of the type and format that a schema asks for.
+fn as_written(node: &Node<'_>, text: &str) -> Option<Value> {
+    let written = Value::from(text);
+    let is_any_text = !["date", "time", "date-time"].iter().any(|format| node.has_format(format));
+    let is_text = is_any_text && fitting(node, text).is_some_and(|value| value == written);
+    if is_text { Some(written) } else { converted(node, &written).or_else(|| fitting(node, text)) }
 }
 
 /// The text as a value of the type that a schema asks for.

@@ -1,8 +1,8 @@
 use super::*;
-use crate::extract::{document_text::DocumentText, evidence};
+use crate::extract::{document_text::DocumentText, evidence, form};
 use serde_json::json;
 use shared::{
-    extraction::{Page, PartyRole, Term, Terms},
+    extraction::{FormField, FormValue, Page, PartyRole, Term, Terms},
     schema::builtin,
 };
 
@@ -266,4 +266,68 @@ fn values_are_held_against_what_is_printed() {
     let mut fields = evidence::prove(&schema.schema, &other, &DocumentText::new(&pages));
     known.judge(&other, &mut fields);
     assert_eq!(fields["/total"].source, None);
+}
+
+#[test]
+fn amounts_need_not_agree_where_the_invoice_says_what_it_takes() {
+    let mut reduced = invoice();
+    reduced.lines[0].insert(Term::LineAdjustment, "4.00".to_owned());
+    reduced.lines[0].insert(Term::LineNet, "36.00".to_owned());
+    reduced.lines[1].insert(Term::LineNet, "11.00".to_owned());
+    let text = "Rose bush   4   10.00   36.00\nMulch   1   10.00   11.00\n";
+    let (schema, pages) = (compiled(builtin_invoice()), pages(text, vec![reduced]));
+    let known = known(&schema, &pages, Embedded::Trusted);
+    let (data, _) = known.with(&schema.schema, Value::Null);
+    let text = DocumentText::new(&pages);
+    let mut fields = evidence::prove(&schema.schema, &data, &text);
+    form::judge(&data, &text, &[], &mut fields);
+    known.judge(&data, &mut fields);
+    assert_eq!(fields["/lines/0/amount"].status, FieldStatus::Verified);
+    assert_eq!(fields["/lines/1/amount"].status, FieldStatus::Conflict);
+}
+
+#[test]
+fn the_fields_of_a_form_answer_properties_of_their_names() {
+    let field = |name: &str, value: FormValue| FormField {
+        name: name.to_owned(),
+        label: String::new(),
+        value,
+        bounds: [10.0, 20.0, 30.0, 40.0],
+    };
+    let text = |text: &str| FormValue::Text(text.to_owned());
+    let fields = vec![
+        field("amount", text("2,345.60")),
+        field("Start date", text("3 April 2024")),
+        field("owncar", FormValue::Ticked(true)),
+        field("code", text("007")),
+        field("reason", text("soon")),
+        field("child.name", text("Bo")),
+    ];
+    let page = Page { number: 2, text: "2,345.60 007".to_owned(), fields, ..Page::default() };
+    let pages = Pages { pages: vec![page], ..Pages::default() };
+    let schema = compiled(object(json!({
+        "amount": { "type": "number" },
+        "start_date": { "type": "string", "format": "date" },
+        "own_car": { "type": "boolean" },
+        "code": { "type": "string" },
+        "reason": { "type": "integer" },
+        "child": object(json!({ "name": { "type": "string" }, "age": { "type": "integer" } })),
+    })));
+    let known = known(&schema, &pages, Embedded::Trusted);
+    let expected = json!({
+        "amount": 2345.6, "start_date": "2024-04-03", "own_car": true, "code": "007",
+        "child": { "name": "Bo" },
+    });
+    assert_eq!(known.data, expected);
+    let left = asked(&known).unwrap();
+    assert_eq!(left.as_object().unwrap().keys().collect::<Vec<_>>(), ["reason", "child"]);
+    let (data, _) = known.with(&schema.schema, Value::Null);
+    let mut fields = evidence::prove(&schema.schema, &data, &DocumentText::new(&pages));
+    known.judge(&data, &mut fields);
+    let (tick, code) = (&fields["/own_car"], &fields["/code"]);
+    assert_eq!((tick.status, tick.source), (FieldStatus::Verified, Some(Source::Form)));
+    assert_eq!(tick.evidence[0].quote, "[x]");
+    assert_eq!((code.status, code.evidence[0].page), (FieldStatus::Verified, 2));
+    // It is filled in, and something else is shown.
+    assert_eq!(fields["/start_date"].status, FieldStatus::NotFound);
 }

@@ -22,7 +22,7 @@ const TAX_LISTS: [&str; 4] = ["tax", "taxes", "vat", "mwst"];
 
 /// Where an invoice says what a property asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(super) enum Binding {
     /// In a term of the whole, or of the line or the tax that the property is in.
     Term(Term),
     /// In a term of a party.
@@ -35,20 +35,20 @@ pub(super) enum Meaning {
 
 /// What a property asks for that is in an invoice, a line or a tax; `concept` is what its schema says it
 /// is.
-pub(super) fn meaning(
+pub(super) fn binding(
     property: Property<'_>,
     group: TermGroup,
     concept: Option<Concept>,
-) -> Option<Meaning> {
+) -> Option<Binding> {
     let own = words(property.name).join("_");
     match group {
-        TermGroup::Tax => term(group, &own).map(Meaning::Term),
+        TermGroup::Tax => term(group, &own).map(Binding::Term),
         TermGroup::Line => {
             let concept = concept.or_else(|| Concept::of(property));
             let by_name = || term(group, &own);
             let by_concept = || of_line(concept?, &own);
             let described = (own == "description").then_some(Term::ItemName);
-            by_name().or(described).or_else(by_concept).map(Meaning::Term)
+            by_name().or(described).or_else(by_concept).map(Binding::Term)
         }
         TermGroup::Header | TermGroup::Party => match concept {
             Some(concept) => of_concept(concept, None),
@@ -57,7 +57,7 @@ pub(super) fn meaning(
     }
 }
 
-fn of_header(property: Property<'_>, own: &str) -> Option<Meaning> {
+fn of_header(property: Property<'_>, own: &str) -> Option<Binding> {
     let parent = property.parents.last().map(|name| words(name).join("_")).unwrap_or_default();
     let joined = format!("{parent}_{own}");
     let of_parent = Somebody::by_parents(property.parents).map(role);
@@ -67,12 +67,12 @@ fn of_header(property: Property<'_>, own: &str) -> Option<Meaning> {
     let is_direct = Somebody::by_parents(last).is_some() || ADDRESSES.contains(&parent.as_str());
     let name = if is_direct { own } else { &joined };
     let by_parent = of_parent.and_then(|role| part(role, name));
-    let header = |name: &str| term(TermGroup::Header, name).map(Meaning::Term);
+    let header = |name: &str| term(TermGroup::Header, name).map(Binding::Term);
     let by_name = || header(&joined).or_else(|| header(own).filter(|_| of_parent.is_none()));
     by_parent.or_else(by_name).or_else(|| {
         let whose = of_parent.or(of_name.as_ref().map(|(role, _)| *role));
         let by_part = of_name.filter(|_| of_parent.is_none()).and_then(|(role, name)| {
-            let of_all = name.is_empty().then_some(Meaning::Party(role, Term::Name));
+            let of_all = name.is_empty().then_some(Binding::Party(role, Term::Name));
             of_all.or_else(|| part(role, &name))
         });
         let concept = Concept::of(property);
@@ -94,21 +94,21 @@ fn role(somebody: Somebody) -> PartyRole {
 }
 
 /// What a name says of a party.
-fn part(role: PartyRole, name: &str) -> Option<Meaning> {
+fn part(role: PartyRole, name: &str) -> Option<Binding> {
     if ADDRESSES.contains(&name) {
-        return Some(Meaning::Address(role));
+        return Some(Binding::Address(role));
     }
     let rest = name.strip_prefix("address_").unwrap_or(name);
     let term = term(TermGroup::Party, name).or_else(|| term(TermGroup::Party, rest));
-    term.map(|term| Meaning::Party(role, term))
+    term.map(|term| Binding::Party(role, term))
 }
 
 /// Where a concept stands; `whose` is the party that the property is about.
-fn of_concept(concept: Concept, whose: Option<PartyRole>) -> Option<Meaning> {
-    use Meaning::{Address, Party};
+fn of_concept(concept: Concept, whose: Option<PartyRole>) -> Option<Binding> {
+    use Binding::{Address, Party};
     let of = |term| Some(Party(whose.unwrap_or(PartyRole::Seller), term));
     // The account is the one to pay to.
-    let to_pay = |term| (whose != Some(PartyRole::Buyer)).then_some(Meaning::Term(term));
+    let to_pay = |term| (whose != Some(PartyRole::Buyer)).then_some(Binding::Term(term));
     let term = match concept {
         Concept::AccountHolder => return to_pay(Term::AccountName),
         Concept::Bank => return to_pay(Term::BankName),
@@ -129,7 +129,7 @@ fn of_concept(concept: Concept, whose: Option<PartyRole>) -> Option<Meaning> {
         Concept::RegisterNumber => return of(Term::RegistrationNumber),
         Concept::TaxNumber => return of(Term::TaxNumber),
         Concept::VatId => return of(Term::VatId),
-        Concept::Rate => return Some(Meaning::OnlyRate),
+        Concept::Rate => return Some(Binding::OnlyRate),
         Concept::ContractNumber => Term::ContractReference,
         Concept::Currency => Term::Currency,
         Concept::Delivery => Term::DeliveryDate,
@@ -163,7 +163,7 @@ fn of_concept(concept: Concept, whose: Option<PartyRole>) -> Option<Meaning> {
         | Concept::Term
         | Concept::Title => return None,
     };
-    Some(Meaning::Term(term))
+    Some(Binding::Term(term))
 }
 
 /// Where a concept stands in a line.
@@ -190,7 +190,7 @@ pub(super) fn items(parents: &[&str], list: &str, names: &[&str]) -> Option<Term
         let parents = [parents, &[list]].concat();
         let known = names.iter().filter(|name| {
             let property = Property { parents: &parents, name, is_item: true };
-            meaning(property, group, None).is_some()
+            binding(property, group, None).is_some()
         });
         known.count()
     };
@@ -258,7 +258,7 @@ static NAMES: LazyLock<HashMap<(TermGroup, &str), Term>> = LazyLock::new(|| {
 mod tests {
     use super::*;
 
-    fn of(path: &str) -> Option<Meaning> {
+    fn of(path: &str) -> Option<Binding> {
         let mut names: Vec<_> = path.split('.').collect();
         let name = names.pop().unwrap();
         let group = match names.first() {
@@ -267,12 +267,12 @@ mod tests {
             _ => TermGroup::Header,
         };
         let is_item = group != TermGroup::Header;
-        meaning(Property { parents: &names, name, is_item }, group, None)
+        binding(Property { parents: &names, name, is_item }, group, None)
     }
 
     #[test]
     fn a_property_asks_for_a_term() {
-        use Meaning::{Address, OnlyRate, Party, Term as Of};
+        use Binding::{Address, OnlyRate, Party, Term as Of};
         use PartyRole::{Buyer, Recipient, Seller};
         for (path, expected) in [
             ("invoice_number", Some(Of(Term::InvoiceNumber))),
