@@ -99,7 +99,7 @@ pub enum Reason {
 /// Where a value is from that no model gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Source {
+pub enum FieldSource {
     /// The electronic invoice that the document is or carries.
     Embedded,
     /// A field of the document's form.
@@ -124,7 +124,7 @@ pub struct Field {
     pub candidates: Vec<Candidate>,
     /// Where the value is from; none where a model gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<Source>,
+    pub source: Option<FieldSource>,
 }
 
 impl Field {

@@ -1,3 +1,5 @@
+//! Invoices of ours in both languages, hostile ones, and those of somebody else.
+
 use super::*;
 
 /// An invoice of a bakery as Factur-X has it, and the same as UBL; the values are ours.

@@ -116,7 +116,8 @@ impl Server {
         let hidden = vec![[1.0, 2.0, 3.0, 4.5]];
         let (words, width, height) = (vec![word], 595.0, 842.0);
         let first = Page { width, height, words, hidden, ..page(1) };
-        let pages = Pages { engine: ENGINE.into(), pages: vec![first, page(2)], warnings: vec![] };
+        let pages =
+            Pages { engine: ENGINE.into(), pages: vec![first, page(2)], ..Pages::default() };
         let (store, blobs) = (&self.services.store, &self.services.blobs);
         let text = serde_json::to_vec(&pages).unwrap();
         blobs.put_if_absent(&BlobKey::text(&claim.document, ENGINE), text.into()).await.unwrap();

@@ -12,7 +12,7 @@ use find::Finder;
 use form_index::FormIndex;
 use serde_json::{Map, Value};
 use shared::{
-    extraction::{EInvoice, Evidence, Field, FieldStatus, Pages, Reason, Source},
+    extraction::{EInvoice, Evidence, Field, FieldSource, FieldStatus, Pages, Reason},
     schema::{Embedded, ExtractionSchema},
 };
 use std::{
@@ -42,7 +42,7 @@ const ROOT_KEYWORDS: [&str; 13] = [
 #[derive(Clone, Debug, PartialEq)]
 struct KnownValue {
     /// Where it is from.
-    source: Source,
+    source: FieldSource,
     /// Whether it is a code, which is printed in other words.
     is_code: bool,
     /// Whether it need not agree with others: the invoice says what is added or taken.
@@ -52,7 +52,7 @@ struct KnownValue {
 }
 
 impl KnownValue {
-    fn of(source: Source) -> Self {
+    fn of(source: FieldSource) -> Self {
         Self { source, is_code: false, is_adjusted: false, evidence: None }
     }
 }
@@ -96,6 +96,9 @@ pub fn known(schema: &Arc<CompiledSchema>, pages: &Pages, otherwise: Embedded) -
     let data = finder.whole(&schema.schema.body);
     let Finder { mut values, mut asked, .. } = finder;
     if values.keys().all(|place| data.pointer(place).is_none_or(Value::is_null)) {
+        known.warnings.extend(
+            only.map(|invoice| format!("{} says nothing that the schema asks for", named(invoice))),
+        );
         return known;
     }
     known.data = data;
@@ -103,7 +106,7 @@ pub fn known(schema: &Arc<CompiledSchema>, pages: &Pages, otherwise: Embedded) -
     known.values = values;
     known.asked = part_of(schema, &asked);
     let has = |source| known.values.values().any(|value| value.source == source);
-    let (is_of_invoice, is_of_form) = (has(Source::Embedded), has(Source::Form));
+    let (is_of_invoice, is_of_form) = (has(FieldSource::Embedded), has(FieldSource::Form));
     if let Some(invoice) = only.filter(|_| is_of_invoice) {
         known.warnings.extend(warnings(invoice, &known.data));
     }
@@ -165,11 +168,15 @@ fn part_of(schema: &Arc<CompiledSchema>, asked: &BTreeSet<String>) -> Option<Arc
     Some(part.map_or_else(|| Arc::clone(schema), Arc::new))
 }
 
-fn warnings(invoice: &EInvoice, data: &Value) -> Vec<String> {
-    let name = match invoice.file.as_str() {
+fn named(invoice: &EInvoice) -> String {
+    match invoice.file.as_str() {
         "" => "the electronic invoice that it is".to_owned(),
         file => format!("the electronic invoice {file} that it carries"),
-    };
+    }
+}
+
+fn warnings(invoice: &EInvoice, data: &Value) -> Vec<String> {
+    let name = named(invoice);
     let mut warnings = vec![format!(
         "values whose source is \"embedded\" are those of {name}: no model was asked"
     )];

@@ -17,6 +17,9 @@ const TERMS: &str = include_str!("../data/terms.txt");
 /// Names of a whole address.
 const ADDRESSES: [&str; 4] = ["address", "full_address", "postal_address", "street_address"];
 
+/// Names of the number of an invoice that stand in nothing else.
+const NUMBERS: [&str; 4] = ["no", "nr", "number", "nummer"];
+
 /// A word of the name of a list of taxes.
 const TAX_LISTS: [&str; 4] = ["tax", "taxes", "vat", "mwst"];
 
@@ -58,6 +61,9 @@ pub(super) fn binding(
 }
 
 fn of_header(property: Property<'_>, own: &str) -> Option<Binding> {
+    if property.parents.is_empty() && NUMBERS.contains(&own) {
+        return Some(Binding::Term(Term::InvoiceNumber));
+    }
     let parent = property.parents.last().map(|name| words(name).join("_")).unwrap_or_default();
     let joined = format!("{parent}_{own}");
     let of_parent = Somebody::by_parents(property.parents).map(role);
@@ -277,6 +283,8 @@ mod tests {
         for (path, expected) in [
             ("invoice_number", Some(Of(Term::InvoiceNumber))),
             ("invoice.number", Some(Of(Term::InvoiceNumber))),
+            ("number", Some(Of(Term::InvoiceNumber))),
+            ("shipment.number", None),
             ("issueDate", Some(Of(Term::IssueDate))),
             ("seller", Some(Party(Seller, Term::Name))),
             ("seller.name", Some(Party(Seller, Term::Name))),

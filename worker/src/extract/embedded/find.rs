@@ -17,7 +17,7 @@ use crate::extract::{
 };
 use serde_json::{Map, Number, Value};
 use shared::{
-    extraction::{EInvoice, Evidence, FormValue, PartyRole, Source, Term, TermGroup, Terms},
+    extraction::{EInvoice, Evidence, FieldSource, FormValue, PartyRole, Term, TermGroup, Terms},
     schema::Embedded,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -152,7 +152,7 @@ impl<'a> Finder<'a> {
             return self.ask(here);
         }
         node.allows_null().then(|| {
-            self.values.insert(here.place.clone(), KnownValue::of(Source::Embedded));
+            self.values.insert(here.place.clone(), KnownValue::of(FieldSource::Embedded));
             Value::Null
         })
     }
@@ -202,7 +202,7 @@ impl<'a> Finder<'a> {
         let property = Property { parents: &here.parents, name: here.name, is_item };
         let concept = node.keyword("concept").and_then(Value::as_str).and_then(Concept::named);
         if !is_item && node.has_type("integer") && binding::counts_lines(here.name) {
-            let known = KnownValue { is_code: true, ..KnownValue::of(Source::Embedded) };
+            let known = KnownValue { is_code: true, ..KnownValue::of(FieldSource::Embedded) };
             return Said::Value(invoice.lines.len().into(), known);
         }
         let Some(binding) = binding::binding(property, here.group, concept) else {
@@ -230,7 +230,7 @@ impl<'a> Finder<'a> {
         let known = KnownValue {
             is_code: binding::is_code(term),
             is_adjusted: is_adjusted(term, here.terms),
-            ..KnownValue::of(Source::Embedded)
+            ..KnownValue::of(FieldSource::Embedded)
         };
         match text {
             Some(text) => fitting(node, &text).map_or(Said::Unknown, |v| Said::Value(v, known)),
@@ -254,7 +254,7 @@ impl<'a> Finder<'a> {
             FormValue::Text(text) => text.clone(),
         };
         let evidence = Evidence { page, quote, bounds: Some(field.bounds) };
-        let known = KnownValue { evidence: Some(evidence), ..KnownValue::of(Source::Form) };
+        let known = KnownValue { evidence: Some(evidence), ..KnownValue::of(FieldSource::Form) };
         value.map_or(Said::Unknown, |value| Said::Value(value, known))
     }
 }
