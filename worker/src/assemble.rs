@@ -120,7 +120,7 @@ fn fields(
     let text = DocumentText::new(pages);
     let mut fields = evidence::prove(&schema.schema, data, &text);
     form::judge(data, &text, checks, &mut fields);
-    known.judge(data, &mut fields);
+    known.judge(data, &text, &mut fields);
     for Invalid { pointer, value } in invalid {
         let field = fields.entry(pointer).or_insert_with(|| Field::of(FieldStatus::Invalid));
         field.status = FieldStatus::Invalid;

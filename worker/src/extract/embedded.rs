@@ -6,13 +6,15 @@
 mod binding;
 mod form_index;
 mod find;
+mod otherwise;
 
-use super::{compiled::CompiledSchema, cut, node::Node, pointer};
+use super::{compiled::CompiledSchema, cut, document_text::DocumentText, node::Node, pointer};
 use find::Finder;
 use form_index::FormIndex;
+use otherwise::{Otherwise, Printable};
 use serde_json::{Map, Value};
 use shared::{
-    extraction::{EInvoice, Evidence, Field, FieldSource, FieldStatus, Pages, Reason},
+    extraction::{EInvoice, Evidence, Field, FieldSource, FieldStatus, Pages, Reason, Term},
     schema::{Embedded, ExtractionSchema},
 };
 use std::{
@@ -43,8 +45,10 @@ const ROOT_KEYWORDS: [&str; 13] = [
 struct KnownValue {
     /// Where it is from.
     source: FieldSource,
-    /// Whether it is a code, which is printed in other words.
-    is_code: bool,
+    /// What it is in an invoice.
+    term: Option<Term>,
+    /// Whether it need not be printed: a code is printed in other words, and a count not at all.
+    is_unprinted: bool,
     /// Whether it need not agree with others: the invoice says what is added or taken.
     is_adjusted: bool,
     /// Where it is filled in.
@@ -53,7 +57,7 @@ struct KnownValue {
 
 impl KnownValue {
     fn of(source: FieldSource) -> Self {
-        Self { source, is_code: false, is_adjusted: false, evidence: None }
+        Self { source, term: None, is_unprinted: false, is_adjusted: false, evidence: None }
     }
 }
 
@@ -68,6 +72,8 @@ pub struct Known {
     pub asked: Option<Arc<CompiledSchema>>,
     /// What a reader should know.
     pub warnings: Vec<String>,
+    /// The invoice that values are from.
+    invoice: Option<EInvoice>,
 }
 
 /// What is known of a document.
@@ -77,6 +83,7 @@ pub fn known(schema: &Arc<CompiledSchema>, pages: &Pages, otherwise: Embedded) -
         values: BTreeMap::new(),
         asked: Some(Arc::clone(schema)),
         warnings: Vec::new(),
+        invoice: None,
     };
     let embedded = schema.schema.embedded().unwrap_or(otherwise);
     let form = FormIndex::new(pages);
@@ -109,6 +116,7 @@ pub fn known(schema: &Arc<CompiledSchema>, pages: &Pages, otherwise: Embedded) -
     let (is_of_invoice, is_of_form) = (has(FieldSource::Embedded), has(FieldSource::Form));
     if let Some(invoice) = only.filter(|_| is_of_invoice) {
         known.warnings.extend(warnings(invoice, &known.data));
+        known.invoice = Some(invoice.clone());
     }
     if is_of_form {
         let said = "values whose source is \"form\" are those of its fields: no model was asked";
@@ -213,37 +221,77 @@ impl Known {
         (data, warnings)
     }
 
-    /// Says of each value that is known where it is from, and of those that stand on the pages that they
-    /// are what they are there.
-    pub fn judge(&self, data: &Value, fields: &mut BTreeMap<String, Field>) {
+    /// Says of each value that is known where it is from, of those that stand on the pages that they are
+    /// what they are there, and of those that do not what stands there instead.
+    pub fn judge(
+        &self,
+        data: &Value,
+        text: &DocumentText<'_>,
+        fields: &mut BTreeMap<String, Field>,
+    ) {
         for (place, known) in &self.values {
-            let Some(field) = fields.get_mut(place) else { continue };
-            if data.pointer(place) != self.data.pointer(place) {
-                continue;
+            let is_own = data.pointer(place) == self.data.pointer(place);
+            if let Some(field) = fields.get_mut(place).filter(|_| is_own) {
+                known.judge(field);
             }
-            field.source = Some(known.source);
-            let is_of_sums = matches!(field.reason, Some(Reason::Amounts | Reason::Check));
-            let is_read_another_way = matches!(field.reason, None | Some(Reason::Ambiguous));
-            match field.status {
-                // Which reading is meant, and of what, is said.
-                FieldStatus::Printed if is_read_another_way => {
-                    field.status = FieldStatus::Verified;
-                    (field.reason, field.candidates) = (None, Vec::new());
-                }
-                FieldStatus::Conflict if known.is_adjusted && is_of_sums => {
-                    field.status = FieldStatus::Verified;
-                    (field.reason, field.candidates) = (None, Vec::new());
-                }
-                FieldStatus::NotFound if known.is_code => field.status = FieldStatus::Inferred,
-                // A tick is printed, and what it means is known.
-                FieldStatus::Inferred if known.evidence.is_some() => {
-                    field.status = FieldStatus::Verified;
-                }
-                _ => {}
+        }
+        let Some(invoice) = &self.invoice else { return };
+        let mut unprinted: BTreeMap<Printable, Vec<(&str, &Value)>> = BTreeMap::new();
+        for (place, known) in &self.values {
+            let is_lost =
+                |field: &Field| field.source.is_some() && field.status == FieldStatus::NotFound;
+            if let Some(kind) = known.term.and_then(Printable::of)
+                && fields.get(place).is_some_and(is_lost)
+                && let Some(value) = self.data.pointer(place)
+            {
+                unprinted.entry(kind).or_default().push((place, value));
             }
-            if let (FieldStatus::Verified, Some(place)) = (field.status, &known.evidence) {
-                field.evidence = vec![place.clone()];
+        }
+        if unprinted.is_empty() {
+            return;
+        }
+        let otherwise = Otherwise::new(invoice, text);
+        for (kind, lost) in unprinted {
+            let (places, values): (Vec<_>, Vec<_>) = lost.into_iter().unzip();
+            let instead = otherwise.instead(kind, &values);
+            for (place, instead) in places.into_iter().zip(instead) {
+                let Some(field) = fields.get_mut(place) else { continue };
+                if let Some(candidate) = instead {
+                    field.status = FieldStatus::Conflict;
+                    field.reason = Some(Reason::Embedded);
+                    field.candidates = vec![candidate.clone()];
+                } else if otherwise.all(kind).len() <= Field::CANDIDATES_MAX {
+                    field.candidates = otherwise.all(kind).to_vec();
+                }
             }
+        }
+    }
+}
+
+impl KnownValue {
+    /// The field of a value that is this one, as its evidence alone has it.
+    fn judge(&self, field: &mut Field) {
+        field.source = Some(self.source);
+        let is_read_another_way = matches!(field.reason, None | Some(Reason::Ambiguous));
+        let is_of_sums = matches!(field.reason, Some(Reason::Amounts | Reason::Check));
+        let is_proven = match field.status {
+            // Which reading is meant, and of what, is said.
+            FieldStatus::Printed => is_read_another_way,
+            FieldStatus::Conflict => self.is_adjusted && is_of_sums,
+            // A tick is printed, and what it means is known.
+            FieldStatus::Inferred => self.evidence.is_some(),
+            FieldStatus::Verified => true,
+            _ => false,
+        };
+        if is_proven {
+            field.status = FieldStatus::Verified;
+            (field.reason, field.candidates) = (None, Vec::new());
+            field.evidence = match &self.evidence {
+                Some(place) => vec![place.clone()],
+                None => std::mem::take(&mut field.evidence),
+            };
+        } else if field.status == FieldStatus::NotFound && self.is_unprinted {
+            field.status = FieldStatus::Inferred;
         }
     }
 }

@@ -202,7 +202,7 @@ impl<'a> Finder<'a> {
         let property = Property { parents: &here.parents, name: here.name, is_item };
         let concept = node.keyword("concept").and_then(Value::as_str).and_then(Concept::named);
         if !is_item && node.has_type("integer") && binding::counts_lines(here.name) {
-            let known = KnownValue { is_code: true, ..KnownValue::of(FieldSource::Embedded) };
+            let known = KnownValue { is_unprinted: true, ..KnownValue::of(FieldSource::Embedded) };
             return Said::Value(invoice.lines.len().into(), known);
         }
         let Some(binding) = binding::binding(property, here.group, concept) else {
@@ -228,7 +228,8 @@ impl<'a> Finder<'a> {
             },
         };
         let known = KnownValue {
-            is_code: binding::is_code(term),
+            term: Some(term),
+            is_unprinted: binding::is_code(term),
             is_adjusted: is_adjusted(term, here.terms),
             ..KnownValue::of(FieldSource::Embedded)
         };

@@ -252,8 +252,9 @@ fn values_are_held_against_what_is_printed() {
     let pages = pages(text, vec![invoice()]);
     let known = known(&schema, &pages, Embedded::Trusted);
     let (data, _) = known.with(&schema.schema, Value::Null);
-    let mut fields = evidence::prove(&schema.schema, &data, &DocumentText::new(&pages));
-    known.judge(&data, &mut fields);
+    let text = DocumentText::new(&pages);
+    let mut fields = evidence::prove(&schema.schema, &data, &text);
+    known.judge(&data, &text, &mut fields);
     assert!(fields.values().all(|field| field.source == Some(FieldSource::Embedded)));
     let status = |place: &str| fields[place].status;
     assert_eq!(status("/invoice_number"), FieldStatus::Verified);
@@ -265,8 +266,8 @@ fn values_are_held_against_what_is_printed() {
     // A model's value is no longer that of the invoice.
     let mut other = data.clone();
     other["total"] = json!(40);
-    let mut fields = evidence::prove(&schema.schema, &other, &DocumentText::new(&pages));
-    known.judge(&other, &mut fields);
+    let mut fields = evidence::prove(&schema.schema, &other, &text);
+    known.judge(&other, &text, &mut fields);
     assert_eq!(fields["/total"].source, None);
 }
 
@@ -283,7 +284,7 @@ fn amounts_need_not_agree_where_the_invoice_says_what_it_takes() {
     let text = DocumentText::new(&pages);
     let mut fields = evidence::prove(&schema.schema, &data, &text);
     form::judge(&data, &text, &[], &mut fields);
-    known.judge(&data, &mut fields);
+    known.judge(&data, &text, &mut fields);
     assert_eq!(fields["/lines/0/amount"].status, FieldStatus::Verified);
     assert_eq!(fields["/lines/1/amount"].status, FieldStatus::Conflict);
 }
@@ -324,12 +325,78 @@ fn the_fields_of_a_form_answer_properties_of_their_names() {
     let left = asked(&known).unwrap();
     assert_eq!(left.as_object().unwrap().keys().collect::<Vec<_>>(), ["reason", "child"]);
     let (data, _) = known.with(&schema.schema, Value::Null);
-    let mut fields = evidence::prove(&schema.schema, &data, &DocumentText::new(&pages));
-    known.judge(&data, &mut fields);
+    let text = DocumentText::new(&pages);
+    let mut fields = evidence::prove(&schema.schema, &data, &text);
+    known.judge(&data, &text, &mut fields);
     let (tick, code) = (&fields["/own_car"], &fields["/code"]);
     assert_eq!((tick.status, tick.source), (FieldStatus::Verified, Some(FieldSource::Form)));
     assert_eq!(tick.evidence[0].quote, "[x]");
     assert_eq!((code.status, code.evidence[0].page), (FieldStatus::Verified, 2));
     // It is filled in, and something else is shown.
     assert_eq!(fields["/start_date"].status, FieldStatus::NotFound);
+}
+
+#[test]
+fn what_the_pages_say_instead_is_a_conflict() {
+    let check = |text: &str, expected: &[(&str, FieldStatus, &[Value])]| {
+        let (schema, pages) = (compiled(builtin_invoice()), pages(text, vec![invoice()]));
+        let known = known(&schema, &pages, Embedded::Trusted);
+        let (data, _) = known.with(&schema.schema, Value::Null);
+        let text = DocumentText::new(&pages);
+        let mut fields = evidence::prove(&schema.schema, &data, &text);
+        known.judge(&data, &text, &mut fields);
+        for (place, status, candidates) in expected {
+            let field = &fields[*place];
+            let found: Vec<_> = field.candidates.iter().map(|c| c.value.clone()).collect();
+            assert_eq!((field.status, &found[..]), (*status, *candidates), "{place}");
+            let is_conflict = *status == FieldStatus::Conflict;
+            assert_eq!(field.reason == Some(Reason::Embedded), is_conflict);
+        }
+    };
+    use FieldStatus::{Conflict, NotFound, Verified};
+    let lines = "Roses 4 x 10.00 40.00, mulch 1 x 10.00, 19.00 %";
+    // One sum is another, and so is the day.
+    check(
+        &format!("{lines} net 50.00 tax 9.50 total 89.50 of 4 May 2024"),
+        &[
+            ("/net", Verified, &[]),
+            ("/total", Conflict, &[json!(89.5)]),
+            ("/issue_date", Conflict, &[json!("2024-05-04")]),
+        ],
+    );
+    // All three are others: the least stands for the least.
+    check(
+        &format!("{lines} net 100.00 tax 19.01 total 119.01"),
+        &[
+            ("/net", Conflict, &[json!(100)]),
+            ("/vat", Conflict, &[json!(19.01)]),
+            ("/total", Conflict, &[json!(119.01)]),
+            ("/issue_date", NotFound, &[]),
+        ],
+    );
+    // Which of two is meant nobody knows.
+    check(
+        &format!("{lines} net 50.00 tax 9.50 from 77.10 to 89.50"),
+        &[("/total", NotFound, &[json!(77.1), json!(89.5)])],
+    );
+    // Numbers without cents are no sums.
+    check(&format!("{lines} net 50.00 tax 9.50 phone 12345 1.2"), &[("/total", NotFound, &[])]);
+}
+
+#[test]
+fn another_account_than_that_of_the_invoice_is_a_conflict() {
+    let mut invoice = invoice();
+    invoice.header.insert(Term::Iban, "DE89370400440532013000".to_owned());
+    let (schema, pages) =
+        (compiled(builtin_invoice()), pages("Pay to GB29 NWBK 6016 1331 9268 19.", vec![invoice]));
+    let known = known(&schema, &pages, Embedded::Trusted);
+    let (data, _) = known.with(&schema.schema, Value::Null);
+    let text = DocumentText::new(&pages);
+    let mut fields = evidence::prove(&schema.schema, &data, &text);
+    known.judge(&data, &text, &mut fields);
+    let field = &fields["/seller_iban"];
+    assert_eq!((field.status, field.reason), (FieldStatus::Conflict, Some(Reason::Embedded)));
+    let candidate = &field.candidates[0];
+    assert_eq!(candidate.value, json!("GB29NWBK60161331926819"));
+    assert_eq!(candidate.evidence.as_ref().unwrap().quote, "GB29 NWBK 6016 1331 9268 19");
 }
