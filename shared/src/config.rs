@@ -171,6 +171,10 @@ section! {
         /// off gets double, or more where the model still thought. What answers of a schema took
         /// before counts more.
         tokens_output_max: u32 = 4096,
+        /// The most properties of a schema that are asked for in one question, over all its objects, 1 to
+        /// 5000: Azure takes 100, and models lose some of more. A larger schema is asked in several
+        /// questions, each about the whole document.
+        question_properties_max: u32 = 100,
         /// The longest question where a deployment does not say, in tokens; 1000 to 10,000,000.
         context_tokens_max: u32 = 120_000,
     }

@@ -1,6 +1,7 @@
 //! From the configuration to a worker.
 
 use crate::{
+    extract::embedded::AskingLimits,
     report::Waits,
     worker::{CompiledSchemas, Learned, Settings, Worker},
 };
@@ -91,7 +92,10 @@ fn settings(config: &Config) -> Settings {
         tokens_output_max: worker.tokens_output_max,
         context_tokens_max: worker.context_tokens_max,
         model: model.to_owned(),
-        embedded: config.text.embedded,
+        asking: AskingLimits {
+            embedded: config.text.embedded,
+            properties_max: worker.question_properties_max as usize,
+        },
         fallback: config
             .models
             .iter()

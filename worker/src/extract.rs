@@ -21,6 +21,7 @@ pub mod time;
 pub mod convert;
 pub mod validate;
 pub mod cut;
+pub mod subschema;
 pub mod repair;
 pub mod set_aside;
 pub mod merge;

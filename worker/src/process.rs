@@ -9,7 +9,7 @@ use crate::{
         embedded::{self, Known},
     },
     plan::{PlanLimits, plan},
-    read::read,
+    read::{has_text, read},
     worker::{Outage, Worker, outage},
 };
 use futures::{StreamExt, stream};
@@ -40,12 +40,14 @@ pub async fn process(worker: &Worker, claim: &Claim) -> Verdict {
         let pages = read(worker, claim).await?;
         let text_took = started.elapsed();
         let (known, pages) = known(worker, &schema, pages).await?;
-        let parts = match &known.asked {
-            Some(asked) => {
-                ask(worker, claim, asked, requests(worker, asked, &pages), started).await?
-            }
-            None => Vec::new(),
-        };
+        if !known.asked.is_empty() {
+            has_text(&pages)?;
+        }
+        let mut parts = Vec::new();
+        for asked in &known.asked {
+            let requests = requests(worker, asked, &pages);
+            parts.extend(ask(worker, claim, asked, requests, started).await?);
+        }
         let timings = timings(claim, started.elapsed(), text_took, &parts);
         let usage = spent(worker, claim, &parts).await?;
         let owned = claim.clone();
@@ -66,8 +68,8 @@ async fn known(
     schema: &Arc<CompiledSchema>,
     pages: Pages,
 ) -> Result<(Known, Pages), Verdict> {
-    let (schema, embedded) = (Arc::clone(schema), worker.settings.embedded);
-    let found = move || (embedded::known(&schema, &pages, embedded), pages);
+    let (schema, limits) = (Arc::clone(schema), worker.settings.asking);
+    let found = move || (embedded::known(&schema, &pages, limits), pages);
     spawn_blocking(found).await.map_err(broken)
 }
 

@@ -29,11 +29,20 @@ pub(crate) async fn read(worker: &Worker, claim: &Claim) -> Result<Pages, Verdic
     let count = u32::try_from(pages.pages.len()).unwrap_or(u32::MAX);
     fault::point("text-saved");
     store.work().text_read(claim, &pages.engine, count).await.map_err(outage)?;
-    if pages.without_text().len() == pages.pages.len() {
-        let message = format!("none of the {count} pages has text: is this a scan?");
-        return Err(Verdict::Reject(Failure::new(FailureCode::NoText, Stage::Text, message)));
-    }
     Ok(pages)
+}
+
+/// Refuses a document on whose pages there is nothing to ask about.
+///
+/// # Errors
+/// `no_text`.
+pub(crate) fn has_text(pages: &Pages) -> Result<(), Verdict> {
+    let count = pages.pages.len();
+    if pages.without_text().len() < count {
+        return Ok(());
+    }
+    let message = format!("none of the {count} pages has text: is this a scan?");
+    Err(Verdict::Reject(Failure::new(FailureCode::NoText, Stage::Text, message)))
 }
 
 /// How the document ends, or `None` when the error says nothing about the document.

@@ -1,7 +1,7 @@
 //! What a worker works with: the services, the pool, the reader of text, and its settings.
 
 use crate::{
-    extract::{compiled::CompiledSchema, sizes::Sizes},
+    extract::{compiled::CompiledSchema, embedded::AskingLimits, sizes::Sizes},
     report::Waits,
 };
 use pool::{Fleet, Pool};
@@ -10,7 +10,7 @@ use shared::{
     blob::BlobError,
     document::{WaitReason, Waiting},
     job::Verdict,
-    schema::{Embedded, SchemaRef},
+    schema::SchemaRef,
     services::Services,
     store::{CallLimits, Store, StoreError},
 };
@@ -48,8 +48,8 @@ pub struct Settings {
     pub context_tokens_max: u32,
     /// The model of schemas that name none.
     pub model: String,
-    /// What is done with values that a document carries, where the schema does not say.
-    pub embedded: Embedded,
+    /// What is asked of a document, and how much in one question.
+    pub asking: AskingLimits,
     /// How long a document waits while no deployment of its model can be used.
     pub outage_max: Duration,
     /// The models to ask, in order, in place of one that cannot answer.

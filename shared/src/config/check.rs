@@ -109,6 +109,7 @@ fn ranges(config: &Config, faults: &mut Vec<Fault>) {
         ("text.child_files_max", config.text.child_files_max.into(), 1, 100_000),
         ("text.child_memory_kept_bytes_max", memory_kept, 1 << 20, u64::MAX),
         ("worker.tokens_output_max", worker.tokens_output_max.into(), 16, 1_000_000),
+        ("worker.question_properties_max", worker.question_properties_max.into(), 1, 5000),
         ("worker.context_tokens_max", worker.context_tokens_max.into(), 1000, 10_000_000),
     ];
     let ranges = ranges.map(|(path, value, least, most)| (path.to_owned(), value, least, most));

@@ -8,7 +8,9 @@ mod form_index;
 mod find;
 mod otherwise;
 
-use super::{compiled::CompiledSchema, cut, document_text::DocumentText, node::Node, pointer};
+use super::{
+    compiled::CompiledSchema, document_text::DocumentText, node::Node, pointer, subschema,
+};
 use find::Finder;
 use form_index::FormIndex;
 use otherwise::{Otherwise, Printable};
@@ -22,30 +24,12 @@ use std::{
     sync::Arc,
 };
 
-/// What a root may have beside its properties and still be asked for a part of them: anything else
-/// may be about several.
-const ROOT_KEYWORDS: [&str; 13] = [
-    "$comment",
-    "$defs",
-    "$id",
-    "$schema",
-    "additionalProperties",
-    "definitions",
-    "description",
-    "examples",
-    "properties",
-    "required",
-    "title",
-    "type",
-    "x-sluice",
-];
-
 /// A value that no model is asked for.
 #[derive(Clone, Debug, PartialEq)]
 struct KnownValue {
     /// Where it is from.
     source: FieldSource,
-    /// What it is in an invoice.
+    /// What it is in an invoice; none where it is a count, or of a form.
     term: Option<Term>,
     /// Whether it need not be printed: a code is printed in other words, and a count not at all.
     is_unprinted: bool,
@@ -68,24 +52,34 @@ pub struct Known {
     data: Value,
     /// Each of them by its JSON pointer; null is one, where the document cannot have another.
     values: BTreeMap<String, KnownValue>,
-    /// What to ask for: all of the schema, a part of it, or nothing.
-    pub asked: Option<Arc<CompiledSchema>>,
+    /// What to ask for: all of the schema or a part of it, in one question or several; or nothing.
+    pub asked: Vec<Arc<CompiledSchema>>,
     /// What a reader should know.
     pub warnings: Vec<String>,
     /// The invoice that values are from.
     invoice: Option<EInvoice>,
 }
 
-/// What is known of a document.
-pub fn known(schema: &Arc<CompiledSchema>, pages: &Pages, otherwise: Embedded) -> Known {
+/// How a document is asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct AskingLimits {
+    /// What is done with values that it carries, where the schema does not say.
+    pub embedded: Embedded,
+    /// The most properties of one question.
+    pub properties_max: usize,
+}
+
+/// What is known of a document, and what is to be asked.
+pub fn known(schema: &Arc<CompiledSchema>, pages: &Pages, limits: AskingLimits) -> Known {
+    let all = subschema::all(schema);
     let mut known = Known {
         data: Value::Null,
         values: BTreeMap::new(),
-        asked: Some(Arc::clone(schema)),
+        asked: subschema::questions(schema, &all, limits.properties_max),
         warnings: Vec::new(),
         invoice: None,
     };
-    let embedded = schema.schema.embedded().unwrap_or(otherwise);
+    let embedded = schema.schema.embedded().unwrap_or(limits.embedded);
     let form = FormIndex::new(pages);
     if embedded == Embedded::Ignored || pages.e_invoices.is_empty() && form.is_empty() {
         return known;
@@ -111,7 +105,10 @@ pub fn known(schema: &Arc<CompiledSchema>, pages: &Pages, otherwise: Embedded) -
     known.data = data;
     drop_misfits(schema, &mut known.data, &mut values, &mut asked);
     known.values = values;
-    known.asked = part_of(schema, &asked);
+    known.asked = match asked.is_empty() {
+        true => Vec::new(),
+        false => subschema::questions(schema, &asked, limits.properties_max),
+    };
     let has = |source| known.values.values().any(|value| value.source == source);
     let (is_of_invoice, is_of_form) = (has(FieldSource::Embedded), has(FieldSource::Form));
     if let Some(invoice) = only.filter(|_| is_of_invoice) {
@@ -159,21 +156,6 @@ fn drop_misfits(
         }
         asked.insert(pointer::of(&tokens));
     }
-}
-
-/// The schema of these places; none where there are none.
-fn part_of(schema: &Arc<CompiledSchema>, asked: &BTreeSet<String>) -> Option<Arc<CompiledSchema>> {
-    if asked.is_empty() {
-        return None;
-    }
-    let ExtractionSchema { reference, body } = &schema.schema;
-    let mut keywords = body.as_object().into_iter().flat_map(Map::keys);
-    let may_cut = keywords.all(|keyword| ROOT_KEYWORDS.contains(&keyword.as_str()));
-    let body = cut::cut(body, asked).filter(|_| may_cut);
-    let part = body.and_then(|body| {
-        CompiledSchema::new(ExtractionSchema { reference: reference.clone(), body }).ok()
-    });
-    Some(part.map_or_else(|| Arc::clone(schema), Arc::new))
 }
 
 fn named(invoice: &EInvoice) -> String {
@@ -271,6 +253,9 @@ impl Known {
 impl KnownValue {
     /// The field of a value that is this one, as its evidence alone has it.
     fn judge(&self, field: &mut Field) {
+        if self.is_unprinted && self.term.is_none() {
+            *field = Field::of(FieldStatus::Inferred);
+        }
         field.source = Some(self.source);
         let is_read_another_way = matches!(field.reason, None | Some(Reason::Ambiguous));
         let is_of_sums = matches!(field.reason, Some(Reason::Amounts | Reason::Check));

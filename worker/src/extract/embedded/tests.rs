@@ -77,12 +77,16 @@ fn object(properties: Value) -> Value {
     json!({ "type": "object", "properties": properties, "required": names })
 }
 
-fn known_of(body: Value, embedded: Embedded) -> Known {
-    known(&compiled(body), &pages("", vec![invoice()]), embedded)
+fn limits(embedded: Embedded) -> AskingLimits {
+    AskingLimits { embedded, properties_max: 100 }
+}
+
+fn known_of(body: Value, limits: AskingLimits) -> Known {
+    known(&compiled(body), &pages("", vec![invoice()]), limits)
 }
 
 fn asked(known: &Known) -> Option<Value> {
-    known.asked.as_ref().map(|asked| asked.schema.body["properties"].clone())
+    known.asked.first().map(|asked| asked.schema.body["properties"].clone())
 }
 
 fn builtin_invoice() -> Value {
@@ -91,8 +95,8 @@ fn builtin_invoice() -> Value {
 
 #[test]
 fn an_invoice_answers_the_whole_built_in_schema() {
-    let known = known_of(builtin_invoice(), Embedded::Trusted);
-    assert!(known.asked.is_none());
+    let known = known_of(builtin_invoice(), limits(Embedded::Trusted));
+    assert!(known.asked.is_empty());
     let line = |text, quantity, price, amount| json!({ "description": text, "quantity": quantity, "unit_price": price, "amount": amount });
     let expected = json!({
         "invoice_number": "G-5/24", "order_number": null, "issue_date": "2024-05-03", "due_date": null,
@@ -103,12 +107,12 @@ fn an_invoice_answers_the_whole_built_in_schema() {
     });
     assert_eq!(known.data, expected);
     // What it does not say may be asked for.
-    let known = known_of(builtin_invoice(), Embedded::Supplemented);
+    let known = known_of(builtin_invoice(), limits(Embedded::Supplemented));
     let names = asked(&known).unwrap();
     let names: Vec<_> = names.as_object().unwrap().keys().collect();
     assert_eq!(names, ["order_number", "due_date", "seller_iban"]);
-    let known = known_of(builtin_invoice(), Embedded::Ignored);
-    assert!(known.is_empty() && known.asked.is_some());
+    let known = known_of(builtin_invoice(), limits(Embedded::Ignored));
+    assert!(known.is_empty() && !known.asked.is_empty());
 }
 
 #[test]
@@ -127,7 +131,7 @@ fn nested_properties_and_other_types_are_filled() {
     let mut body = body;
     body["$defs"] =
         json!({ "party": { "type": ["object", "null"], "properties": { "color": text } } });
-    let known = known_of(body, Embedded::Trusted);
+    let known = known_of(body, limits(Embedded::Trusted));
     let expected = json!({
         "invoice": { "number": "G-5/24", "date": "2024-05-03" },
         "vendor": { "name": "Green Thumb GmbH", "address": "Elm Row 3, 10115 Berlin", "vatId": "DE136695976" },
@@ -155,7 +159,7 @@ fn what_an_invoice_has_no_place_for_is_asked_and_put_back() {
         })) },
     }));
     let schema = compiled(body);
-    let known = known(&schema, &pages("", vec![invoice()]), Embedded::Trusted);
+    let known = known(&schema, &pages("", vec![invoice()]), limits(Embedded::Trusted));
     let left = asked(&known).unwrap();
     let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&left), ["tone", "lines"]);
@@ -182,7 +186,7 @@ fn a_line_may_have_a_name_and_a_description() {
     let text = json!({ "type": ["string", "null"] });
     let item = object(json!({ "name": text, "description": text, "price": { "type": "number" } }));
     let body = object(json!({ "lines": { "type": "array", "items": item } }));
-    let known = known_of(body, Embedded::Trusted);
+    let known = known_of(body, limits(Embedded::Trusted));
     let expected = json!({ "name": "Rose bush", "description": null, "price": 10 });
     assert_eq!(known.data["lines"][0], expected);
 }
@@ -199,7 +203,7 @@ fn what_does_not_fit_is_asked_and_what_cannot_be_null_too() {
             "description": { "type": "string", "maxLength": 5 }, "amount": { "type": "number" },
         })) },
     }));
-    let known = known_of(body, Embedded::Trusted);
+    let known = known_of(body, limits(Embedded::Trusted));
     let lines = json!([{ "amount": 40 }, { "description": "Mulch", "amount": 10 }]);
     assert_eq!(known.data, json!({ "due_date": null, "currency": "EUR", "lines": lines }));
     let left = asked(&known).unwrap();
@@ -212,15 +216,15 @@ fn a_schema_may_refuse_and_one_about_something_else_is_asked_in_full() {
     let text = json!({ "type": ["string", "null"] });
     let mut body = object(json!({ "invoice_number": text }));
     body["x-sluice"] = json!({ "embedded": "ignored" });
-    assert!(known_of(body, Embedded::Trusted).is_empty());
+    assert!(known_of(body, limits(Embedded::Trusted)).is_empty());
     let body = object(json!({ "chapter": text, "order_number": text }));
-    let known = known_of(body, Embedded::Trusted);
+    let known = known_of(body, limits(Embedded::Trusted));
     assert!(known.is_empty() && known.warnings[0].contains("says nothing"));
     assert_eq!(asked(&known).unwrap().as_object().unwrap().len(), 2);
     // What the root says of several of its properties holds for none of them alone.
     let mut body = object(json!({ "invoice_number": text, "chapter": text }));
     body["minProperties"] = json!(2);
-    let known = known_of(body, Embedded::Trusted);
+    let known = known_of(body, limits(Embedded::Trusted));
     assert_eq!(asked(&known).unwrap().as_object().unwrap().len(), 2);
     assert!(!known.is_empty());
 }
@@ -229,8 +233,8 @@ fn a_schema_may_refuse_and_one_about_something_else_is_asked_in_full() {
 fn of_several_invoices_none_is_taken() {
     let other = EInvoice { header: terms([(Term::InvoiceNumber, "G-6")]), ..invoice() };
     let pages = pages("", vec![invoice(), other]);
-    let known = known(&compiled(builtin_invoice()), &pages, Embedded::Trusted);
-    assert!(known.is_empty() && known.asked.is_some());
+    let known = known(&compiled(builtin_invoice()), &pages, limits(Embedded::Trusted));
+    assert!(known.is_empty() && !known.asked.is_empty());
     assert!(known.warnings[0].contains("G-5/24, G-6"), "{:?}", known.warnings);
 }
 
@@ -239,7 +243,7 @@ fn a_profile_without_lines_says_so() {
     let profile = "urn:factur-x.eu:1p0:minimum".to_owned();
     let invoice = EInvoice { lines: vec![], taxes: vec![], profile, ..invoice() };
     let pages = pages("", vec![invoice]);
-    let known = known(&compiled(builtin_invoice()), &pages, Embedded::Trusted);
+    let known = known(&compiled(builtin_invoice()), &pages, limits(Embedded::Trusted));
     assert_eq!(known.data["lines"], json!([]));
     assert!(known.warnings[1].contains("supplemented"), "{:?}", known.warnings);
 }
@@ -250,7 +254,7 @@ fn values_are_held_against_what_is_printed() {
                 Total   EUR   59.50\n";
     let schema = compiled(builtin_invoice());
     let pages = pages(text, vec![invoice()]);
-    let known = known(&schema, &pages, Embedded::Trusted);
+    let known = known(&schema, &pages, limits(Embedded::Trusted));
     let (data, _) = known.with(&schema.schema, Value::Null);
     let text = DocumentText::new(&pages);
     let mut fields = evidence::prove(&schema.schema, &data, &text);
@@ -279,7 +283,7 @@ fn amounts_need_not_agree_where_the_invoice_says_what_it_takes() {
     reduced.lines[1].insert(Term::LineNet, "11.00".to_owned());
     let text = "Rose bush   4   10.00   36.00\nMulch   1   10.00   11.00\n";
     let (schema, pages) = (compiled(builtin_invoice()), pages(text, vec![reduced]));
-    let known = known(&schema, &pages, Embedded::Trusted);
+    let known = known(&schema, &pages, limits(Embedded::Trusted));
     let (data, _) = known.with(&schema.schema, Value::Null);
     let text = DocumentText::new(&pages);
     let mut fields = evidence::prove(&schema.schema, &data, &text);
@@ -316,7 +320,7 @@ fn the_fields_of_a_form_answer_properties_of_their_names() {
         "reason": { "type": "integer" },
         "child": object(json!({ "name": { "type": "string" }, "age": { "type": "integer" } })),
     })));
-    let known = known(&schema, &pages, Embedded::Trusted);
+    let known = known(&schema, &pages, limits(Embedded::Trusted));
     let expected = json!({
         "amount": 2345.6, "start_date": "2024-04-03", "own_car": true, "code": "007",
         "child": { "name": "Bo" },
@@ -340,7 +344,7 @@ fn the_fields_of_a_form_answer_properties_of_their_names() {
 fn what_the_pages_say_instead_is_a_conflict() {
     let check = |text: &str, expected: &[(&str, FieldStatus, &[Value])]| {
         let (schema, pages) = (compiled(builtin_invoice()), pages(text, vec![invoice()]));
-        let known = known(&schema, &pages, Embedded::Trusted);
+        let known = known(&schema, &pages, limits(Embedded::Trusted));
         let (data, _) = known.with(&schema.schema, Value::Null);
         let text = DocumentText::new(&pages);
         let mut fields = evidence::prove(&schema.schema, &data, &text);
@@ -389,7 +393,7 @@ fn another_account_than_that_of_the_invoice_is_a_conflict() {
     invoice.header.insert(Term::Iban, "DE89370400440532013000".to_owned());
     let (schema, pages) =
         (compiled(builtin_invoice()), pages("Pay to GB29 NWBK 6016 1331 9268 19.", vec![invoice]));
-    let known = known(&schema, &pages, Embedded::Trusted);
+    let known = known(&schema, &pages, limits(Embedded::Trusted));
     let (data, _) = known.with(&schema.schema, Value::Null);
     let text = DocumentText::new(&pages);
     let mut fields = evidence::prove(&schema.schema, &data, &text);
