@@ -33,6 +33,22 @@ async fn an_electronic_invoice_costs_nothing() {
     assert_eq!(place.paid().await.len(), 0);
 }
 
+/// Where there is nothing to ask, pages without text are no fault; nothing of it is proven by them.
+#[tokio::test]
+async fn an_electronic_invoice_needs_no_text() {
+    let place = Place::new(vec![fast("sweden")], "").await;
+    let _sluice = place.start("up").await;
+    let expected: Value = serde_json::from_slice(&of_fixtures("expected.json")).unwrap();
+    let document = place.upload("a.pdf", "invoice", of_fixtures("no-text.pdf")).await;
+    let result = place.extraction(&document).await;
+    assert_eq!(result["data"], expected["data"]);
+    let fields = result["fields"].as_object().unwrap();
+    assert!(fields.values().all(|field| field["status"] == "not_found"), "{fields:?}");
+    let document = place.upload("a.pdf", "contract", of_fixtures("no-text.pdf")).await;
+    let ended = place.ended(&document).await;
+    assert_eq!(ended["failure"]["code"], "no_text", "{ended}");
+}
+
 /// A model is asked for what the invoice has no place for, and its answer stands beside the rest.
 #[tokio::test]
 async fn a_model_is_asked_for_what_is_missing_only() {
