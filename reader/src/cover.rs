@@ -20,13 +20,14 @@ pub(crate) fn check(pdf: &Pdf) -> Result<(), TextError> {
         ));
     }
     // With more pages than a cover there is something to read.
-    if catalog.contains_key(b"Collection") && pdf.pages().len() == 1 {
-        if let Some(names) = attached::names(&attached::files(pdf)) {
-            return Err(TextError::Unsupported(format!(
-                "it is a PDF portfolio, and its page is only a cover: upload what is attached to it \
-                 ({names}), each as a document of its own"
-            )));
-        }
+    if catalog.contains_key(b"Collection")
+        && pdf.pages().len() == 1
+        && let Some(names) = attached::names(&attached::files(pdf))
+    {
+        return Err(TextError::Unsupported(format!(
+            "it is a PDF portfolio, and its page is only a cover: upload what is attached to it \
+             ({names}), each as a document of its own"
+        )));
     }
     Ok(())
 }

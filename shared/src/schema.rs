@@ -3,6 +3,7 @@
 //! Plain data and pure functions. It must know nothing of where schemas are kept.
 
 pub mod rule;
+mod keywords;
 pub mod nullable;
 pub mod strict;
 pub mod builtin;
@@ -16,8 +17,9 @@ use std::{fmt, str::FromStr};
 use utoipa::ToSchema;
 
 /// The keyword of a JSON Schema that carries what is Sluice's own. At the root: `model`,
-/// `instructions`, `reasoning_effort`, `embedded`, `checks`. On a property: `printed: false` for a value that need not stand in
-/// the text as such.
+/// `instructions`, `reasoning_effort`, `embedded`, `checks`. On a property: `printed: false` for a value
+/// that need not stand in the text as such, `concept` and `labels` for what it is and what stands beside
+/// it, `instructions` for the model.
 pub const KEYWORD: &str = "x-sluice";
 
 /// The model that a schema asks for when it names none and the configuration has no deployment.
@@ -236,56 +238,9 @@ pub fn faults(body: &Value) -> Vec<SchemaFault> {
         faults.push(SchemaFault { path: String::new(), message: error.to_string() });
         return faults;
     }
-    if let Some(own) = body.get(KEYWORD) {
-        own_faults(own, &mut faults);
-    }
+    faults.append(&mut keywords::faults(body));
     if let Err(mut shape) = strict::convert(body) {
         faults.append(&mut shape);
     }
     faults
-}
-
-fn own_faults(own: &Value, faults: &mut Vec<SchemaFault>) {
-    let mut fault = |path: &str, message: String| {
-        faults.push(SchemaFault { path: format!("/{KEYWORD}{path}"), message });
-    };
-    let Some(own) = own.as_object() else {
-        return fault("", "must be an object with model, instructions or checks".to_owned());
-    };
-    for (key, value) in own {
-        match key.as_str() {
-            "model" | "instructions" if value.is_string() => {}
-            "model" | "instructions" => fault(&format!("/{key}"), "must be a string".to_owned()),
-            "reasoning_effort" if value.as_str().and_then(Effort::named).is_some() => {}
-            "reasoning_effort" => {
-                let names = Effort::ALL.map(Effort::name).join(", ");
-                fault("/reasoning_effort", format!("must be one of {names}"));
-            }
-            "embedded" if value.as_str().and_then(Embedded::named).is_some() => {}
-            "embedded" => {
-                let names = Embedded::ALL.map(|(name, _)| name).join(", ");
-                fault("/embedded", format!("must be one of {names}"));
-            }
-            "printed" if value.is_boolean() => {}
-            "checks" => match value.as_array() {
-                None => fault("/checks", "must be a list of rules".to_owned()),
-                Some(rules) => {
-                    for (index, rule) in rules.iter().enumerate() {
-                        let parsed = rule.as_str().map(rule::Rule::parse);
-                        match parsed {
-                            None => fault(&format!("/checks/{index}"), "must be a string".into()),
-                            Some(Err(error)) => {
-                                fault(&format!("/checks/{index}"), error.to_string());
-                            }
-                            Some(Ok(_)) => {}
-                        }
-                    }
-                }
-            },
-            other => {
-                let known = "model, instructions, reasoning_effort, embedded, checks";
-                fault(&format!("/{other}"), format!("is not a known keyword: use {known}"));
-            }
-        }
-    }
 }

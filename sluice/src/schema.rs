@@ -6,10 +6,12 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use serde_json::Value;
+use shared::schema::{ExtractionSchema, SchemaRef};
 use std::{
     io::Write,
     path::{Path, PathBuf},
 };
+use worker::extract::explain;
 
 #[derive(Debug, Args)]
 pub(crate) struct Schema {
@@ -19,7 +21,8 @@ pub(crate) struct Schema {
 
 #[derive(Debug, Subcommand)]
 enum SchemaCommand {
-    /// Say whether a JSON Schema can be used, and print what would be sent to the model
+    /// Say whether a JSON Schema can be used and what becomes of each property, and print what would be
+    /// sent to the model
     Check {
         /// A file with a JSON Schema
         file: PathBuf,
@@ -38,6 +41,7 @@ pub(crate) async fn run(schema: Schema) -> Result<(), End> {
             usable(&file.display().to_string(), &body)?;
             let strict = shared::schema::strict::convert(&body)
                 .map_err(|faults| End::Usage(said(&file.display().to_string(), &faults)))?;
+            explain(&file.display().to_string(), body)?;
             let text = serde_json::to_string_pretty(&strict).map_err(anyhow::Error::from)?;
             Ok(writeln!(std::io::stdout(), "{text}")?)
         }
@@ -49,6 +53,26 @@ pub(crate) async fn run(schema: Schema) -> Result<(), End> {
             Ok(())
         }
     }
+}
+
+/// Says on the standard error what becomes of each property.
+fn explain(file: &str, body: Value) -> Result<(), End> {
+    let reference = SchemaRef { name: "checked".parse().map_err(anyhow::Error::from)?, version: 1 };
+    let schema = ExtractionSchema { reference, body };
+    let explained = explain::explain(&schema).map_err(|faults| End::Usage(said(file, &faults)))?;
+    let mut output = std::io::stderr().lock();
+    for property in explained {
+        let concept = property.concept.map(|concept| format!("   concept {concept}"));
+        let concept = concept.unwrap_or_default();
+        writeln!(output, "{}   {}{concept}", property.path, property.types.join(" or "))?;
+        for check in property.checks {
+            writeln!(output, "    check {check}")?;
+        }
+        for change in property.changes {
+            writeln!(output, "    {change}")?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads a file with a JSON Schema.

@@ -208,6 +208,13 @@ async fn a_schema_is_checked_before_it_is_used() {
     assert_eq!(code, 0, "{err}");
     let strict: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(strict["additionalProperties"], false);
+    for part in ["total   number   concept gross", "optional: ", "minimum 0: "] {
+        assert!(err.contains(part), "{part} is missing from {err}");
+    }
+    write(r#"{"type":"object","properties":{"a":{"type":"string","x-sluice":{"lables":["x"]}}}}"#);
+    let (code, _, err) = run(&["schema", "check", name], here.path(), &[]).await;
+    assert_eq!(code, 2);
+    assert!(err.contains("/properties/a/x-sluice/lables: is not a known keyword"), "{err}");
     write(r#"{"type":"object","additionalProperties":{"type":"string"}}"#);
     let (code, _, err) = run(&["schema", "check", name], here.path(), &[]).await;
     assert_eq!(code, 2);

@@ -32,4 +32,5 @@ pub mod rules;
 pub mod concept;
 pub mod form;
 pub mod embedded;
+pub mod explain;
 pub mod several;
