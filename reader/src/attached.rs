@@ -92,7 +92,7 @@ fn bytes<'a>(stream: &Stream<'a>, left: &mut usize) -> Option<Cow<'a, [u8]>> {
     let max = e_invoice::BYTES_MAX.min(*left);
     match stream.filters().as_slice() {
         [] if raw.len() <= max => Some(raw),
-        [Filter::FlateDecode] if !stream.dict().contains_key(b"DecodeParms") => {
+        [Filter::FlateDecode] if !is_predicted(stream.dict()) => {
             let mut bytes = Vec::new();
             let mut inflated = ZlibDecoder::new(&*raw).take(max as u64 + 1);
             let is_whole = inflated.read_to_end(&mut bytes).is_ok();
@@ -101,6 +101,15 @@ fn bytes<'a>(stream: &Stream<'a>, left: &mut usize) -> Option<Cow<'a, [u8]>> {
         }
         _ => None,
     }
+}
+
+/// Whether the bytes are differences, as those of pictures may be (ISO 32000-2, table 8).
+fn is_predicted(stream: &Dict<'_>) -> bool {
+    let parameters = stream.get::<Dict<'_>>(b"DecodeParms").or_else(|| {
+        let all = stream.get::<Array<'_>>(b"DecodeParms")?;
+        dicts(&all).next()
+    });
+    parameters.and_then(|parameters| parameters.get::<i32>(b"Predictor")).is_some_and(|by| by > 1)
 }
 
 /// The files by the tree of their names.

@@ -1,6 +1,7 @@
 //! Invoices of ours in both languages, hostile ones, and those of somebody else.
 
 use super::*;
+use std::io::Write;
 
 /// An invoice of a bakery as Factur-X has it, and the same as UBL; the values are ours.
 const CII: &str = r#"<?xml version="1.0"?>
@@ -246,7 +247,9 @@ fn the_names_are_sorted_and_no_path_has_one_that_is_replaced() {
 fn invoices_of_somebody_else_say_what_they_must() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/documents");
     if !folder.is_dir() {
-        return eprintln!("SKIPPED: there is no ../shared/documents");
+        assert!(std::env::var_os("CI").is_none(), "the real documents are missing");
+        let _ = writeln!(std::io::stderr(), "SKIPPED: there is no ../shared/documents");
+        return;
     }
     let manifest = std::fs::read_to_string(folder.join("manifest.json")).unwrap();
     let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();

@@ -22,7 +22,7 @@ fn carrying(catalog: &str, files: &[(&str, &str, &[u8])]) -> Pages {
         let length = bytes.len();
         write!(objects, "{file} 0 obj<</Type/Filespec/F({name})/EF<</F {stream} 0 R>>>>endobj ")
             .unwrap();
-        write!(objects, "{stream} 0 obj<</Length {length}{entries}>>stream\n").unwrap();
+        writeln!(objects, "{stream} 0 obj<</Length {length}{entries}>>stream").unwrap();
         objects.extend_from_slice(bytes);
         objects.extend_from_slice(b"\nendstream endobj ");
     }
@@ -48,6 +48,12 @@ fn the_invoice_among_the_files_of_a_pdf_is_read() {
     let pages = carrying(NAMES, &files);
     assert_eq!(found(&pages), [("odd name.bin", "A-1")]);
     assert_eq!(pages.warnings, ["the files attached to it were not read: terms.txt"]);
+    let files: [(&str, &str, &[u8]); 2] = [
+        ("a.xml", "/Filter/FlateDecode/DecodeParms[<</Predictor 1>>]", &packed),
+        ("b.xml", "/Filter/FlateDecode/DecodeParms<</Predictor 12>>", &packed),
+    ];
+    let pages = carrying(NAMES, &files);
+    assert_eq!((found(&pages), pages.warnings.len()), (vec![("a.xml", "A-1")], 1));
     // Associated with the document and in no tree of names; and in both, which is once.
     let files: [(&str, &str, &[u8]); 1] = [("x.xml", "", INVOICE.as_bytes())];
     assert_eq!(found(&carrying("/AF[20 0 R]", &files)), [("x.xml", "A-1")]);

@@ -294,7 +294,7 @@ fn joined(
             let mut joint = Map::new();
             let own: Vec<String> = known.keys().chain(found.keys()).cloned().collect();
             for name in node.names().map(str::to_owned).chain(own) {
-                let inner = format!("{place}{}", pointer::of(&[name.clone()]));
+                let inner = format!("{place}{}", pointer::of(std::slice::from_ref(&name)));
                 let value = match (known.remove(&name), found.remove(&name)) {
                     (Some(known), Some(found)) => {
                         joined(&node.property(&name), known, found, &inner, warnings)

@@ -4,7 +4,7 @@
 //! It must know nothing of documents.
 
 use super::{compiled::CompiledSchema, cut, node::Node, pointer};
-use serde_json::{Map, Value};
+use serde_json::Map;
 use shared::schema::ExtractionSchema;
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -116,7 +116,7 @@ fn part(schema: &CompiledSchema, places: &BTreeSet<String>) -> Option<Arc<Compil
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn object(properties: Value) -> Value {
         let names: Vec<_> = properties.as_object().unwrap().keys().cloned().collect();
