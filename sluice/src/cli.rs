@@ -57,7 +57,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  sluice deployments check\n  \
                             sluice deployments probe sweden --yes")]
     Deployments(deployments::Deployments),
-    /// Check or list schemas
+    /// Check, propose or list schemas
     #[command(after_help = "Example:\n  sluice schema check schemas/invoice.json")]
     Schema(schema::Schema),
     /// Check the configuration
@@ -128,7 +128,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), End> {
                 deployments::Source { file: cli.config.clone(), environment: &environment };
             runtime.block_on(deployments::run(deployments, &source, load))
         }
-        Command::Schema(schema) => runtime.block_on(schema::run(schema)),
+        Command::Schema(schema) => runtime.block_on(schema::run(schema, load)),
         Command::Simulate(simulate) => {
             telemetry::init(&Config::default().log, None);
             // Its configuration is the simulator's own, not Sluice's.

@@ -3,6 +3,7 @@
 mod end;
 mod telemetry;
 mod client;
+mod infer;
 mod schema;
 mod text;
 mod start;

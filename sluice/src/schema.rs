@@ -3,10 +3,14 @@
 use crate::{
     client::{Api, Server},
     end::End,
+    infer,
 };
 use clap::{Args, Subcommand};
 use serde_json::Value;
-use shared::schema::{ExtractionSchema, SchemaRef};
+use shared::{
+    config::Config,
+    schema::{ExtractionSchema, SchemaRef},
+};
 use std::{
     io::Write,
     path::{Path, PathBuf},
@@ -27,6 +31,11 @@ enum SchemaCommand {
         /// A file with a JSON Schema
         file: PathBuf,
     },
+    /// Propose a schema from samples, by one question to a model; JSON Schema to stdout
+    #[command(
+        after_help = "Example:\n  sluice schema infer a.pdf b.pdf --name bill > schemas/bill.json"
+    )]
+    Infer(infer::Infer),
     /// List the schemas of a running uploader
     List {
         #[command(flatten)]
@@ -34,7 +43,10 @@ enum SchemaCommand {
     },
 }
 
-pub(crate) async fn run(schema: Schema) -> Result<(), End> {
+pub(crate) async fn run(
+    schema: Schema,
+    load: impl FnOnce() -> Result<Config, End>,
+) -> Result<(), End> {
     match schema.action {
         SchemaCommand::Check { file } => {
             let body = read(&file)?;
@@ -45,6 +57,7 @@ pub(crate) async fn run(schema: Schema) -> Result<(), End> {
             let text = serde_json::to_string_pretty(&strict).map_err(anyhow::Error::from)?;
             Ok(writeln!(std::io::stdout(), "{text}")?)
         }
+        SchemaCommand::Infer(infer) => infer::run(infer, &load()?).await,
         SchemaCommand::List { server } => {
             let page = Api::new(&server.url)?.get("/v1/schemas").await?;
             for schema in page["data"].as_array().map(Vec::as_slice).unwrap_or_default() {

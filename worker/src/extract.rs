@@ -33,4 +33,5 @@ pub mod concept;
 pub mod form;
 pub mod embedded;
 pub mod explain;
+pub mod propose;
 pub mod several;

@@ -64,16 +64,16 @@ fn document(pieces: &[Piece<'_>], pages: u32, is_part: bool) -> String {
     for piece in pieces {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "<page number=\"{}\" of=\"{pages}\">", piece.page);
-        text.push_str(harmless(piece.text).trim_end());
+        text.push_str(harmless(piece.text, &["document", "page"]).trim_end());
         text.push_str("\n</page>\n");
     }
     text.push_str("</document>");
     text
 }
 
-/// A document may not end itself.
-fn harmless(text: &str) -> String {
-    ["document", "page"].iter().fold(text.to_owned(), |text, tag| {
+/// A document may not end itself: what looks like one of these tags is none.
+pub(super) fn harmless(text: &str, tags: &[&str]) -> String {
+    tags.iter().fold(text.to_owned(), |text, tag| {
         text.replace(&format!("</{tag}"), &format!("< /{tag}"))
             .replace(&format!("<{tag}"), &format!("< {tag}"))
     })
