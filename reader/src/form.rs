@@ -3,7 +3,11 @@
 //! A field may have no appearance in the file: viewers make one of its value. Ticks are drawings,
 //! and become `[x]` and `[ ]`. It must know nothing of how the page itself is drawn.
 
-use crate::{layout::Glyph, pages::Origin, pdf_string};
+use crate::{
+    layout::Glyph,
+    pages::{FormField, FormValue, Origin},
+    pdf_string,
+};
 use hayro_syntax::{
     object::{Array, Dict, Name, Object, Rect as PdfRect, String as PdfString},
     page::Page as PdfPage,
@@ -31,12 +35,22 @@ const PUSHBUTTON: u32 = 1 << 16;
 /// The size of letters that are not drawn, in points, at most: it is mostly left to the viewer.
 const SIZE_MAX: f64 = 12.0;
 
+/// A field for one of several (table 229).
+const RADIO: u32 = 1 << 15;
+
+/// The most characters of the name and of the label of a field.
+const NAME_CHARS_MAX: usize = 500;
+
 /// A field as it stands on a page.
 #[derive(Debug)]
 pub(crate) struct Field {
     /// On the page as it is shown, y growing downwards.
     place: Rect,
     value: FieldValue,
+    name: String,
+    label: String,
+    /// What a box for one of several stands for; empty where it is not ticked.
+    choice: Option<String>,
 }
 
 #[derive(Debug)]
@@ -55,7 +69,11 @@ pub(crate) fn fields(page: &PdfPage<'_>, transform: Affine) -> Vec<Field> {
         let place = Rect::new(place.x0, place.y0, place.x1, place.y1).abs();
         let place = transform.transform_rect_bbox(place);
         let is_placed = place.is_finite() && place.area() > 0.0;
-        Some(Field { place, value: value(&widget)? }).filter(|_| is_placed)
+        let value = value(&widget)?;
+        let label = inherited(&widget, b"TU").as_ref().and_then(text).unwrap_or_default();
+        let label = label.chars().take(NAME_CHARS_MAX).collect();
+        let (name, choice) = (name(&widget), choice(&widget));
+        Some(Field { place, value, name, label, choice }).filter(|_| is_placed)
     };
     widgets(page).take(FIELDS_MAX).filter_map(field).collect()
 }
@@ -79,6 +97,50 @@ fn inherited<'a>(widget: &Dict<'a>, key: &[u8]) -> Option<Object<'a>> {
         at = at.get::<Dict<'_>>(b"Parent")?;
     }
     None
+}
+
+/// The names of a field and of what it is in, the outermost first, with points between them.
+fn name(widget: &Dict<'_>) -> String {
+    let mut names = Vec::new();
+    let mut at = Some(widget.clone());
+    for _ in 0..PARENTS_MAX {
+        let Some(field) = at else { break };
+        names.extend(
+            field.get::<PdfString<'_>>(b"T").map(|name| pdf_string::decode(name.as_bytes())),
+        );
+        at = field.get::<Dict<'_>>(b"Parent");
+    }
+    names.reverse();
+    names.join(".").chars().take(NAME_CHARS_MAX).collect()
+}
+
+/// The name of what a box for one of several stands for; empty where it is not ticked.
+fn choice(widget: &Dict<'_>) -> Option<String> {
+    let flags = inherited(widget, b"Ff").and_then(Object::into_i32).unwrap_or_default();
+    let is_radio = u32::try_from(flags).unwrap_or_default() & RADIO != 0;
+    let state = || widget.get::<Name<'_>>(b"AS").or_else(|| inherited(widget, b"V")?.into_name());
+    let ticked = || state().filter(|_| is_ticked(widget));
+    is_radio.then(|| {
+        ticked().map(|name| String::from_utf8_lossy(&name).into_owned()).unwrap_or_default()
+    })
+}
+
+/// What the fields of a page that have a name say; `height` is that of the page.
+pub(crate) fn filled(fields: &[Field], height: f32) -> Vec<FormField> {
+    let named = fields.iter().filter(|field| !field.name.is_empty() || !field.label.is_empty());
+    let filled = named.filter_map(|field| {
+        let value = match (&field.value, &field.choice) {
+            (FieldValue::Text(text), _) => FormValue::Text(text.trim().to_owned()),
+            (FieldValue::Tick(_), Some(choice)) if choice.is_empty() => return None,
+            (FieldValue::Tick(_), Some(choice)) => FormValue::Text(choice.clone()),
+            (FieldValue::Tick(is_ticked), None) => FormValue::Ticked(*is_ticked),
+        };
+        let Rect { x0, y0, x1, y1 } = field.place;
+        let bounds = [x0 as f32, height - y1 as f32, x1 as f32, height - y0 as f32];
+        let bounds = bounds.map(|points| (points * 10.0).round() / 10.0);
+        Some(FormField { name: field.name.clone(), label: field.label.clone(), value, bounds })
+    });
+    filled.collect()
 }
 
 fn value(widget: &Dict<'_>) -> Option<FieldValue> {

@@ -2,6 +2,7 @@
 //!
 //! Plain data. It must know nothing of how text is read.
 
+use crate::e_invoice::EInvoice;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use utoipa::ToSchema;
@@ -27,6 +28,11 @@ pub struct Pages {
     /// Whether its pages are only a cover for its members, as of a portfolio.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_cover: bool,
+    /// The electronic invoices that it is or carries, each number once; at most
+    /// [`Pages::E_INVOICES_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    pub e_invoices: Vec<EInvoice>,
 }
 
 /// A file that a document carries: attached to an e-mail or to a PDF. Files that say the same as
@@ -55,6 +61,20 @@ impl Member {
 impl Pages {
     /// The most members that are listed.
     pub const MEMBERS_MAX: usize = 1000;
+    /// The most electronic invoices of a document that are kept.
+    pub const E_INVOICES_MAX: usize = 16;
+
+    /// Adds electronic invoices. Of several with one number the first counts: a mail may carry the same
+    /// as PDF and as XML.
+    pub(crate) fn carry(&mut self, invoices: impl IntoIterator<Item = EInvoice>) {
+        for invoice in invoices {
+            let is_known = |known: &EInvoice| known.number() == invoice.number();
+            if self.e_invoices.len() < Self::E_INVOICES_MAX && !self.e_invoices.iter().any(is_known)
+            {
+                self.e_invoices.push(invoice);
+            }
+        }
+    }
 
     /// The numbers of the pages on which there is no text.
     pub fn without_text(&self) -> Vec<u32> {
@@ -71,6 +91,7 @@ impl Pages {
     pub fn without_words(mut self) -> Self {
         for page in &mut self.pages {
             (page.words, page.hidden) = (Vec::new(), Vec::new());
+            page.fields = Vec::new();
         }
         self
     }
@@ -102,6 +123,10 @@ pub struct Page {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(ignore)]
     pub words: Vec<Word>,
+    /// The fields of its form that have a name and a value; a box that is not ticked has one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(ignore)]
+    pub fields: Vec<FormField>,
     /// Where words stand that a reader does not see. What they say is not kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(ignore)]
@@ -135,6 +160,30 @@ fn is_zero(points: &f32) -> bool {
 /// The box around two boxes.
 pub(crate) fn around(a: Bounds, b: Bounds) -> Bounds {
     [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]
+}
+
+/// A field of a form that is filled in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FormField {
+    /// Its name and those of what it is in, the outermost first, with points between them.
+    pub name: String,
+    /// What it says of itself to a reader, where it does: viewers show it as a tooltip.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub label: String,
+    /// What is filled in.
+    pub value: FormValue,
+    /// Where it stands.
+    pub bounds: Bounds,
+}
+
+/// What is filled into a field.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum FormValue {
+    /// Whether a box is ticked.
+    Ticked(bool),
+    /// Text, or the name of one of several choices.
+    Text(String),
 }
 
 /// A word of a page's text and its place. In JSON `[start, length, left, bottom, right, top,

@@ -3,8 +3,10 @@
 //! It must know nothing of processes and limits other than the number of pages.
 
 use crate::{
+    attached,
     canvas::{Canvas, Seen},
-    cover, form,
+    cover,
+    form::{self, Field},
     layout::{self, Laid},
     letters::{self, Letters},
     limits::TextError,
@@ -86,7 +88,11 @@ pub(super) fn read(bytes: &[u8], pages_max: u32, password: &str) -> Result<Pages
     let mut second = None;
     for (number, page) in (1..).zip(pdf.pages().iter()) {
         let draw = AssertUnwindSafe(|| {
-            has_content(page).then(|| text(&see(&pdf, page, &cache), page, number))
+            has_content(page).then(|| {
+                let (seen, fields) = see(&pdf, page, &cache);
+                let (text, odd) = text(&seen, page, number);
+                (Page { fields: form::filled(&fields, text.height), ..text }, odd)
+            })
         });
         let (mut page, odd) = catch_unwind(draw)
             .unwrap_or_else(|panic| {
@@ -110,7 +116,7 @@ pub(super) fn read(bytes: &[u8], pages_max: u32, password: &str) -> Result<Pages
         pages.push(page);
     }
     let mut pages = Pages { engine: ENGINE.to_owned(), pages, warnings, ..Pages::default() };
-    cover::add_members(&pdf, &mut pages);
+    attached::read(&pdf, &mut pages);
     finish(pages)
 }
 
@@ -121,7 +127,7 @@ pub(super) fn member(
     password: &str,
 ) -> Result<Option<Vec<u8>>, TextError> {
     let pdf = open(bytes, u32::MAX, password)?;
-    Ok(cover::member(&pdf, number))
+    Ok(attached::member(&pdf, number))
 }
 
 /// The pages, unless not one of them could be read.
@@ -169,11 +175,12 @@ fn ask_again(page: &mut Page, second: Result<&Second, &String>) -> Option<String
 }
 
 /// What a reader sees of a page, the values of its form included.
-fn see<'a>(pdf: &'a Pdf, page: &PdfPage<'a>, cache: &InterpreterCache<'a>) -> Seen {
+fn see<'a>(pdf: &'a Pdf, page: &PdfPage<'a>, cache: &InterpreterCache<'a>) -> (Seen, Vec<Field>) {
     let transform = page.initial_transform(true).to_kurbo();
     let mut seen = draw(pdf, page, cache, transform).seen();
-    form::fill(&mut seen.visible, &form::fields(page, transform));
-    seen
+    let fields = form::fields(page, transform);
+    form::fill(&mut seen.visible, &fields);
+    (seen, fields)
 }
 
 fn draw<'a>(

@@ -1,7 +1,7 @@
 //! PDF by pdf-extract, where it is chosen: plain text in the order of the file, without places.
 
 use crate::{
-    cover,
+    attached,
     limits::TextError,
     pages::{Page, Pages},
     pdf,
@@ -23,6 +23,6 @@ pub(super) fn read(bytes: &[u8], pages_max: u32) -> Result<Pages, TextError> {
     };
     let pages = (1..).take(count).map(page).collect();
     let mut pages = Pages { engine: ENGINE.to_owned(), pages, ..Pages::default() };
-    cover::add_members(&file, &mut pages);
+    attached::read(&file, &mut pages);
     pdf::finish(pages)
 }

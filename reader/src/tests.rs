@@ -1,5 +1,6 @@
 //! What reading promises, on real and on hostile files.
 
+mod attached;
 mod form;
 mod letters;
 mod place;

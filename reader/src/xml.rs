@@ -2,7 +2,7 @@
 //! lead to it.
 
 use super::markup::{broken, referred};
-use super::{limits::TextError, pages::Pages, plain};
+use super::{e_invoice::EInvoice, limits::TextError, pages::Pages, plain};
 use encoding_rs::Encoding;
 use quick_xml::{Reader, events::Event};
 
@@ -56,7 +56,12 @@ pub(super) fn read(bytes: &[u8], charset: Option<&'static Encoding>) -> Result<P
         };
         open.last_mut().into_iter().for_each(|element| element.text.push_str(&text));
     }
-    Ok(plain::of_texts(ENGINE, [page]))
+    let mut pages = plain::of_texts(ENGINE, [page]);
+    match EInvoice::of_xml(&xml) {
+        Ok(invoice) => pages.carry(invoice),
+        Err(why) => pages.warnings.push(format!("its electronic invoice is not read: {why}")),
+    }
+    Ok(pages)
 }
 
 fn opened(start: &quick_xml::events::BytesStart<'_>) -> Open {

@@ -16,7 +16,7 @@ pub use address::{DatabaseAddress, QueueAddress, QuotaAddress, S3, StorageAddres
 pub use model::Model;
 pub use pool::Secret;
 
-use crate::document::SplitMode;
+use crate::{document::SplitMode, schema::Embedded};
 use pool::{DeploymentConfig, Effort};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -177,6 +177,10 @@ section! {
         /// off gets double, or more where the model still thought. What answers of a schema took
         /// before counts more.
         tokens_output_max: u32 = 4096,
+        /// The most properties of a schema that are asked for in one question, over all its objects, 1 to
+        /// 5000: Azure takes 100, and models lose some of more. A larger schema is asked in several
+        /// questions, each about the whole document.
+        question_properties_max: u32 = 100,
         /// The longest question where a deployment does not say, in tokens; 1000 to 10,000,000.
         context_tokens_max: u32 = 120_000,
     }
@@ -187,6 +191,9 @@ section! {
     Text {
         /// What reads PDF.
         engine: TextEngine = TextEngine::Hayro,
+        /// What is done with the values of electronic invoices and of the fields of forms; a schema may
+        /// say otherwise (`x-sluice.embedded`).
+        embedded: Embedded = Embedded::Trusted,
         /// After so many documents a child process is replaced, 1 to 100,000.
         child_files_max: u32 = 20,
         /// A child process that holds more memory after a document is replaced, in bytes; at least 1 MiB.

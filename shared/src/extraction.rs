@@ -2,7 +2,10 @@
 //!
 //! Plain data. It must know nothing of how text is read or models are asked.
 
-pub use reader::{Bounds, Origin, Page, Pages, Word};
+pub use reader::{
+    Bounds, EInvoice, FormField, FormValue, Origin, Page, Pages, PartyRole, Term, TermGroup, Terms,
+    Word,
+};
 
 use crate::{
     document::{DocumentId, DocumentState},
@@ -105,6 +108,18 @@ pub enum Reason {
     Amounts,
     /// A check of the schema that includes it fails.
     Check,
+    /// The electronic invoice says it, and the pages say something else.
+    Embedded,
+}
+
+/// Where a value is from that no model gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldSource {
+    /// The electronic invoice that the document is or carries.
+    Embedded,
+    /// A field of the document's form.
+    Form,
 }
 
 /// One value and its evidence.
@@ -124,6 +139,9 @@ pub struct Field {
     /// [`Field::CANDIDATES_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<Candidate>,
+    /// Where the value is from; none where a model gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<FieldSource>,
 }
 
 impl Field {
@@ -134,7 +152,7 @@ impl Field {
 
     /// One without evidence.
     pub fn of(status: FieldStatus) -> Self {
-        Self { status, evidence: Vec::new(), reason: None, candidates: Vec::new() }
+        Self { status, evidence: Vec::new(), reason: None, candidates: Vec::new(), source: None }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Plain data and pure functions. It must know nothing of where schemas are kept.
 
 pub mod rule;
+mod keywords;
 pub mod nullable;
 pub mod strict;
 pub mod builtin;
@@ -16,12 +17,41 @@ use std::{fmt, str::FromStr};
 use utoipa::ToSchema;
 
 /// The keyword of a JSON Schema that carries what is Sluice's own. At the root: `model`,
-/// `instructions`, `reasoning_effort`, `checks`. On a property: `printed: false` for a value that need not stand in
-/// the text as such.
+/// `instructions`, `reasoning_effort`, `embedded`, `checks`. On a property: `printed: false` for a value
+/// that need not stand in the text as such, `concept` and `labels` for what it is and what stands beside
+/// it, `instructions` for the model.
 pub const KEYWORD: &str = "x-sluice";
 
 /// The model that a schema asks for when it names none and the configuration has no deployment.
 pub const MODEL_DEFAULT: &str = "gpt-4o";
+
+/// What is done with the values that a document carries beside its pages: those of an electronic
+/// invoice, and of the fields of a form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Embedded {
+    /// They are taken, and a model is asked for the rest only. What an electronic invoice has a place
+    /// for and does not say is null.
+    #[default]
+    Trusted,
+    /// They are taken, and a model is asked for everything else.
+    Supplemented,
+    /// A model is asked for everything.
+    Ignored,
+}
+
+impl Embedded {
+    /// Every choice, by its name.
+    pub const ALL: [(&str, Self); 3] = [
+        ("trusted", Self::Trusted),
+        ("supplemented", Self::Supplemented),
+        ("ignored", Self::Ignored),
+    ];
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, choice)| choice)
+    }
+}
 
 /// A schema by name and version, written `name@version`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -145,6 +175,11 @@ impl ExtractionSchema {
         self.keyword("reasoning_effort").and_then(Value::as_str).and_then(Effort::named)
     }
 
+    /// What is done with values that a document carries, where the schema says so.
+    pub fn embedded(&self) -> Option<Embedded> {
+        self.keyword("embedded").and_then(Value::as_str).and_then(Embedded::named)
+    }
+
     /// The rules that the values must keep, for example `net + vat == total`.
     pub fn checks(&self) -> Vec<&str> {
         let checks = self.keyword("checks").and_then(Value::as_array);
@@ -203,51 +238,9 @@ pub fn faults(body: &Value) -> Vec<SchemaFault> {
         faults.push(SchemaFault { path: String::new(), message: error.to_string() });
         return faults;
     }
-    if let Some(own) = body.get(KEYWORD) {
-        own_faults(own, &mut faults);
-    }
+    faults.append(&mut keywords::faults(body));
     if let Err(mut shape) = strict::convert(body) {
         faults.append(&mut shape);
     }
     faults
-}
-
-fn own_faults(own: &Value, faults: &mut Vec<SchemaFault>) {
-    let mut fault = |path: &str, message: String| {
-        faults.push(SchemaFault { path: format!("/{KEYWORD}{path}"), message });
-    };
-    let Some(own) = own.as_object() else {
-        return fault("", "must be an object with model, instructions or checks".to_owned());
-    };
-    for (key, value) in own {
-        match key.as_str() {
-            "model" | "instructions" if value.is_string() => {}
-            "model" | "instructions" => fault(&format!("/{key}"), "must be a string".to_owned()),
-            "reasoning_effort" if value.as_str().and_then(Effort::named).is_some() => {}
-            "reasoning_effort" => {
-                let names = Effort::ALL.map(Effort::name).join(", ");
-                fault("/reasoning_effort", format!("must be one of {names}"));
-            }
-            "printed" if value.is_boolean() => {}
-            "checks" => match value.as_array() {
-                None => fault("/checks", "must be a list of rules".to_owned()),
-                Some(rules) => {
-                    for (index, rule) in rules.iter().enumerate() {
-                        let parsed = rule.as_str().map(rule::Rule::parse);
-                        match parsed {
-                            None => fault(&format!("/checks/{index}"), "must be a string".into()),
-                            Some(Err(error)) => {
-                                fault(&format!("/checks/{index}"), error.to_string());
-                            }
-                            Some(Ok(_)) => {}
-                        }
-                    }
-                }
-            },
-            other => {
-                let known = "model, instructions, reasoning_effort, checks";
-                fault(&format!("/{other}"), format!("is not a known keyword: use {known}"));
-            }
-        }
-    }
 }

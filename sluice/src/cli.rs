@@ -58,7 +58,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  sluice deployments check\n  \
                             sluice deployments probe sweden --yes")]
     Deployments(deployments::Deployments),
-    /// Check or list schemas
+    /// Check, propose or list schemas
     #[command(after_help = "Example:\n  sluice schema check schemas/invoice.json")]
     Schema(schema::Schema),
     /// Check the configuration
@@ -134,7 +134,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), End> {
             runtime.block_on(deployments::run(deployments, &source, load))
         }
         Command::Health(health) => runtime.block_on(health::run(health)),
-        Command::Schema(schema) => runtime.block_on(schema::run(schema)),
+        Command::Schema(schema) => runtime.block_on(schema::run(schema, load)),
         Command::Simulate(simulate) => {
             telemetry::init(&Config::default().log, None);
             // Its configuration is the simulator's own, not Sluice's.

@@ -5,6 +5,7 @@ mod password;
 mod telemetry;
 mod client;
 mod health;
+mod infer;
 mod schema;
 mod text;
 mod start;

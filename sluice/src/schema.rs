@@ -3,13 +3,19 @@
 use crate::{
     client::{Api, Server},
     end::End,
+    infer,
 };
 use clap::{Args, Subcommand};
 use serde_json::Value;
+use shared::{
+    config::Config,
+    schema::{ExtractionSchema, SchemaRef},
+};
 use std::{
     io::Write,
     path::{Path, PathBuf},
 };
+use worker::extract::explain;
 
 #[derive(Debug, Args)]
 pub(crate) struct Schema {
@@ -19,11 +25,17 @@ pub(crate) struct Schema {
 
 #[derive(Debug, Subcommand)]
 enum SchemaCommand {
-    /// Say whether a JSON Schema can be used, and print what would be sent to the model
+    /// Say whether a JSON Schema can be used and what becomes of each property, and print what would be
+    /// sent to the model
     Check {
         /// A file with a JSON Schema
         file: PathBuf,
     },
+    /// Propose a schema from samples, by one question to a model; JSON Schema to stdout
+    #[command(
+        after_help = "Example:\n  sluice schema infer a.pdf b.pdf --name bill > schemas/bill.json"
+    )]
+    Infer(infer::Infer),
     /// List the schemas of a running uploader
     List {
         #[command(flatten)]
@@ -31,16 +43,21 @@ enum SchemaCommand {
     },
 }
 
-pub(crate) async fn run(schema: Schema) -> Result<(), End> {
+pub(crate) async fn run(
+    schema: Schema,
+    load: impl FnOnce() -> Result<Config, End>,
+) -> Result<(), End> {
     match schema.action {
         SchemaCommand::Check { file } => {
             let body = read(&file)?;
             usable(&file.display().to_string(), &body)?;
             let strict = shared::schema::strict::convert(&body)
                 .map_err(|faults| End::Usage(said(&file.display().to_string(), &faults)))?;
+            explain(&file.display().to_string(), body)?;
             let text = serde_json::to_string_pretty(&strict).map_err(anyhow::Error::from)?;
             Ok(writeln!(std::io::stdout(), "{text}")?)
         }
+        SchemaCommand::Infer(infer) => infer::run(infer, &load()?).await,
         SchemaCommand::List { server } => {
             let page = Api::new(&server.url)?.get("/v1/schemas").await?;
             for schema in page["data"].as_array().map(Vec::as_slice).unwrap_or_default() {
@@ -49,6 +66,26 @@ pub(crate) async fn run(schema: Schema) -> Result<(), End> {
             Ok(())
         }
     }
+}
+
+/// Says on the standard error what becomes of each property.
+fn explain(file: &str, body: Value) -> Result<(), End> {
+    let reference = SchemaRef { name: "checked".parse().map_err(anyhow::Error::from)?, version: 1 };
+    let schema = ExtractionSchema { reference, body };
+    let explained = explain::explain(&schema).map_err(|faults| End::Usage(said(file, &faults)))?;
+    let mut output = std::io::stderr().lock();
+    for property in explained {
+        let concept = property.concept.map(|concept| format!("   concept {concept}"));
+        let concept = concept.unwrap_or_default();
+        writeln!(output, "{}   {}{concept}", property.path, property.types.join(" or "))?;
+        for check in property.checks {
+            writeln!(output, "    check {check}")?;
+        }
+        for change in property.changes {
+            writeln!(output, "    {change}")?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads a file with a JSON Schema.

@@ -1,7 +1,7 @@
 //! The commands: what they print, and how they end.
 
 use crate::harness::{Place, fast, repository, run};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::Path;
 
 fn folder() -> tempfile::TempDir {
@@ -208,12 +208,49 @@ async fn a_schema_is_checked_before_it_is_used() {
     assert_eq!(code, 0, "{err}");
     let strict: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(strict["additionalProperties"], false);
+    for part in ["total   number   concept gross", "optional: ", "minimum 0: "] {
+        assert!(err.contains(part), "{part} is missing from {err}");
+    }
+    write(r#"{"type":"object","properties":{"a":{"type":"string","x-sluice":{"lables":["x"]}}}}"#);
+    let (code, _, err) = run(&["schema", "check", name], here.path(), &[]).await;
+    assert_eq!(code, 2);
+    assert!(err.contains("/properties/a/x-sluice/lables: is not a known keyword"), "{err}");
     write(r#"{"type":"object","additionalProperties":{"type":"string"}}"#);
     let (code, _, err) = run(&["schema", "check", name], here.path(), &[]).await;
     assert_eq!(code, 2);
     assert!(err.contains("additionalProperties"), "{err}");
     write("{");
     assert_eq!(run(&["schema", "check", name], here.path(), &[]).await.0, 2);
+}
+
+/// A schema is proposed by one question about all samples, and can be used as it is.
+#[tokio::test]
+async fn a_schema_is_proposed_from_samples() {
+    let files = tempfile::tempdir().unwrap();
+    let file = files.path().join("answer.json");
+    let field = |name: &str, kind: &str| json!({ "name": name, "type": kind, "always": true, "description": "", "items": [] });
+    let fields = [field("Bill No", "string"), field("net", "number")];
+    let answer = json!({ "description": "A bill.", "fields": fields });
+    std::fs::write(&file, answer.to_string()).unwrap();
+    let answers = json!([{ "when_text": "<sample>", "file": file }]);
+    let place = Place::scripted(vec![fast("sweden")], answers, "").await;
+    let here = place.folder.path();
+    for name in ["a.txt", "b.txt"] {
+        std::fs::write(here.join(name), format!("Bill {name}\nNet 5.00\n")).unwrap();
+    }
+    let infer = ["schema", "infer", "a.txt", "b.txt", "--name", "bill"];
+    let (code, out, err) = run(&infer, here, &[]).await;
+    assert_eq!(code, 0, "{err}");
+    let schema: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(schema["title"], "bill");
+    assert_eq!(schema["required"], json!(["bill_no", "net"]));
+    let paid = place.paid().await;
+    assert_eq!(paid.values().sum::<u64>(), 1, "{paid:?}");
+    std::fs::write(here.join("bill.json"), out).unwrap();
+    assert_eq!(run(&["schema", "check", "bill.json"], here, &[]).await.0, 0);
+    let (code, _, err) = run(&["schema", "infer", "none.txt"], here, &[]).await;
+    assert_eq!(code, 2);
+    assert!(err.contains("none.txt"), "{err}");
 }
 
 #[tokio::test]

@@ -191,7 +191,7 @@ async fn one_that_only_streams_is_read() {
 /// The simulated deployment takes 100 properties and 5 levels, as Azure's do.
 #[tokio::test]
 async fn schemas_too_large_for_strict_output_go_without_and_others_keep_it() {
-    let place = Place::new(vec![fast("sweden")], "").await;
+    let place = Place::new(vec![fast("sweden")], "question_properties_max = 5000").await;
     let double = Double::start(place.simulation.url(), pass, as_it_is).await;
     place.reach_at(&double.url);
     let object = |properties: Map<String, Value>| {
@@ -222,4 +222,29 @@ async fn schemas_too_large_for_strict_output_go_without_and_others_keep_it() {
     })
     .await;
     drop(sluice);
+}
+
+#[tokio::test]
+async fn a_schema_with_many_properties_is_asked_in_several_questions_and_comes_back_whole() {
+    let place = Place::new(vec![fast("sweden")], "").await;
+    let double = Double::start(place.simulation.url(), pass, as_it_is).await;
+    place.reach_at(&double.url);
+    let text = json!({ "type": ["string", "null"] });
+    let names: Vec<String> = (0..369).map(|n| format!("p{n}")).collect();
+    let properties: Map<_, _> = names.iter().map(|name| (name.clone(), text.clone())).collect();
+    let schema = json!({ "type": "object", "required": names, "properties": properties });
+    let _sluice = place.start("up").await;
+    place.put_schema("wide", &schema).await;
+    let result = place.extraction(&place.upload("a.pdf", "wide", fixture(LETTER)).await).await;
+    let asked = double.seen().into_iter().map(|body| {
+        let schema = &body["response_format"]["json_schema"];
+        assert_eq!(schema["strict"], true);
+        schema["schema"]["properties"].as_object().unwrap().keys().cloned().collect()
+    });
+    let asked: Vec<Vec<String>> = asked.collect();
+    assert_eq!(asked.iter().map(Vec::len).collect::<Vec<_>>(), [100, 100, 100, 69]);
+    assert_eq!(asked.concat(), names);
+    let found: Vec<&String> = result["data"].as_object().unwrap().keys().collect();
+    assert_eq!(found, names.iter().collect::<Vec<_>>());
+    assert_eq!(result["usage"]["calls"], 4);
 }

@@ -63,4 +63,5 @@ mod bucket;
 mod deployments;
 mod entra;
 mod command_line;
+mod e_invoices;
 mod real_documents;

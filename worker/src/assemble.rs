@@ -6,6 +6,7 @@
 use crate::extract::{
     compiled::CompiledSchema,
     document_text::DocumentText,
+    embedded::Known,
     evidence, form, merge, rules,
     set_aside::{Invalid, set_aside},
     shown,
@@ -69,11 +70,12 @@ pub(crate) fn assemble(
     claim: &Claim,
     schema: &CompiledSchema,
     pages: &Pages,
+    known: &Known,
     mut parts: Vec<Part>,
     usage: Usage,
     timings_ms: Timings,
 ) -> Result<Extraction, Failure> {
-    let warnings = warnings(pages, &parts);
+    let mut warnings = warnings(pages, known, &parts);
     let is_lost = |part: &Part| part.lost.is_some();
     if parts.iter().all(is_lost)
         && let Some(failure) = parts.iter_mut().find_map(|part| part.lost.take())
@@ -84,7 +86,7 @@ pub(crate) fn assemble(
     let answered = parts.iter().rfind(|part| !is_lost(part));
     let model = answered.map(|part| part.model.clone()).unwrap_or_default();
     prefer_printed(schema, pages, &mut parts);
-    let (data, invalid) = whole(schema, parts)?;
+    let (data, invalid) = whole(schema, known, parts, &mut warnings)?;
     let state = match pages.are_incomplete() || lacks_parts || !invalid.is_empty() {
         true => DocumentState::Partial,
         false => DocumentState::Succeeded,
@@ -94,7 +96,7 @@ pub(crate) fn assemble(
         document: claim.document.clone(),
         schema: claim.schema.clone(),
         state,
-        fields: fields(schema, &data, invalid, pages, &checks),
+        fields: fields(schema, &data, known, invalid, pages, &checks),
         checks,
         data,
         usage,
@@ -123,13 +125,20 @@ fn prefer_printed(schema: &CompiledSchema, pages: &Pages, parts: &mut [Part]) {
 }
 
 /// The values of all parts, and what does not fit: of the parts, and of the whole that they make.
-fn whole(schema: &CompiledSchema, parts: Vec<Part>) -> Result<(Value, Vec<Invalid>), Failure> {
+fn whole(
+    schema: &CompiledSchema,
+    known: &Known,
+    parts: Vec<Part>,
+    warnings: &mut Vec<String>,
+) -> Result<(Value, Vec<Invalid>), Failure> {
     // The values of a single part were checked as a whole when its answer came.
-    let is_merged = parts.len() != 1;
+    let is_merged = parts.len() != 1 || !known.is_empty();
     let (values, invalid): (Vec<_>, Vec<_>) =
         parts.into_iter().map(|part| (part.data, part.invalid)).unzip();
     let mut moved = merge::moved(&values, invalid);
-    let mut data = merge::merge(&schema.schema, values);
+    let found = merge::merge(&schema.schema, values);
+    let (mut data, odd) = known.with(&schema.schema, found);
+    warnings.extend(odd);
     if is_merged {
         // Another part may have what one gave in vain. Of a list, items are missing all the same.
         let is_there = |value: &Value| !value.is_null() && !value.is_array();
@@ -149,6 +158,7 @@ fn whole(schema: &CompiledSchema, parts: Vec<Part>) -> Result<(Value, Vec<Invali
 fn fields(
     schema: &CompiledSchema,
     data: &Value,
+    known: &Known,
     invalid: Vec<Invalid>,
     pages: &Pages,
     checks: &[Check],
@@ -157,6 +167,7 @@ fn fields(
     let mut fields = evidence::prove(&schema.schema, data, &text);
     shown::judge(pages, &mut fields);
     form::judge(data, &text, checks, &mut fields);
+    known.judge(data, &text, &mut fields);
     for Invalid { pointer, value } in invalid {
         let field = fields.entry(pointer).or_insert_with(|| Field::of(FieldStatus::Invalid));
         field.status = FieldStatus::Invalid;
@@ -207,7 +218,7 @@ fn text_used(pages: &Pages) -> TextUsed {
 }
 
 /// What a reader should know of the text, then of the answers, each once.
-fn warnings(pages: &Pages, parts: &[Part]) -> Vec<String> {
+fn warnings(pages: &Pages, known: &Known, parts: &[Part]) -> Vec<String> {
     let unread = pages.pages.iter().filter_map(|page| match &page.error {
         Some(error) => Some(format!("page {} could not be read: {error}", page.number)),
         None if page.is_picture => Some(format!(
@@ -225,6 +236,7 @@ fn warnings(pages: &Pages, parts: &[Part]) -> Vec<String> {
         Some(format!("{}: there is no answer about them: {}", part.pages, failure.message))
     });
     let mut warnings: Vec<_> = unread.chain(lost).chain(pages.warnings.iter().cloned()).collect();
+    warnings.extend(known.warnings.iter().cloned());
     for warning in parts.iter().flat_map(|part| &part.warnings) {
         if !warnings.contains(warning) {
             warnings.push(warning.clone());

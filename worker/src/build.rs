@@ -1,6 +1,7 @@
 //! From the configuration to a worker.
 
 use crate::{
+    extract::embedded::AskingLimits,
     measured::{RecentDocuments, Waits},
     worker::{CompiledSchemas, Learned, Settings, Worker},
 };
@@ -115,6 +116,10 @@ fn settings(config: &Config) -> Settings {
         scans: config.text.scans,
         scan_pages_max: config.text.scan_pages_max,
         members: config.members.clone(),
+        asking: AskingLimits {
+            embedded: config.text.embedded,
+            properties_max: worker.question_properties_max as usize,
+        },
         fallback: config
             .models
             .iter()

@@ -5,7 +5,11 @@ use crate::{
     assemble::{Part, assemble, lost, timings, usage},
     earlier::still_holds,
     ended,
-    extract::{compiled::CompiledSchema, gained::Kept},
+    extract::{
+        compiled::CompiledSchema,
+        embedded::{self, Known},
+        gained::Kept,
+    },
     members::divide,
     plan::{PlanLimits, Planned, plan, shown},
     read::{Images, has_text, read},
@@ -21,7 +25,10 @@ use shared::{
     job::{Claim, Verdict},
     store::Spent,
 };
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU32, Ordering},
+};
 use tokio::{
     task::{JoinError, spawn_blocking},
     time::Instant,
@@ -37,23 +44,43 @@ pub async fn process(worker: &Worker, claim: &Claim) -> Verdict {
         let schema = worker.schemas.get(&worker.services.store, &claim.schema).await?;
         let (pages, images) = read(worker, claim, &schema).await?;
         let pages = divide(worker, claim, pages).await?;
-        has_text(&pages, &images)?;
         let text_took = started.elapsed();
-        let kept = still_holds(worker, claim, &schema, &pages).await?;
-        let requests = requests(worker, &schema, &pages, &images, &kept);
-        let parts = ask(worker, claim, &schema, requests, kept, started).await?;
+        let (known, pages) = known(worker, &schema, pages).await?;
+        if !known.asked.is_empty() {
+            has_text(&pages, &images)?;
+        }
+        let kept = match known.is_plain() {
+            true => still_holds(worker, claim, &schema, &pages).await?,
+            false => Kept::default(),
+        };
+        let mut parts = Vec::new();
+        for asked in &known.asked {
+            let requests = requests(worker, asked, &pages, &images, &kept);
+            parts.extend(ask(worker, claim, asked, requests, kept.clone(), started).await?);
+        }
         let timings = timings(claim, started.elapsed(), text_took, &parts);
         let usage = spent(worker, claim, &parts).await?;
         let owned = claim.clone();
         let turn = worker.assembling.clone().acquire_owned().await;
         let assembled = move || {
             let _turn = turn;
-            assemble(&owned, &schema, &pages, parts, usage, timings)
+            assemble(&owned, &schema, &pages, &known, parts, usage, timings)
         };
         let assembled = spawn_blocking(assembled).await.map_err(broken)?;
         finish(worker, claim, assembled.map_err(Verdict::Reject)?).await
     };
     done.await.unwrap_or_else(|verdict| verdict)
+}
+
+/// What the document says of itself, so that no model need be asked for it.
+async fn known(
+    worker: &Worker,
+    schema: &Arc<CompiledSchema>,
+    pages: Pages,
+) -> Result<(Known, Pages), Verdict> {
+    let (schema, limits) = (Arc::clone(schema), worker.settings.asking);
+    let found = move || (embedded::known(&schema, &pages, limits), pages);
+    spawn_blocking(found).await.map_err(broken)
 }
 
 /// What to ask, within the limits of the schema's model.

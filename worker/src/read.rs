@@ -52,6 +52,7 @@ pub(crate) async fn read(
         pages.pages.retain(|page| range.contains(page.number));
         // What the file carries and what is odd about it is said of the whole.
         (pages.members, pages.warnings) = (Vec::new(), Vec::new());
+        pages.e_invoices.clear();
     }
     let images = match are_shown(worker, worker.model(schema), &pages).map_err(Verdict::Reject)? {
         true => show(worker, claim, &mut pages).await?,

@@ -1,7 +1,7 @@
 //! What a worker works with: the services, the pool, the reader of text, and its settings.
 
 use crate::{
-    extract::{compiled::CompiledSchema, sizes::Sizes},
+    extract::{compiled::CompiledSchema, embedded::AskingLimits, sizes::Sizes},
     measured::{RecentDocuments, Waits},
 };
 use pool::{Fleet, Pool};
@@ -49,6 +49,8 @@ pub struct Settings {
     pub context_tokens_max: u32,
     /// The model of schemas that name none.
     pub model: String,
+    /// What is asked of a document, and how much in one question.
+    pub asking: AskingLimits,
     /// How long a document waits while no deployment of its model can be used.
     pub outage_max: Duration,
     /// What becomes of pages without text.

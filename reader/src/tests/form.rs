@@ -1,7 +1,7 @@
 //! Forms show their values, and documents that are only a cover say so.
 
 use super::{pdf, taken, text};
-use crate::{Format, Origin, Page, TextError};
+use crate::{FormValue, Format, Origin, Page, TextError};
 
 const FORM: &str = "/AcroForm<</Fields[20 0 R 21 0 R 22 0 R 23 0 R 24 0 R 25 0 R 26 0 R]>>";
 
@@ -56,6 +56,28 @@ fn ticks_and_choices_are_told() {
     let labels = "(Car) Tj T* (Boat) Tj T* (One) Tj T* (Two) Tj T* (Send) Tj";
     let page = read(labels, &objects.concat());
     assert_eq!(page.text, "Car   [x]\nBoat   [ ]\nOne   [ ]\nTwo   [x]\nSend\n");
+}
+
+#[test]
+fn fields_are_told_with_their_names_and_what_is_filled_in() {
+    let page = read(
+        "(Name) Tj",
+        "20 0 obj<</Subtype/Widget/FT/Tx/T(name)/TU(Your name)/Parent 30 0 R/Rect[80 167 180 179]/V( Ann )>>endobj \
+        30 0 obj<</T(applicant)/Kids[20 0 R]>>endobj \
+        21 0 obj<</Subtype/Widget/FT/Btn/T(car)/AS/Off/Rect[80 155 90 165]>>endobj \
+        22 0 obj<</Subtype/Widget/Parent 31 0 R/AS/Off/Rect[80 143 90 153]>>endobj \
+        23 0 obj<</Subtype/Widget/Parent 31 0 R/AS/monthly/Rect[80 131 90 141]>>endobj \
+        31 0 obj<</FT/Btn/Ff 32768/T(rate)/V/monthly/Kids[22 0 R 23 0 R]>>endobj \
+        24 0 obj<</Subtype/Widget/FT/Tx/T(empty)/Rect[80 119 180 129]>>endobj \
+        25 0 obj<</Subtype/Widget/FT/Tx/T(unseen)/F 2/V(x)/Rect[80 107 180 117]>>endobj \
+        26 0 obj<</Subtype/Widget/FT/Tx/V(nameless)/Rect[80 95 180 105]>>endobj",
+    );
+    let fields: Vec<_> = page.fields.iter().map(|f| (f.name.as_str(), &f.value)).collect();
+    let (name, rate) = (FormValue::Text("Ann".into()), FormValue::Text("monthly".into()));
+    let expected = [("applicant.name", &name), ("car", &FormValue::Ticked(false)), ("rate", &rate)];
+    assert_eq!(fields, expected);
+    assert_eq!(page.fields[0].label, "Your name");
+    assert_eq!(page.fields[0].bounds, [80.0, 167.0, 180.0, 179.0]);
 }
 
 #[test]

@@ -129,6 +129,7 @@ fn ranges(config: &Config, faults: &mut Vec<Fault>) {
         ("members.bytes_max", config.members.bytes_max, 1, u64::MAX),
         ("members.depth_max", config.members.depth_max.into(), 1, 10),
         ("worker.tokens_output_max", worker.tokens_output_max.into(), 16, 1_000_000),
+        ("worker.question_properties_max", worker.question_properties_max.into(), 1, 5000),
         ("worker.context_tokens_max", worker.context_tokens_max.into(), 1000, 10_000_000),
     ];
     let ranges = ranges.map(|(path, value, least, most)| (path.to_owned(), value, least, most));

@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use words::{described, words};
 
 pub use size::{LEVELS_MAX, PROPERTIES_MAX};
+pub use words::DESCRIBED;
 
 /// Deeper than this no schema is looked into.
 const DEPTH_MAX: usize = 32;

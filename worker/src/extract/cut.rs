@@ -94,7 +94,11 @@ fn cut_node(root: &Value, given: &Value, wanted: &Wanted) -> Value {
             Some((name.clone(), cut_node(root, property, wanted.0.get(name)?)))
         });
         let kept: Map<_, _> = kept.collect();
-        let required = kept.keys().cloned().collect::<Vec<_>>();
+        // A strict schema requires all.
+        let required = node.get("required").and_then(Value::as_array).into_iter().flatten();
+        let required =
+            required.filter(|name| name.as_str().is_some_and(|name| kept.contains_key(name)));
+        let required: Vec<_> = required.cloned().collect();
         return with(node, [("properties", kept.into()), ("required", required.into())]);
     }
     if let Some(items) = node.get("items") {

@@ -95,6 +95,11 @@ impl<'a> DocumentText<'a> {
         self.place(reading.page as usize, vec![reading.place()])
     }
 
+    /// Its pages.
+    pub fn pages(&self) -> &'a [Page] {
+        self.pages
+    }
+
     /// Where a sign of a currency stands. It may touch a figure, but no letter: `$5` and `R$`.
     pub fn sign(&self, sign: &Sign) -> impl Iterator<Item = (Place, Grade)> {
         let is_own = sign.language.is_none() || sign.language == self.language;

@@ -115,6 +115,7 @@ impl Prover<'_> {
             evidence: places.filter_map(|place| self.text.evidence(place)).collect(),
             reason: finding.reason,
             candidates: finding.candidates.clone(),
+            source: None,
         }
     }
 

@@ -106,6 +106,16 @@ impl<'a> Node<'a> {
         self.schemas.iter().any(|s| s.get("enum").is_some() || s.get("const").is_some())
     }
 
+    /// What a keyword of JSON Schema says of it.
+    pub fn says(&self, keyword: &str) -> Option<&'a Value> {
+        self.schemas.iter().find_map(|schema| schema.get(keyword))
+    }
+
+    /// What a keyword of ours says of it, `x-sluice.NAME`.
+    pub fn keyword(&self, name: &str) -> Option<&'a Value> {
+        self.schemas.iter().find_map(|schema| schema.get(KEYWORD)?.get(name))
+    }
+
     /// Whether the value should stand in the text as such: unless the schema says otherwise.
     pub fn is_printed(&self) -> bool {
         let own = self.schemas.iter().filter_map(|schema| schema.get(KEYWORD)?.get("printed"));

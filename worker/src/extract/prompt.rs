@@ -93,7 +93,7 @@ fn document(excerpt: Excerpt<'_>) -> String {
     }
     text.push_str("<document>\n");
     if !carried.is_empty() {
-        let carried = harmless(&carried.join("\n"));
+        let carried = harmless(&carried.join("\n"), &TAGS);
         // Writing to a String cannot fail.
         let _ = writeln!(text, "<before>\n{carried}\n</before>");
     }
@@ -107,16 +107,19 @@ fn document(excerpt: Excerpt<'_>) -> String {
             let _ = write!(text, " image=\"{image}\"");
         }
         text.push_str(">\n");
-        text.push_str(harmless(piece.text).trim_end());
+        text.push_str(harmless(piece.text, &TAGS).trim_end());
         text.push_str("\n</page>\n");
     }
     text.push_str("</document>");
     text
 }
 
-/// A document may not end itself.
-fn harmless(text: &str) -> String {
-    ["document", "page", "before"].iter().fold(text.to_owned(), |text, tag| {
+/// What a document may not end: itself, a page of it, or what stands before it.
+const TAGS: [&str; 3] = ["document", "page", "before"];
+
+/// A document may not end itself: what looks like one of these tags is none.
+pub(super) fn harmless(text: &str, tags: &[&str]) -> String {
+    tags.iter().fold(text.to_owned(), |text, tag| {
         text.replace(&format!("</{tag}"), &format!("< /{tag}"))
             .replace(&format!("<{tag}"), &format!("< {tag}"))
     })

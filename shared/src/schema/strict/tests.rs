@@ -208,6 +208,13 @@ fn titles_examples_and_meanings_go_along() {
 }
 
 #[test]
+fn instructions_of_a_property_are_described() {
+    let own = json!({ "instructions": "Without the deposit." });
+    let body = json!({ "type": "number", "description": "The sum.", "x-sluice": own });
+    assert_eq!(property(body)["description"], "The sum. Without the deposit.");
+}
+
+#[test]
 fn what_refers_to_itself_may() {
     let tree = json!({
         "type": "object", "required": ["children"],

@@ -3,6 +3,7 @@
 //!
 //! It must know nothing of the shape of values.
 
+use crate::schema::KEYWORD;
 use serde_json::{Map, Value};
 
 /// A title, pattern, format, example or meaning longer than this is not described to the model.
@@ -12,7 +13,7 @@ const CHARACTERS_MAX: usize = 120;
 const EXAMPLES_MAX: usize = 5;
 
 /// Keywords that the subset cannot carry and that a model keeps better when it is described.
-const DESCRIBED: [(&str, &str); 12] = [
+pub const DESCRIBED: [(&str, &str); 12] = [
     ("format", "format"),
     ("pattern", "pattern"),
     ("minimum", "at least"),
@@ -48,6 +49,12 @@ pub(super) fn words(node: &Map<String, Value>, path: &str) -> Option<String> {
         true if own.is_empty() => title.to_owned(),
         true => format!("{title}: {own}"),
         false => own.to_owned(),
+    };
+    let told = node.get(KEYWORD).and_then(|own| own.get("instructions")).and_then(Value::as_str);
+    let own = match told.map(str::trim).filter(|told| !told.is_empty() && !path.is_empty()) {
+        Some(told) if own.is_empty() => told.to_owned(),
+        Some(told) => format!("{own} {told}"),
+        None => own,
     };
     let described = DESCRIBED.iter().filter_map(|(keyword, words)| {
         let value = match node.get(*keyword)? {
