@@ -432,20 +432,6 @@ impl Scheduler {
         }
     }
 
-    /// What images count as, each at the deployment where it is dearest of those that see.
-    pub(super) fn image_tokens(&self, sizes: &[(u32, u32)]) -> u64 {
-        let dearest = |size: &(u32, u32)| {
-            let seeing = self.deployments.iter().filter(|deployment| deployment.sees());
-            seeing.map(|deployment| deployment.image_tokens(*size)).max().unwrap_or_default()
-        };
-        sizes.iter().map(dearest).sum()
-    }
-
-    /// Whether a deployment takes images.
-    pub(super) fn sees(&self) -> bool {
-        self.deployments.iter().any(Deployment::sees)
-    }
-
     fn name(&self, index: usize) -> String {
         self.deployments.get(index).map(|one| one.config.name.clone()).unwrap_or_default()
     }

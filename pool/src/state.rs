@@ -288,7 +288,7 @@ impl ModelState {
         let free = |index: usize, view: &DeploymentView| {
             let mut limiter = self.limiters.get(&*view.address)?.clone();
             let earliest = limiter.earliest(&ask.size, ask.urgent, now);
-            let is_free = ask.may_use(index, view)
+            let is_free = ask.may_use(index, view.sees)
                 && view.closed_until.is_none()
                 && all.is_open(index)
                 && earliest == Earliest::At(now);
@@ -385,7 +385,7 @@ impl ModelState {
     fn best(&mut self, ask: &Waiter, views: &Selection<'_>, now: f64) -> Option<Offer> {
         let mut offers = Vec::new();
         for (index, view) in views.all.iter().enumerate() {
-            if !ask.may_use(index, view) || !views.is_open(index) {
+            if !ask.may_use(index, view.sees) || !views.is_open(index) {
                 continue;
             }
             let Some(limiter) = self.limiters.get_mut(&*view.address) else { continue };
@@ -406,7 +406,7 @@ impl ModelState {
     fn hopeless(&mut self, ask: &Waiter, views: &[DeploymentView], now: f64) -> Option<NoSlot> {
         let mut why = NoSlot::TooLarge;
         for (index, view) in views.iter().enumerate() {
-            if !ask.may_use(index, view) {
+            if !ask.may_use(index, view.sees) {
                 continue;
             }
             let Some(limiter) = self.limiters.get_mut(&*view.address) else { continue };

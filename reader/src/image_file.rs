@@ -43,10 +43,10 @@ pub(super) fn read(format: Format, bytes: &[u8], limits: &Limits) -> Result<Page
     let mut warnings = Vec::new();
     let mut pages = Vec::new();
     for number in (1..).take(count) {
-        let size = decoder(format, bytes, number, limits).and_then(|mut decoder| {
+        let size = decoder(format, bytes, number, limits).map(|mut decoder| {
             let (width, height) = decoder.dimensions();
             let turn = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-            Ok(if is_on_its_side(turn) { (height, width) } else { (width, height) })
+            if is_on_its_side(turn) { (height, width) } else { (width, height) }
         });
         let page = Page { number, ..Page::default() };
         pages.push(match size {

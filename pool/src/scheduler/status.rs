@@ -66,6 +66,20 @@ impl Scheduler {
         self.deployments.iter().filter_map(|deployment| deployment.config.context_tokens_max).max()
     }
 
+    /// What images count as, each at the deployment where it is dearest of those that see.
+    pub(crate) fn image_tokens(&self, sizes: &[(u32, u32)]) -> u64 {
+        let dearest = |size: &(u32, u32)| {
+            let seeing = self.deployments.iter().filter(|deployment| deployment.sees());
+            seeing.map(|deployment| deployment.image_tokens(*size)).max().unwrap_or_default()
+        };
+        sizes.iter().map(dearest).sum()
+    }
+
+    /// Whether a deployment takes images.
+    pub(crate) fn sees(&self) -> bool {
+        self.deployments.iter().any(Deployment::sees)
+    }
+
     /// What these tokens cost at the deployment of this name.
     pub(crate) fn price(&self, name: &str, usage: &Usage) -> Option<f64> {
         let named = |deployment: &&Deployment| deployment.config.name == name;

@@ -1,6 +1,5 @@
 //! A call that waits for a slot, as its member knows it.
 
-use super::DeploymentView;
 use crate::limiter::Size;
 use std::sync::Arc;
 
@@ -33,8 +32,8 @@ impl Waiter {
         !self.urgent && !self.returned
     }
 
-    /// Whether it may go through this view, of that index.
-    pub(super) fn may_use(&self, index: usize, view: &DeploymentView) -> bool {
-        self.only.is_none_or(|only| only == index) && (view.sees || !self.has_images)
+    /// Whether it may go through the view of this index, which takes images or not.
+    pub(super) fn may_use(&self, index: usize, sees: bool) -> bool {
+        self.only.is_none_or(|only| only == index) && (sees || !self.has_images)
     }
 }

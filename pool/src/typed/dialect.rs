@@ -120,6 +120,7 @@ pub struct Dialect {
     /// The most objects within each other in such a schema, likewise.
     pub schema_levels_max: Option<u32>,
     /// Whether it refused images.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub refuses_images: bool,
 }
 
