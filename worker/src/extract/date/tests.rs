@@ -1,7 +1,7 @@
 //! Dates as documents print them, in the order that each document shows.
 
 use super::*;
-use crate::extract::{ascii::AsciiFigures, language};
+use crate::extract::{ascii::AsciiFigures, language, month};
 use proptest::prelude::*;
 
 /// What a text says by itself: `?` before what is unsure, `!` before what is only a usual slip.
@@ -37,6 +37,8 @@ fn dates_are_read_in_figures_and_words() {
     check("5. März 2024", &["2024-03-05"]);
     check("1er juillet 2024", &["2024-07-01"]);
     check("5 de marzo de 2024", &["2024-03-05"]);
+    // Not the sixth month of Poland after a Spanish `de`.
+    check("1 decze 2024", &[]);
     check("5 août 2024", &["2024-08-05"]);
     check("5 gennaio 2024", &["2024-01-05"]);
     check("5 mei 2024", &["2024-05-05"]);
@@ -125,7 +127,10 @@ proptest! {
         month in prop::sample::select(vec!["january", "märz", "juin", "settembre", "dec", "mar", "okt"]),
         more in "[xqkz][a-z]{1,5}",
     ) {
-        let text = format!("{day} {month}{more} 2024");
+        let word = format!("{month}{more}");
+        // Such as `marzo`.
+        prop_assume!(month::named(&word).is_empty());
+        let text = format!("{day} {word} 2024");
         prop_assert!(scan(&text, DateStyle::default()).is_empty(), "{}", text);
     }
 
