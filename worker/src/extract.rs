@@ -28,5 +28,6 @@ pub mod words;
 pub mod document_text;
 pub mod evidence;
 pub mod rules;
+pub mod concept;
 pub mod form;
 pub mod several;

@@ -4,12 +4,13 @@
 //! A property's kind is known by its name. It must know nothing of how values were found.
 
 mod code;
-mod concept;
 mod amounts;
 
-use super::document_text::DocumentText;
+use super::{
+    concept::{Concept, Property},
+    document_text::DocumentText,
+};
 use amounts::Amounts;
-use concept::Concept;
 use jiff::civil::Date;
 use serde_json::{Map, Value};
 use shared::{
@@ -81,11 +82,11 @@ impl Judge<'_, '_> {
     fn codes(&mut self, object: &Map<String, Value>, path: &str) {
         for (name, value) in object {
             let Some(text) = value.as_str() else { continue };
-            let is_broken = match Concept::of_code(name) {
+            let is_broken = match concept(name, false) {
                 Some(Concept::Iban) => !code::is_iban(text),
                 Some(Concept::Bic) => !code::is_bic(text),
                 Some(Concept::Ean) => !code::is_ean(text),
-                Some(Concept::VatId) => !code::is_vat_id(text),
+                Some(Concept::VatId | Concept::BuyerVatId) => !code::is_vat_id(text),
                 _ => false,
             };
             if is_broken && !code::is_masked(text) {
@@ -96,8 +97,8 @@ impl Judge<'_, '_> {
 
     /// Nothing is due before it is issued, or ends before it begins.
     fn dates(&mut self, object: &Map<String, Value>, path: &str) {
-        let day = |concept: Concept| {
-            let mut named = object.iter().filter(|(name, _)| concept.is_named(name));
+        let day = |wanted: Concept| {
+            let mut named = object.iter().filter(|(name, _)| concept(name, false) == Some(wanted));
             let (name, value) = named.next()?;
             let day = value.as_str()?.get(..10)?.parse::<Date>().ok()?;
             Some((pointer(path, name), day))
@@ -139,6 +140,11 @@ impl Judge<'_, '_> {
             }
         }
     }
+}
+
+/// What a property holds by its name alone.
+fn concept(name: &str, is_item: bool) -> Option<Concept> {
+    Concept::of(Property { name, is_item, ..Property::default() })
 }
 
 fn pointer(path: &str, name: &str) -> String {

@@ -3,8 +3,10 @@
 //!
 //! It must know nothing of statuses.
 
-use super::concept::Concept;
-use crate::extract::{document_text::DocumentText, number::Decimal as Digits, reading::Grade};
+use super::concept;
+use crate::extract::{
+    concept::Concept, document_text::DocumentText, number::Decimal as Digits, reading::Grade,
+};
 use rust_decimal::Decimal;
 use serde_json::{Map, Number, Value};
 use shared::extraction::Candidate;
@@ -50,8 +52,10 @@ impl<'a> Amounts<'a, '_> {
         [self.total(), item].into_iter().flatten().collect()
     }
 
-    fn amount(&self, concept: Concept) -> Option<(&'a str, Decimal)> {
-        let mut named = self.object.iter().filter(|(name, _)| concept.is_named(name));
+    fn amount(&self, wanted: Concept) -> Option<(&'a str, Decimal)> {
+        let is_item = wanted.is_of_item();
+        let is_wanted = |name: &str| concept(name, is_item) == Some(wanted);
+        let mut named = self.object.iter().filter(|(name, _)| is_wanted(name));
         named.find_map(|(name, value)| Some((name.as_str(), decimal(value)?)))
     }
 
