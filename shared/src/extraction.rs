@@ -46,13 +46,16 @@ pub struct Extraction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FieldStatus {
-    /// It stands in the text; numbers, dates and spacing are compared by value.
+    /// It stands in the text (numbers, dates and spacing are compared by value), and its role is
+    /// supported: by a label beside it, by its form and other values, by its place, or because it is
+    /// the only one of its kind.
     Verified,
-    /// It stands in the text, but the same words may as well say something else: `reason` tells
-    /// what is unsure, and `candidates` has the other reading.
+    /// It stands in the text, but nothing tells that it is what the field says, or the same words
+    /// may as well say something else: `reason` tells what is unsure, and `candidates` has the other
+    /// reading.
     Printed,
-    /// Something contradicts it: what is printed, its own form, or other values. `reason` tells
-    /// what, and `candidates` has what is printed instead.
+    /// Something contradicts it: what is printed, a label, its own form, or other values. `reason`
+    /// tells what, and `candidates` has what is printed instead.
     Conflict,
     /// It is not printed as such, and need not be (a choice, a yes or no, a field that its schema
     /// marks as not printed).
@@ -89,6 +92,14 @@ pub enum Reason {
     Amounts,
     /// A check of the schema that includes it fails.
     Check,
+    /// Nothing beside it tells that it is what the field says, and others could be.
+    Unlabelled,
+    /// It is labelled as something else, or is itself a label.
+    Label,
+    /// A label names another value for this field.
+    Place,
+    /// Another field that cannot be equal has the same value.
+    SharedPlace,
 }
 
 /// One value and its evidence.
@@ -103,6 +114,10 @@ pub struct Field {
     /// Why the status is `printed` or `conflict`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
+    /// The words beside its first place that name it, as they are printed; in conflict by `label`,
+    /// those that name something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// Values that were given or are printed and do not stand in `data`. At most
     /// [`Field::CANDIDATES_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -117,7 +132,7 @@ impl Field {
 
     /// One without evidence.
     pub fn of(status: FieldStatus) -> Self {
-        Self { status, evidence: Vec::new(), reason: None, candidates: Vec::new() }
+        Self { status, evidence: Vec::new(), reason: None, label: None, candidates: Vec::new() }
     }
 }
 

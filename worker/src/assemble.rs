@@ -6,7 +6,7 @@
 use crate::extract::{
     compiled::CompiledSchema,
     document_text::DocumentText,
-    evidence, form, merge, rules,
+    evidence, form, merge, role, rules,
     set_aside::{Invalid, set_aside},
     several,
 };
@@ -108,7 +108,8 @@ fn fields(
     checks: &[Check],
 ) -> BTreeMap<String, Field> {
     let text = DocumentText::new(pages);
-    let mut fields = evidence::prove(&schema.schema, data, &text);
+    let found = evidence::find(&schema.schema, data, &text);
+    let mut fields = role::judge(&schema.schema, data, &text, found);
     form::judge(data, &text, checks, &mut fields);
     for Invalid { pointer, value } in invalid {
         let field = fields.entry(pointer).or_insert_with(|| Field::of(FieldStatus::Invalid));

@@ -73,6 +73,11 @@ impl<T: Ord> ReadingIndex<T> {
         Self { all, by_value }
     }
 
+    /// Everything, in the order of the text.
+    pub fn all(&self) -> impl Iterator<Item = &PageReading<T>> {
+        self.all.iter()
+    }
+
     /// Where a value was read, in the order of the text.
     pub fn of<'a>(&'a self, value: &'a T) -> impl Iterator<Item = &'a PageReading<T>> {
         let at = |index: &u32| self.all.get(*index as usize);
