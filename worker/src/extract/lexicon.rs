@@ -245,8 +245,7 @@ pub fn tokens(text: &str) -> Vec<Token> {
     let mut start = None;
     for (at, c) in text.char_indices() {
         if let Some(from) = start
-            && !is_word(c)
-            && !is_mark(c)
+            && (!is_word(c) && !is_mark(c) || is_joint(text, from, at))
         {
             add_word(text, from..at, &mut found);
             start = None;
@@ -263,6 +262,20 @@ pub fn tokens(text: &str) -> Vec<Token> {
     }
     found
 }
+
+/// Whether a word of several begins another here, as names of elements do: `PayableAmount`.
+fn is_joint(text: &str, from: usize, at: usize) -> bool {
+    let (before, after) = (text.get(from..at), text.get(at..));
+    let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
+    let mut next = after.chars();
+    before.len() >= JOINED_BYTES_MIN
+        && before.ends_with(char::is_lowercase)
+        && next.next().is_some_and(char::is_uppercase)
+        && next.take(2).filter(|c| c.is_lowercase()).count() == 2
+}
+
+/// A shorter word is not joined with another.
+const JOINED_BYTES_MIN: usize = 3;
 
 /// An accent that is a character of its own.
 fn is_mark(c: char) -> bool {

@@ -181,7 +181,7 @@ fn speaks_of_buyer(description: &str) -> bool {
     let speaks = |concept| {
         names.iter().any(|(_, name)| name.senses(Some("en")).any(|sense| sense.concept == concept))
     };
-    speaks(Concept::BuyerName) && !speaks(Concept::SellerName)
+    (speaks(Concept::BuyerName) || speaks(Concept::BuyerVatId)) && !speaks(Concept::SellerName)
 }
 
 #[cfg(test)]
