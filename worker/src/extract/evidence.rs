@@ -34,13 +34,13 @@ pub struct Found {
     pub candidates: Vec<Candidate>,
     /// Where it stands; of an item of a list, nearest to its line.
     pub places: Vec<Place>,
-    /// Whether it belongs to an item of a list that has a line.
-    pub is_in_row: bool,
+    /// Whether it is chosen from given values, and need not be printed.
+    pub is_choice: bool,
 }
 
 impl Found {
     fn nowhere(status: FieldStatus) -> Self {
-        Self { status, reason: None, candidates: Vec::new(), places: Vec::new(), is_in_row: false }
+        Self { status, reason: None, candidates: Vec::new(), places: Vec::new(), is_choice: false }
     }
 
     /// The field with the first of its places.
@@ -139,7 +139,7 @@ impl Finder<'_> {
             reason: finding.reason,
             candidates: finding.candidates.clone(),
             places: nearest(&finding.places, near),
-            is_in_row: near.is_some(),
+            is_choice,
         }
     }
 

@@ -79,6 +79,12 @@ impl Judge<'_, '_> {
         }
     }
 
+    /// Whether a label names the value.
+    fn is_named(&self, pointer: &str) -> bool {
+        let field = self.fields.get(pointer);
+        field.is_some_and(|field| field.status == FieldStatus::Verified && field.label.is_some())
+    }
+
     /// What nothing else supports is supported by an equation whose members are all printed.
     fn prove(&mut self, names: Vec<&str>, path: &str) {
         let pointers: Vec<_> = names.into_iter().map(|name| pointer(path, name)).collect();
@@ -126,8 +132,14 @@ impl Judge<'_, '_> {
             if let (Some((one, first)), Some((other, last))) = (day(first), day(last))
                 && last < first
             {
-                self.conflict(&one, Reason::Dates, None);
-                self.conflict(&other, Reason::Dates, None);
+                // The one that a label contradicts is wrong, and not the one that a label names.
+                let (is_one, is_other) = (self.is_named(&one), self.is_named(&other));
+                if !is_one || is_other {
+                    self.conflict(&one, Reason::Dates, None);
+                }
+                if !is_other || is_one {
+                    self.conflict(&other, Reason::Dates, None);
+                }
             }
         }
     }
@@ -148,9 +160,12 @@ impl Judge<'_, '_> {
                 matches!(status, Some(FieldStatus::Verified | FieldStatus::Printed))
             };
             let lost: Vec<_> = members.iter().filter(|(pointer, _)| !is_found(pointer)).collect();
+            let unnamed: Vec<_> =
+                members.iter().filter(|(pointer, _)| !self.is_named(pointer)).collect();
             let wrong = match (&lost[..], &mended[..]) {
                 ([one], _) if one.1.mended.is_some() => vec![*one],
                 ([], [one]) => vec![*one],
+                _ if !unnamed.is_empty() => unnamed,
                 _ => members.iter().collect(),
             };
             let wrong: Vec<_> = wrong.into_iter().cloned().collect();

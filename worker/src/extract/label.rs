@@ -158,12 +158,24 @@ impl<'a> Labels<'a> {
             let near = heads.iter().map(|label| (*label, aside(label)));
             let nearest = near.clone().map(|(_, aside)| aside).fold(f32::MAX, f32::min);
             let reach = if heads.len() > 1 { column.reach } else { 0.0 };
-            if nearest <= reach {
+            let is_taken = nearest > 0.0 && self.has_words(&column, place.page, at);
+            if nearest <= reach && !is_taken {
                 let in_column = near.filter(|(_, aside)| *aside <= nearest);
                 found.extend(in_column.map(|(label, _)| label));
             }
         }
         found
+    }
+
+    /// Whether words of a row stand in a column.
+    fn has_words(&self, column: &Column, page: usize, row: usize) -> bool {
+        let line = self.text.line(page, row);
+        let mut at = line.start;
+        self.str(page, line).split(' ').any(|word| {
+            let place = at..at + word.len();
+            at += word.len() + 1;
+            !word.is_empty() && column.aside(self.text, page, &place) <= 0.0
+        })
     }
 
     /// Whether something stands in the column of a place.
@@ -216,9 +228,12 @@ impl<'a> Labels<'a> {
                 continue;
             }
             let labels = self.rows(place.page, row..row + 1).iter();
+            let is_single = !self.str(place.page, line.clone()).trim().contains(COLUMN_GAP);
             let over = labels.filter(|label| {
-                column.aside(self.text, place.page, &self.cell_at(place.page, label.place.start))
-                    <= 0.0
+                let cell = self.cell_at(place.page, label.place.start);
+                let is_title =
+                    is_single && self.is_head(place.page, label) && cell.end - label.place.end < 3;
+                is_title || column.aside(self.text, place.page, &cell) <= 0.0
             });
             // Over a gap only a line that is nothing but a heading reaches.
             let is_bare = |label: &&Label| {

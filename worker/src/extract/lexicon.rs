@@ -285,6 +285,20 @@ fn is_mark(c: char) -> bool {
 fn add_word(text: &str, place: Range<usize>, found: &mut Vec<Token>) {
     let Some(printed) = text.get(place.clone()) else { return };
     let word = fold(printed);
+    if is_letter(&word)
+        && let Some(last) = found.last_mut()
+        && last.place.end + 1 == place.start
+        && text.as_bytes().get(last.place.end) == Some(&b'.')
+        && text.get(last.place.clone()).is_some_and(is_abbreviation)
+    {
+        last.word.push_str(&word);
+        last.place.end = place.end;
+        return;
+    }
+    let is_abbreviated = is_letter(&word) && text.as_bytes().get(place.end) == Some(&b'.');
+    if is_abbreviated && word != "n" {
+        return found.push(Token { place, word });
+    }
     let after = text.get(place.end..).unwrap_or_default();
     let is_sign =
         word == "n" && after.starts_with(['°', 'º', 'o', '.']) && !after.starts_with(". ")
@@ -309,6 +323,15 @@ fn add_word(text: &str, place: Range<usize>, found: &mut Vec<Token>) {
         None if SMALL.contains(word.as_str()) => {}
         None => found.push(Token { place, word }),
     }
+}
+
+fn is_letter(word: &str) -> bool {
+    word.chars().count() == 1
+}
+
+/// Letters with points between them: `I.V.A`.
+fn is_abbreviation(text: &str) -> bool {
+    text.split('.').all(is_letter)
 }
 
 /// In small letters without accents.
@@ -351,6 +374,7 @@ mod tests {
             ("USt-IdNr.", "ust id #"),
             ("Date d’échéance", "@ echeance"),
             ("Liefer- bzw. Leistungsdatum", "liefer leistungs @"),
+            ("I.V.A., P. IVA", "iva p iva"),
             ("Straße, Kwota do zapłaty", "strasse kwota zaplaty"),
             ("Faktura č. 7", "faktura # 7"),
             ("請求書 No", "請 求 書 #"),

@@ -11,6 +11,7 @@ mod better;
 
 use super::{
     concept::{Concept, Kind},
+    currency,
     document_text::{DocumentText, Place},
     evidence::Found,
     label::Labels,
@@ -141,7 +142,14 @@ impl Judge<'_> {
                 _ => (Role::Silent, None),
             };
             let is_label = matches!(kind, Kind::Party | Kind::Identifier) && is_label(value);
-            let role = if is_label { Role::Contrary(Reason::Label) } else { role };
+            let is_other = meaning.concept.is_some_and(|concept| {
+                !is_of_kind(concept, value) && !self.is_date(concept, &found.places)
+            });
+            let role = match () {
+                () if is_label => Role::Contrary(Reason::Label),
+                () if is_other => Role::Contrary(Reason::Form),
+                () => role,
+            };
             let places = places.into_iter().map(|(_, place)| place).collect();
             let verdict = Verdict { meaning, kind, role, places, label, candidates: Vec::new() };
             (pointer.clone(), verdict)
@@ -149,9 +157,20 @@ impl Judge<'_> {
         verdicts.collect()
     }
 
+    /// Whether a date is printed where a text stands that should be one.
+    fn is_date(&self, concept: Concept, places: &[Place]) -> bool {
+        let is_read = |place: &Place| {
+            let page = u32::try_from(place.page).unwrap_or(u32::MAX);
+            let piece = place.pieces.first().cloned().unwrap_or_default();
+            self.text.dates.within(page, piece).next().is_some()
+        };
+        concept.kind() == Kind::Date && places.iter().any(is_read)
+    }
+
     /// Where no label tells: the letterhead and the window for names, the rows of items, the heading.
     fn by_place(&self, verdicts: &mut Verdicts) {
         let rows = self.rows(verdicts);
+        self.behind_siblings(verdicts);
         for (pointer, verdict) in verdicts.iter_mut().filter(|(_, v)| v.is_open()) {
             let value = self.value(pointer);
             let concept = verdict.meaning.concept;
@@ -167,7 +186,11 @@ impl Judge<'_> {
                 _ => None,
             };
             verdict.role = role.unwrap_or(verdict.role);
-            if verdict.role == Role::Silent && verdict.kind == Kind::Text && is_long(value) {
+            let is_whole = || verdict.places.iter().any(|place| self.is_cell(place));
+            let is_free = concept.is_none() && verdict.kind == Kind::Text;
+            if verdict.role == Role::Silent
+                && (verdict.kind == Kind::Text && is_long(value) || is_free && is_whole())
+            {
                 verdict.role = Role::Likely;
             }
         }
@@ -198,6 +221,41 @@ impl Judge<'_> {
                 Some(if is_buyer && !is_seller { Role::Likely } else { Role::Doubtful })
             }
             _ => None,
+        }
+    }
+
+    /// In a list of labels and values a value stands right behind another of its item.
+    fn behind_siblings(&self, verdicts: &mut Verdicts) {
+        let mut ends: HashMap<&str, Vec<(usize, usize)>> = HashMap::new();
+        for (pointer, verdict) in verdicts.iter().filter(|(_, verdict)| verdict.meaning.is_item) {
+            let end = |place: &Place| Some((place.page, place.pieces.last()?.end));
+            let known = ends.entry(item_of(pointer)).or_default();
+            known.extend(verdict.places.iter().filter_map(end));
+        }
+        let is_behind = |pointer: &str, place: &Place| {
+            let page = self.text.pages().get(place.page)?;
+            let start = place.pieces.first()?.start;
+            let before = ends.get(item_of(pointer))?.iter();
+            let mut between = before.filter(|(page, end)| *page == place.page && *end <= start);
+            let is_bare = |end: usize| {
+                let between = page.text.get(end..start);
+                between.is_some_and(|between| !between.contains(char::is_alphanumeric))
+            };
+            between.any(|(_, end)| is_bare(*end)).then_some(())
+        };
+        let open = verdicts.iter().filter(|(_, verdict)| {
+            verdict.meaning.is_item
+                && verdict.meaning.concept.is_none()
+                && verdict.role != Role::Sure
+        });
+        let behind = open.filter(|(pointer, verdict)| {
+            verdict.places.iter().any(|place| is_behind(pointer, place).is_some())
+        });
+        let behind: Vec<_> = behind.map(|(pointer, _)| pointer.clone()).collect();
+        for pointer in behind {
+            if let Some(verdict) = verdicts.get_mut(&pointer) {
+                (verdict.role, verdict.label) = (Role::Likely, None);
+            }
         }
     }
 
@@ -255,15 +313,20 @@ impl Judge<'_> {
 
     /// The whole of a line near the top.
     fn is_heading(&self, place: &Place) -> bool {
+        let start = place.pieces.first().map_or(0, |piece| piece.start);
+        let row = self.text.row(place.page, start);
+        place.page == 0 && row < HEADING_LINES_MAX && self.is_cell(place)
+    }
+
+    /// The whole of a line, or of a cell of it.
+    fn is_cell(&self, place: &Place) -> bool {
         let Some(piece) = place.pieces.first() else { return false };
         let row = self.text.row(place.page, piece.start);
         let line = self.text.line(place.page, row);
         let page = self.text.pages().get(place.page).map_or("", |page| page.text.as_str());
         let cells = page.get(line).unwrap_or_default().split("   ");
         let quote = self.text.evidence(place).map(|evidence| evidence.quote).unwrap_or_default();
-        place.page == 0
-            && row < HEADING_LINES_MAX
-            && cells.into_iter().any(|cell| cell.trim() == quote)
+        cells.into_iter().any(|cell| cell.trim() == quote)
     }
 
     /// Where a label surely names another value, ours is not it.
@@ -279,7 +342,13 @@ impl Judge<'_> {
             let value = self.value(pointer);
             let is_other = |labelled: &&Labelled| !is_same(&labelled.value, value);
             let others: Vec<_> = labelled.iter().filter(is_other).cloned().collect();
-            if others.is_empty() || others.len() < labelled.len() {
+            let is_one = others.windows(2).all(|pair| match pair {
+                [a, b] => is_same(&a.value, &b.value),
+                _ => true,
+            });
+            // Several other values do not tell which is meant.
+            let is_open = verdict.role == Role::Likely && !is_one;
+            if others.is_empty() || others.len() < labelled.len() || is_open {
                 continue;
             }
             if !matches!(verdict.role, Role::Contrary(_)) {
@@ -351,6 +420,12 @@ impl Judge<'_> {
         let mut field = found.field(self.text);
         field.label = verdict.label.and_then(|(page, label)| self.quote(page, label));
         match (verdict.role, field.status) {
+            // What is chosen need not be printed, so what is printed proves little.
+            (Role::Contrary(_) | Role::Silent | Role::Doubtful, FieldStatus::Verified)
+                if found.is_choice =>
+            {
+                return Field::of(FieldStatus::Inferred);
+            }
             (Role::Contrary(reason), FieldStatus::Verified | FieldStatus::Printed) => {
                 field.status = FieldStatus::Conflict;
                 field.reason = Some(reason);
@@ -413,6 +488,7 @@ fn kind_of(value: &Value) -> Kind {
     let is_word = !text.trim().contains(char::is_whitespace);
     match () {
         () if day => Kind::Date,
+        () if currency::is_code(text) => Kind::Currency,
         () if is_number && !text.starts_with('0') => Kind::Figure,
         () if is_word && has_figure(text) => Kind::Identifier,
         () => Kind::Text,
@@ -426,6 +502,36 @@ fn has_figure(text: &str) -> bool {
 fn is_long(value: &Value) -> bool {
     value.as_str().is_some_and(|text| text.split_whitespace().count() >= LONG_TEXT_WORDS)
 }
+
+/// Whether a value has the form of what its field holds: a date is no number of an invoice, and an
+/// account no name.
+fn is_of_kind(concept: Concept, value: &Value) -> bool {
+    let Some(text) = value.as_str() else {
+        return !matches!(concept.kind(), Kind::Party | Kind::Currency | Kind::Date);
+    };
+    let is_day = text.get(..10).is_some_and(|day| day.parse::<Date>().is_ok());
+    let digits = text.chars().filter(char::is_ascii_digit).count();
+    let letters = text.chars().filter(|c| c.is_alphabetic()).count();
+    match concept.kind() {
+        Kind::Date => is_day,
+        Kind::Identifier => {
+            concept == Concept::Email || concept == Concept::Bic || digits > 0 && !is_day
+        }
+        Kind::Party if concept != concept.printed() => !is_day && letters > 0,
+        Kind::Party => letters > digits && !is_day && !currency::is_code(text) && !is_code(text),
+        Kind::Currency => digits == 0 && text.split_whitespace().count() == 1,
+        Kind::Figure | Kind::Text => true,
+    }
+}
+
+/// One word with several digits.
+fn is_code(text: &str) -> bool {
+    let digits = text.chars().filter(char::is_ascii_digit).count();
+    digits > NAME_DIGITS_MAX && !text.trim().contains(char::is_whitespace)
+}
+
+/// A name of one word has no more digits.
+const NAME_DIGITS_MAX: usize = 2;
 
 /// A name with a street and a town is an address.
 fn looks_like_address(name: &str) -> bool {

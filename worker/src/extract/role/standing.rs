@@ -257,7 +257,13 @@ impl Question<'_> {
             known.filter(|weight| **weight >= least).map(|weight| *weight as usize).sum()
         };
         let own = score(meaning, Weight::Light);
+        // Another property is meant where all that its name says stands there.
+        let is_whole = |other: &Meaning| {
+            let mut heavy = other.words.iter().filter(|(_, weight)| **weight == Weight::Heavy);
+            heavy.all(|(word, _)| words.contains(word))
+        };
         let others = self.meanings.all.iter().filter(|other| other.words != meaning.words);
+        let others = others.filter(|other| is_whole(other));
         let best = others.map(|other| score(other, Weight::Heavy)).max().unwrap_or_default();
         let is_own = |label: &&&Label| match label.named {
             Named::Word(word) => meaning.words.contains_key(&word),
