@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 /// The keyword of a JSON Schema that carries what is Sluice's own. At the root: `model`,
 /// `instructions`, `reasoning_effort`, `checks`. On a property: `printed: false` for a value that need not stand in
-/// the text as such.
+/// the text as such, `concept` for what it holds, `labels` for the names under which it is printed.
 pub const KEYWORD: &str = "x-sluice";
 
 /// The model that a schema asks for when it names none and the configuration has no deployment.
