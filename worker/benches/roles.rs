@@ -136,7 +136,7 @@ impl Count {
     fn add(&mut self, status: FieldStatus) {
         match status {
             FieldStatus::Verified => self.verified += 1,
-            FieldStatus::Printed | FieldStatus::Inferred => self.printed += 1,
+            FieldStatus::Printed => self.printed += 1,
             FieldStatus::Conflict => self.conflict += 1,
             _ => {}
         }

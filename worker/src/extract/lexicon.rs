@@ -295,7 +295,9 @@ fn add_word(text: &str, place: Range<usize>, found: &mut Vec<Token>) {
         last.place.end = place.end;
         return;
     }
-    let is_abbreviated = is_letter(&word) && text.as_bytes().get(place.end) == Some(&b'.');
+    let is_abbreviated = is_letter(&word)
+        && text.as_bytes().get(place.end) == Some(&b'.')
+        && !matches!(printed, "č" | "Č");
     if is_abbreviated && word != "n" {
         return found.push(Token { place, word });
     }

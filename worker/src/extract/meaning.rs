@@ -49,6 +49,8 @@ pub struct Meaning {
     pub words: BTreeMap<usize, Weight>,
     /// Whether it belongs to an item of a list.
     pub is_item: bool,
+    /// Whether its description asks for a code of ISO 4217, and not for a sign.
+    pub is_iso_currency: bool,
 }
 
 /// What all values of a document are.
@@ -107,7 +109,9 @@ impl Meanings {
             }
             self.describe(node.text("description").unwrap_or_default(), &mut words);
         }
-        Meaning { concept, words, is_item }
+        let described = node.text("description").unwrap_or_default();
+        let is_iso_currency = described.contains("4217");
+        Meaning { concept, words, is_item, is_iso_currency }
     }
 
     fn add(&mut self, text: &str, weight: Weight, words: &mut BTreeMap<usize, Weight>) {

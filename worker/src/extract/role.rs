@@ -147,7 +147,9 @@ impl Judge<'_> {
             });
             let role = match () {
                 () if is_label => Role::Contrary(Reason::Label),
-                () if is_other => Role::Contrary(Reason::Form),
+                () if is_other || meaning.is_iso_currency && is_sign(value) => {
+                    Role::Contrary(Reason::Form)
+                }
                 () => role,
             };
             let places = places.into_iter().map(|(_, place)| place).collect();
@@ -524,6 +526,11 @@ fn is_of_kind(concept: Concept, value: &Value) -> bool {
     }
 }
 
+/// A currency that is no code.
+fn is_sign(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| !currency::is_code(text.trim()) && text.chars().count() < 3)
+}
+
 /// One word with several digits.
 fn is_code(text: &str) -> bool {
     let digits = text.chars().filter(char::is_ascii_digit).count();
@@ -573,3 +580,6 @@ fn is_same(a: &Value, b: &Value) -> bool {
 fn number(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| value.as_str()?.parse().ok())
 }
+
+#[cfg(test)]
+mod tests;

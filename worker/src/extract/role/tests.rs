@@ -1,0 +1,69 @@
+//! Which values are what their field says, and what is told of the others.
+
+use super::*;
+use crate::extract::evidence::find;
+use serde_json::json;
+use shared::extraction::{Page, Pages};
+
+fn fields(properties: Value, data: &Value, text: &str) -> BTreeMap<String, Field> {
+    let body = json!({ "type": "object", "properties": properties });
+    let schema = ExtractionSchema { reference: "x@1".parse().unwrap(), body };
+    let page = Page { number: 1, text: text.into(), ..Page::default() };
+    let pages = Pages { pages: vec![page], ..Pages::default() };
+    let text = DocumentText::new(&pages);
+    let found = find(&schema, data, &text);
+    judge(&schema, data, &text, found)
+}
+
+/// The status of each value, with its reason, its label and its candidates.
+fn check(data: Value, text: &str, expected: &[&str]) {
+    let shown = fields(json!({}), &data, text).into_iter().map(|(pointer, field)| {
+        let field = serde_json::to_value(field).unwrap();
+        let mut shown = vec![pointer, field["status"].as_str().unwrap().to_owned()];
+        shown.extend(field["reason"].as_str().map(str::to_owned));
+        shown.extend(field["label"].as_str().map(|label| format!("by {label}")));
+        let candidates = field["candidates"].as_array().into_iter().flatten();
+        shown.extend(candidates.map(|candidate| format!("or {}", candidate["value"])));
+        shown.join(" ")
+    });
+    assert_eq!(shown.collect::<Vec<_>>(), expected, "{text}");
+}
+
+const INVOICE: &str = "Birch & Rowan Joinery Ltd\nVAT Reg No 123 4567 82\n\n\
+    Invoice No: BR-2231   Customer No: C-7710\nInvoice date: 3 June 2024   Due date: 1 July 2024\n\n\
+    Subtotal   400.00\nVAT 20 %   80.00\nTotal due   480.00\n";
+
+#[test]
+fn a_label_supports_its_value_and_contradicts_others() {
+    check(
+        json!({ "invoice_number": "BR-2231", "due_date": "2024-07-01", "net": 400.0 }),
+        INVOICE,
+        &[
+            "/due_date verified by Due date",
+            "/invoice_number verified by Invoice No",
+            "/net verified by Subtotal",
+        ],
+    );
+    check(
+        json!({ "invoice_number": "C-7710", "issue_date": "2024-07-01", "net": 480.0 }),
+        INVOICE,
+        &[
+            "/invoice_number conflict label by Customer No or \"BR-2231\"",
+            "/issue_date conflict label by Due date or \"2024-06-03\"",
+            "/net conflict label by Total due or 400",
+        ],
+    );
+}
+
+#[test]
+fn a_value_has_the_form_of_its_field() {
+    check(
+        json!({ "invoice_number": "2024-06-03", "buyer": "BR-2231", "seller": "Invoice No: BR-2231" }),
+        INVOICE,
+        &[
+            "/buyer conflict form by Invoice No",
+            "/invoice_number conflict form by Invoice date or \"BR-2231\"",
+            "/seller conflict label by Invoice No",
+        ],
+    );
+}
