@@ -24,8 +24,7 @@ const NUMBER: &str = "#";
 /// Any word for a date in a name.
 const DATE: &str = "@";
 
-const NUMBER_WORDS: [&str; 31] = [
-    "br",
+const NUMBER_WORDS: [&str; 30] = [
     "broj",
     "cislo",
     "no",

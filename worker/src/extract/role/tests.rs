@@ -61,9 +61,9 @@ fn a_value_has_the_form_of_its_field() {
         json!({ "invoice_number": "2024-06-03", "buyer": "BR-2231", "seller": "Invoice No: BR-2231" }),
         INVOICE,
         &[
-            "/buyer conflict form by Invoice No",
-            "/invoice_number conflict form by Invoice date or \"BR-2231\"",
-            "/seller conflict label by Invoice No",
+            "/buyer conflict form",
+            "/invoice_number conflict form or \"BR-2231\"",
+            "/seller conflict label",
         ],
     );
 }
