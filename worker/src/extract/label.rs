@@ -211,7 +211,7 @@ impl<'a> Labels<'a> {
         let others = others.trim();
         let is_colon =
             cell.trim_end().ends_with(':') || cell.trim().is_empty() && others.starts_with(':');
-        !has_figure(cell) && !(is_colon && !others.is_empty())
+        !has_figure(cell) && (!is_colon || others.is_empty())
     }
 
     /// The labels over the block in which a place stands, the nearest line first.

@@ -107,7 +107,8 @@ fn identifier(text: &DocumentText<'_>, page: usize, rest: Range<usize>) -> Optio
         if printed.is_empty() || word.starts_with('(') && word.trim_end().ends_with(')') {
             continue;
         }
-        let place = text.place(page, vec![start..start + printed.len()]);
+        let piece = start..start + printed.len();
+        let place = text.place(page, std::iter::once(piece).collect());
         let number = u32::try_from(page).unwrap_or(u32::MAX);
         let is_date = text.dates.within(number, start..start + printed.len()).next().is_some();
         let is_code = printed.contains(|c: char| c.is_numeric()) && !is_date;
