@@ -8,6 +8,7 @@ mod standing;
 mod party;
 mod alone;
 mod better;
+mod part;
 
 use super::{
     concept::{Concept, Kind},
@@ -87,6 +88,7 @@ pub fn judge(
     let mut verdicts = judge.by_labels(&found);
     judge.by_place(&mut verdicts);
     judge.better_labelled(&mut verdicts);
+    judge.parts(&mut verdicts);
     judge.one_of_its_kind(&mut verdicts);
     judge.shared_places(&mut verdicts);
     let fields = found.into_iter().map(|(pointer, found)| {
@@ -357,6 +359,24 @@ impl Judge<'_> {
                 verdict.role = Role::Contrary(Reason::Place);
             }
             verdict.candidates = others;
+        }
+    }
+
+    /// What is printed only as a part of a supported value is a part of it.
+    fn parts(&self, verdicts: &mut Verdicts) {
+        let supported =
+            verdicts.iter().filter(|(_, v)| matches!(v.role, Role::Sure | Role::Likely));
+        let wholes: Vec<_> =
+            supported.filter_map(|(_, verdict)| verdict.places.first().cloned()).collect();
+        let is_silent = |verdict: &&mut Verdict| {
+            verdict.role == Role::Silent && verdict.meaning.concept.is_none()
+        };
+        for verdict in verdicts.values_mut().filter(is_silent) {
+            let is_part =
+                |place: &Place| wholes.iter().any(|whole| part::is_of(self.text, place, whole));
+            if verdict.places.iter().all(is_part) {
+                verdict.role = Role::Likely;
+            }
         }
     }
 

@@ -67,3 +67,23 @@ fn a_value_has_the_form_of_its_field() {
         ],
     );
 }
+
+#[test]
+fn a_part_of_a_supported_value_is_supported() {
+    let text = "Loading 7 May 2024 at 6:40 am, unloading 8 May 2024, 14:15\nGate opens 5:30\n";
+    let data = json!({
+        "loading": "2024-05-07T06:40:00", "unloading": "2024-05-08", "clock": "06:40:00",
+        "hour": "14:15:00", "other": "05:30:00",
+    });
+    check(
+        data,
+        text,
+        &[
+            "/clock verified",
+            "/hour verified",
+            "/loading verified by Loading",
+            "/other printed unlabelled",
+            "/unloading verified by unloading",
+        ],
+    );
+}
