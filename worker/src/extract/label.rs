@@ -6,7 +6,7 @@
 
 use super::{
     document_text::{DocumentText, Place},
-    lexicon::{self, Name},
+    lexicon::{self, Term},
 };
 use std::{collections::HashMap, ops::Range};
 
@@ -37,7 +37,7 @@ const ASIDE_CHARACTERS_MAX: f32 = 3.0;
 #[derive(Clone, Copy, Debug)]
 pub enum Named {
     /// A name of the lexicon.
-    Name(&'static Name),
+    Name(&'static Term),
     /// A word of properties, by its index.
     Word(usize),
 }

@@ -124,13 +124,13 @@ impl Sense {
 
 /// A name with all that it may mean.
 #[derive(Clone, Debug, Default)]
-pub struct Name {
+pub struct Term {
     rest: Vec<String>,
     bytes: usize,
     senses: Vec<Sense>,
 }
 
-impl Name {
+impl Term {
     /// What it means in a document of this language.
     pub fn senses(&self, language: Option<&'static str>) -> impl Iterator<Item = Sense> {
         let is_short = self.bytes < SHARED_BYTES_MIN;
@@ -142,8 +142,8 @@ impl Name {
 }
 
 /// Every name, by its first word, the longest first.
-static NAMES: LazyLock<HashMap<String, Vec<Name>>> = LazyLock::new(|| {
-    let mut names: HashMap<String, Vec<Name>> = HashMap::new();
+static NAMES: LazyLock<HashMap<String, Vec<Term>>> = LazyLock::new(|| {
+    let mut names: HashMap<String, Vec<Term>> = HashMap::new();
     for line in lines(LABELS) {
         let mut parts = line.splitn(3, ' ');
         let (Some(concept), Some(language), Some(printed)) =
@@ -170,7 +170,7 @@ static NAMES: LazyLock<HashMap<String, Vec<Name>>> = LazyLock::new(|| {
     names
 });
 
-fn add(names: &mut HashMap<String, Vec<Name>>, mut words: Vec<String>, sense: Sense) {
+fn add(names: &mut HashMap<String, Vec<Term>>, mut words: Vec<String>, sense: Sense) {
     if words.is_empty() {
         return;
     }
@@ -183,20 +183,20 @@ fn add(names: &mut HashMap<String, Vec<Name>>, mut words: Vec<String>, sense: Se
     match known.iter_mut().find(|name| name.rest == rest) {
         Some(name) if name.senses.contains(&sense) => {}
         Some(name) => name.senses.push(sense),
-        None => known.push(Name { rest, bytes, senses: vec![sense] }),
+        None => known.push(Term { rest, bytes, senses: vec![sense] }),
     }
 }
 
 static SMALL: LazyLock<HashSet<&str>> = LazyLock::new(|| SMALL_WORDS.into_iter().collect());
 
 /// The longest name that begins with the first of these words, and of how many words it is.
-pub fn longest(tokens: &[Token]) -> Option<(&'static Name, usize)> {
+pub fn longest(tokens: &[Token]) -> Option<(&'static Term, usize)> {
     let (first, rest) = tokens.split_first()?;
     let known = match NAMES.get(&first.word) {
         Some(known) => known,
         None => NAMES.get(compound_end(&first.word)?)?,
     };
-    let fits = |name: &&Name| {
+    let fits = |name: &&Term| {
         name.rest.len() <= rest.len()
             && name.rest.iter().zip(rest).all(|(word, token)| *word == token.word)
     };
@@ -213,14 +213,14 @@ fn compound_end(word: &str) -> Option<&str> {
 }
 
 /// Whether a name is of a language that makes words of words.
-fn is_compounding(names: &[Name]) -> bool {
+fn is_compounding(names: &[Term]) -> bool {
     let languages = ["de", "nl", "sv", "da", "nb", "fi"];
     let senses = names.iter().filter(|name| name.rest.is_empty()).flat_map(|name| &name.senses);
     senses.into_iter().any(|sense| languages.contains(&sense.language))
 }
 
 /// Every name in these words, from left to right: its words, and what it is.
-pub fn names(tokens: &[Token]) -> Vec<(Range<usize>, &'static Name)> {
+pub fn names(tokens: &[Token]) -> Vec<(Range<usize>, &'static Term)> {
     let (mut found, mut at) = (Vec::new(), 0);
     while at < tokens.len() {
         let here = tokens.get(at..).and_then(longest);
@@ -233,7 +233,7 @@ pub fn names(tokens: &[Token]) -> Vec<(Range<usize>, &'static Name)> {
 }
 
 /// The name that these words are as a whole.
-pub fn whole(text: &str) -> Option<&'static Name> {
+pub fn whole(text: &str) -> Option<&'static Term> {
     let tokens = tokens(text);
     longest(&tokens).filter(|(_, length)| *length == tokens.len()).map(|(name, _)| name)
 }

@@ -9,25 +9,27 @@ mod party;
 mod alone;
 mod better;
 mod part;
+mod shape;
+mod item;
 
 use super::{
     concept::{Concept, Kind},
-    currency,
     document_text::{DocumentText, Place},
     evidence::Found,
     label::Labels,
-    lexicon,
     meaning::{Meaning, Meanings},
 };
 use alone::Alone;
 use better::Labelled;
-use jiff::civil::Date;
 use serde_json::Value;
+use shape::{
+    has_figure, is_label, is_long, is_of_kind, is_same, is_sign, kind_of, looks_like_address,
+};
 use shared::{
     extraction::{Candidate, Evidence, Field, FieldStatus, Reason},
     schema::ExtractionSchema,
 };
-use standing::{Question, Standing, Strength};
+use standing::{Standing, Standings, Strength};
 use std::{
     collections::{BTreeMap, HashMap},
     ops::Range,
@@ -36,9 +38,6 @@ use std::{
 
 /// Of the places of a value, so many are looked at.
 const PLACES_MAX: usize = 48;
-
-/// A text of so many words is hardly taken for another.
-const LONG_TEXT_WORDS: usize = 4;
 
 /// What is known of the role of one value.
 #[derive(Clone, Debug)]
@@ -83,17 +82,17 @@ pub fn judge(
 ) -> BTreeMap<String, Field> {
     let meanings = Meanings::new(&schema.body, found.keys().map(String::as_str));
     let labels = Labels::new(text, &meanings.words);
-    let question = Question { labels: &labels, meanings: &meanings, language: text.language() };
-    let judge = Judge { text, question, alone: Alone::new(text), data };
-    let mut verdicts = judge.by_labels(&found);
-    judge.by_place(&mut verdicts);
-    judge.better_labelled(&mut verdicts);
-    judge.parts(&mut verdicts);
-    judge.one_of_its_kind(&mut verdicts);
-    judge.shared_places(&mut verdicts);
+    let standings = Standings { labels: &labels, meanings: &meanings, language: text.language() };
+    let roles = Roles { text, standings, alone: Alone::new(text), data };
+    let mut verdicts = roles.by_labels(&found);
+    roles.by_place(&mut verdicts);
+    roles.better_labelled(&mut verdicts);
+    roles.parts(&mut verdicts);
+    roles.one_of_its_kind(&mut verdicts);
+    roles.shared_places(&mut verdicts);
     let fields = found.into_iter().map(|(pointer, found)| {
         let field = match verdicts.remove(&pointer) {
-            Some(verdict) => judge.field(found, verdict),
+            Some(verdict) => roles.field(found, verdict),
             None => found.field(text),
         };
         (pointer, field)
@@ -101,16 +100,16 @@ pub fn judge(
     fields.collect()
 }
 
-struct Judge<'a> {
+struct Roles<'a> {
     text: &'a DocumentText<'a>,
-    question: Question<'a>,
+    standings: Standings<'a>,
     alone: Alone<'a>,
     data: &'a Value,
 }
 
 type Verdicts = BTreeMap<String, Verdict>;
 
-impl Judge<'_> {
+impl Roles<'_> {
     fn value(&self, pointer: &str) -> &Value {
         self.data.pointer(pointer).unwrap_or(&Value::Null)
     }
@@ -119,14 +118,14 @@ impl Judge<'_> {
     fn by_labels(&self, found: &BTreeMap<String, Found>) -> Verdicts {
         let printed = found.iter().filter(|(_, found)| !found.places.is_empty());
         let verdicts = printed.map(|(pointer, found)| {
-            let meaning = self.question.meanings.at(pointer);
+            let meaning = self.standings.meanings.at(pointer);
             let value = self.value(pointer);
             let kind = meaning.concept.map_or_else(|| kind_of(value), Concept::kind);
             let mut places: Vec<_> = found
                 .places
                 .iter()
                 .take(PLACES_MAX)
-                .map(|place| (self.question.standing(&meaning, place), place.clone()))
+                .map(|place| (self.standings.standing(&meaning, place), place.clone()))
                 .collect();
             places.sort_by_key(|(standing, _)| rank(standing));
             let (role, label) = match places.first() {
@@ -211,7 +210,7 @@ impl Judge<'_> {
             return Some(Role::Contrary(Reason::Form));
         }
         let stands =
-            || places.iter().filter_map(|place| party::of(self.text, self.question.labels, place));
+            || places.iter().filter_map(|place| party::of(self.text, self.standings.labels, place));
         match concept {
             Concept::SellerName => {
                 let is_seller = stands().any(|stand| stand == Concept::SellerName)
@@ -225,93 +224,6 @@ impl Judge<'_> {
                 Some(if is_buyer && !is_seller { Role::Likely } else { Role::Doubtful })
             }
             _ => None,
-        }
-    }
-
-    /// In a list of labels and values a value stands right behind another of its item.
-    fn behind_siblings(&self, verdicts: &mut Verdicts) {
-        let mut ends: HashMap<&str, Vec<(usize, usize)>> = HashMap::new();
-        for (pointer, verdict) in verdicts.iter().filter(|(_, verdict)| verdict.meaning.is_item) {
-            let end = |place: &Place| Some((place.page, place.pieces.last()?.end));
-            let known = ends.entry(item_of(pointer)).or_default();
-            known.extend(verdict.places.iter().filter_map(end));
-        }
-        let is_behind = |pointer: &str, place: &Place| {
-            let page = self.text.pages().get(place.page)?;
-            let start = place.pieces.first()?.start;
-            let before = ends.get(item_of(pointer))?.iter();
-            let mut between = before.filter(|(page, end)| *page == place.page && *end <= start);
-            let is_bare = |end: usize| {
-                let between = page.text.get(end..start);
-                between.is_some_and(|between| !between.contains(char::is_alphanumeric))
-            };
-            between.any(|(_, end)| is_bare(*end)).then_some(())
-        };
-        let open = verdicts.iter().filter(|(_, verdict)| {
-            verdict.meaning.is_item
-                && verdict.meaning.concept.is_none()
-                && verdict.role != Role::Sure
-        });
-        let behind = open.filter(|(pointer, verdict)| {
-            verdict.places.iter().any(|place| is_behind(pointer, place).is_some())
-        });
-        let behind: Vec<_> = behind.map(|(pointer, _)| pointer.clone()).collect();
-        for pointer in behind {
-            if let Some(verdict) = verdicts.get_mut(&pointer) {
-                (verdict.role, verdict.label) = (Role::Likely, None);
-            }
-        }
-    }
-
-    /// On how many lines the values of each item stand, by the pointer of the item.
-    fn rows(&self, verdicts: &Verdicts) -> HashMap<String, Vec<usize>> {
-        let mut rows: HashMap<String, Vec<usize>> = HashMap::new();
-        for (pointer, verdict) in verdicts.iter().filter(|(_, verdict)| verdict.meaning.is_item) {
-            let lines = verdict.places.iter().map(|place| place.line);
-            rows.entry(item_of(pointer).to_owned()).or_default().extend(lines);
-        }
-        rows
-    }
-
-    /// A value stands in the row of its item, beside another of its values.
-    fn item(
-        &self,
-        pointer: &str,
-        verdict: &Verdict,
-        rows: &HashMap<String, Vec<usize>>,
-    ) -> Option<Role> {
-        let lines = rows.get(item_of(pointer))?;
-        let is_beside = |place: &&Place| {
-            lines.iter().filter(|line| line.abs_diff(place.line) <= ROW_LINES_MAX).count() > 1
-        };
-        let place = verdict.places.iter().find(is_beside)?;
-        let is_right = match verdict.meaning.concept {
-            Some(concept) => self.has_shape(concept, place),
-            None => true,
-        };
-        is_right.then_some(Role::Likely)
-    }
-
-    /// Without heads of columns: the amount of an item is the last amount of its row, and a quantity
-    /// is none.
-    fn has_shape(&self, concept: Concept, place: &Place) -> bool {
-        let (Some(piece), Some(page)) = (place.pieces.first(), self.text.pages().get(place.page))
-        else {
-            return false;
-        };
-        let number = u32::try_from(place.page).unwrap_or(u32::MAX);
-        let line = self.text.line(place.page, self.text.row(place.page, piece.start));
-        let is_amount = |place: Range<usize>| {
-            let printed = page.text.get(place).unwrap_or_default();
-            printed.chars().rev().nth(2).is_some_and(|c| matches!(c, '.' | ','))
-        };
-        let amounts = self.text.numbers.within(number, line).map(|reading| reading.place());
-        let amounts: Vec<_> = amounts.filter(|place| is_amount(place.clone())).collect();
-        match concept {
-            Concept::LineAmount => amounts.last().is_none_or(|last| last.start <= piece.start),
-            Concept::Price => amounts.last().is_some_and(|last| last.start > piece.start),
-            Concept::Quantity => !is_amount(piece.clone()),
-            _ => true,
         }
     }
 
@@ -342,7 +254,7 @@ impl Judge<'_> {
             };
             let labelled = known
                 .entry(concept)
-                .or_insert_with(|| better::labelled(self.text, &self.question, concept));
+                .or_insert_with(|| better::labelled(self.text, &self.standings, concept));
             let value = self.value(pointer);
             let is_other = |labelled: &&Labelled| !is_same(&labelled.value, value);
             let others: Vec<_> = labelled.iter().filter(is_other).cloned().collect();
@@ -473,24 +385,8 @@ impl Judge<'_> {
     }
 }
 
-/// The values of an item stand within so many lines.
-const ROW_LINES_MAX: usize = 2;
-
 /// The heading of a document is within so many lines.
 const HEADING_LINES_MAX: usize = 15;
-
-/// The pointer of the item that a value belongs to.
-fn item_of(pointer: &str) -> &str {
-    let is_index = |part: &str| part.bytes().all(|c| c.is_ascii_digit());
-    let mut end = pointer.len();
-    while let Some((head, last)) = pointer.get(..end).and_then(|head| head.rsplit_once('/')) {
-        if is_index(last) {
-            return pointer.get(..end).unwrap_or(pointer);
-        }
-        end = head.len();
-    }
-    pointer
-}
 
 fn rank(standing: &Standing) -> u8 {
     match standing {
@@ -500,105 +396,6 @@ fn rank(standing: &Standing) -> u8 {
         Standing::Doubtful => 3,
         Standing::Contrary(_) => 4,
     }
-}
-
-/// What a value is by itself.
-fn kind_of(value: &Value) -> Kind {
-    let Some(text) = value.as_str() else { return Kind::Figure };
-    let day = text.get(..10).is_some_and(|day| day.parse::<Date>().is_ok());
-    let is_number = text.parse::<f64>().is_ok();
-    let is_word = !text.trim().contains(char::is_whitespace);
-    match () {
-        () if day => Kind::Date,
-        () if currency::is_code(text) => Kind::Currency,
-        () if is_number && !text.starts_with('0') => Kind::Figure,
-        () if is_word && has_figure(text) => Kind::Identifier,
-        () => Kind::Text,
-    }
-}
-
-fn has_figure(text: &str) -> bool {
-    text.contains(|c: char| c.is_numeric())
-}
-
-fn is_long(value: &Value) -> bool {
-    value.as_str().is_some_and(|text| text.split_whitespace().count() >= LONG_TEXT_WORDS)
-}
-
-/// Whether a value has the form of what its field holds: a date is no number of an invoice, and an
-/// account no name.
-fn is_of_kind(concept: Concept, value: &Value) -> bool {
-    let Some(text) = value.as_str() else {
-        return !matches!(concept.kind(), Kind::Party | Kind::Currency | Kind::Date);
-    };
-    let is_day = text.get(..10).is_some_and(|day| day.parse::<Date>().is_ok());
-    let digits = text.chars().filter(char::is_ascii_digit).count();
-    let letters = text.chars().filter(|c| c.is_alphabetic()).count();
-    match concept.kind() {
-        Kind::Date => is_day,
-        Kind::Identifier => {
-            concept == Concept::Email || concept == Concept::Bic || digits > 0 && !is_day
-        }
-        Kind::Party if concept != concept.printed() => !is_day && letters > 0,
-        Kind::Party => letters > digits && !is_day && !currency::is_code(text) && !is_code(text),
-        Kind::Currency => digits == 0 && text.split_whitespace().count() == 1,
-        Kind::Figure | Kind::Text => true,
-    }
-}
-
-/// A currency that is no code.
-fn is_sign(value: &Value) -> bool {
-    value.as_str().is_some_and(|text| !currency::is_code(text.trim()) && text.chars().count() < 3)
-}
-
-/// One word with several digits.
-fn is_code(text: &str) -> bool {
-    let digits = text.chars().filter(char::is_ascii_digit).count();
-    digits > NAME_DIGITS_MAX && !text.trim().contains(char::is_whitespace)
-}
-
-/// A name of one word has no more digits.
-const NAME_DIGITS_MAX: usize = 2;
-
-/// A name with a street and a town is an address.
-fn looks_like_address(name: &str) -> bool {
-    let is_number = |word: &&str| word.len() > 3 && word.bytes().all(|c| c.is_ascii_digit());
-    let words = name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.clone().any(|word| is_number(&word)) && words.count() > 3
-}
-
-/// Whether a value is the name of a value, or begins with one: `Buyer`, `Number: 4711`.
-fn is_label(value: &Value) -> bool {
-    let Some(text) = value.as_str() else { return false };
-    let head = text.split_once(':').map(|(head, _)| head);
-    let is_name = |text: &str| lexicon::whole(text).is_some() && !has_figure(text);
-    is_name(text)
-        || head.is_some_and(|head| lexicon::tokens(head).last().is_some_and(|_| ends_in_name(head)))
-}
-
-fn ends_in_name(head: &str) -> bool {
-    let tokens = lexicon::tokens(head);
-    let last = lexicon::names(&tokens).last().map(|(range, _)| range.end);
-    !tokens.is_empty() && last == Some(tokens.len())
-}
-
-/// Whether two values are one: numbers by value, codes without what is between their characters.
-fn is_same(a: &Value, b: &Value) -> bool {
-    let compact = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
-    match (a, b) {
-        (Value::String(a), Value::String(b)) => {
-            let (a, b) = (compact(a), compact(b));
-            a == b || b.starts_with(&a) || a.starts_with(&b)
-        }
-        _ => match (number(a), number(b)) {
-            (Some(a), Some(b)) => a == b,
-            _ => a == b,
-        },
-    }
-}
-
-fn number(value: &Value) -> Option<f64> {
-    value.as_f64().or_else(|| value.as_str()?.parse().ok())
 }
 
 #[cfg(test)]

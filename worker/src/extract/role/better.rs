@@ -3,7 +3,7 @@
 //!
 //! It must know nothing of fields.
 
-use super::standing::{Question, Standing, Strength};
+use super::standing::{Standing, Standings, Strength};
 use crate::extract::{
     concept::{Concept, Kind},
     document_text::{DocumentText, Place},
@@ -30,11 +30,11 @@ pub(super) struct Labelled {
 /// All values that stand in the row of a label that surely names this concept.
 pub(super) fn labelled(
     text: &DocumentText<'_>,
-    question: &Question<'_>,
+    standings: &Standings<'_>,
     concept: Concept,
 ) -> Vec<Labelled> {
     let names = |label: &&Label| match label.named {
-        Named::Name(name) => name.senses(question.language).any(|sense| {
+        Named::Name(name) => name.senses(standings.language).any(|sense| {
             let named = Some(sense.concept);
             let is_day = concept.kind() == Kind::Date && sense.concept.day_of() == Some(concept);
             !sense.is_weak && (named == Some(concept) || is_day)
@@ -42,13 +42,13 @@ pub(super) fn labelled(
         Named::Word(_) => false,
     };
     let pages = (0..text.pages().len()).flat_map(|page| {
-        question.labels.on(page).iter().filter(names).map(move |label| (page, label))
+        standings.labels.on(page).iter().filter(names).map(move |label| (page, label))
     });
     let meaning = Meaning { concept: Some(concept), ..Meaning::default() };
     let values =
         pages.take(LABELS_MAX).flat_map(|(page, label)| beside(text, concept, page, label));
     let is_sure = |labelled: &Labelled| {
-        matches!(question.standing(&meaning, &labelled.place), Standing::Named(Strength::Sure, _))
+        matches!(standings.standing(&meaning, &labelled.place), Standing::Named(Strength::Sure, _))
     };
     values.filter(is_sure).collect()
 }

@@ -40,13 +40,13 @@ pub(super) enum Standing {
 }
 
 /// What is asked of the labels beside a place.
-pub(super) struct Question<'a> {
+pub(super) struct Standings<'a> {
     pub(super) labels: &'a Labels<'a>,
     pub(super) meanings: &'a Meanings,
     pub(super) language: Option<&'static str>,
 }
 
-impl Question<'_> {
+impl Standings<'_> {
     /// What stands beside a place of a value.
     pub(super) fn standing(&self, meaning: &Meaning, place: &Place) -> Standing {
         let by_concept = match meaning.concept {
