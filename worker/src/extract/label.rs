@@ -369,7 +369,8 @@ fn read(text: &DocumentText<'_>, page: usize, words: &HashMap<String, usize>) ->
     for (row, line) in all.split('\n').enumerate() {
         let mut start = text.line(page, row).start;
         for cell in line.split(COLUMN_GAP) {
-            let tokens = lexicon::tokens(cell);
+            let all = lexicon::all_tokens(cell);
+            let tokens: Vec<_> = all.iter().filter(|token| !token.is_small()).cloned().collect();
             let place = |range: Range<usize>| {
                 let (first, last) = (tokens.get(range.start)?, tokens.get(range.end - 1)?);
                 Some(start + first.place.start..start + last.place.end)
@@ -379,10 +380,10 @@ fn read(text: &DocumentText<'_>, page: usize, words: &HashMap<String, usize>) ->
                 let named = Named::Name(name);
                 labels.extend(place(range).map(|place| Label { place, named, row }));
             }
-            for (at, token) in tokens.iter().enumerate() {
+            for token in &all {
                 let known = words.get(&stem(&token.word)).map(|index| Named::Word(*index));
-                let label = known.zip(place(at..at + 1));
-                labels.extend(label.map(|(named, place)| Label { place, named, row }));
+                let place = start + token.place.start..start + token.place.end;
+                labels.extend(known.map(|named| Label { place, named, row }));
             }
             if let Some(new) = labels.get_mut(from..) {
                 new.sort_by_key(|label| (label.place.end, label.place.start));

@@ -103,6 +103,14 @@ pub struct Token {
     pub place: Range<usize>,
     /// In small letters without accents; `#` for a number, `@` for a date.
     pub word: String,
+    is_abbreviated: bool,
+}
+
+impl Token {
+    /// Whether it comes and goes in names. A letter with a point is an abbreviation.
+    pub fn is_small(&self) -> bool {
+        !self.is_abbreviated && SMALL.contains(self.word.as_str())
+    }
 }
 
 /// One meaning of a name.
@@ -240,6 +248,13 @@ pub fn whole(text: &str) -> Option<&'static Term> {
 
 /// The words of a text as they are compared. Small words are left out.
 pub fn tokens(text: &str) -> Vec<Token> {
+    let mut found = all_tokens(text);
+    found.retain(|token| !token.is_small());
+    found
+}
+
+/// All words of a text as they are compared.
+pub fn all_tokens(text: &str) -> Vec<Token> {
     let mut found = Vec::new();
     let mut start = None;
     for (at, c) in text.char_indices() {
@@ -253,7 +268,7 @@ pub fn tokens(text: &str) -> Vec<Token> {
             start = start.or(Some(at));
         } else if is_unspaced(c) || matches!(c, '#' | '№' | '@' | '%') {
             let word = if c == '№' { NUMBER.to_owned() } else { c.to_string() };
-            found.push(Token { place: at..at + c.len_utf8(), word });
+            found.push(Token { place: at..at + c.len_utf8(), word, is_abbreviated: false });
         }
     }
     if let Some(from) = start {
@@ -298,7 +313,7 @@ fn add_word(text: &str, place: Range<usize>, found: &mut Vec<Token>) {
         && text.as_bytes().get(place.end) == Some(&b'.')
         && !matches!(printed, "č" | "Č");
     if is_abbreviated && word != "n" {
-        return found.push(Token { place, word });
+        return found.push(Token { place, word, is_abbreviated: true });
     }
     let after = text.get(place.end..).unwrap_or_default();
     let is_sign =
@@ -306,10 +321,10 @@ fn add_word(text: &str, place: Range<usize>, found: &mut Vec<Token>) {
             || printed == "č"
             || printed == "Č";
     if is_sign || NUMBER_WORDS.contains(&word.as_str()) {
-        return found.push(Token { place, word: NUMBER.to_owned() });
+        return found.push(Token { place, word: NUMBER.to_owned(), is_abbreviated: false });
     }
     if DATE_WORDS.contains(&word.as_str()) {
-        return found.push(Token { place, word: DATE.to_owned() });
+        return found.push(Token { place, word: DATE.to_owned(), is_abbreviated: false });
     }
     let ends = NUMBER_ENDS.iter().map(|end| (end, NUMBER));
     let mut ends = ends.chain(DATE_ENDS.iter().map(|end| (end, DATE)));
@@ -318,11 +333,14 @@ fn add_word(text: &str, place: Range<usize>, found: &mut Vec<Token>) {
     });
     match split {
         Some((head, kind)) => {
-            found.push(Token { place: place.clone(), word: head.to_owned() });
-            found.push(Token { place, word: kind.to_owned() });
+            found.push(Token {
+                place: place.clone(),
+                word: head.to_owned(),
+                is_abbreviated: false,
+            });
+            found.push(Token { place, word: kind.to_owned(), is_abbreviated: false });
         }
-        None if SMALL.contains(word.as_str()) => {}
-        None => found.push(Token { place, word }),
+        None => found.push(Token { place, word, is_abbreviated: false }),
     }
 }
 

@@ -6,7 +6,7 @@
 use super::{
     concept::{self, Concept, Property},
     label::stem,
-    lexicon,
+    lexicon::{self, Token},
     node::Node,
     pointer,
 };
@@ -115,7 +115,12 @@ impl Meanings {
     }
 
     fn add(&mut self, text: &str, weight: Weight, words: &mut BTreeMap<usize, Weight>) {
-        for token in lexicon::tokens(&concept::words(text).join(" ")) {
+        let mut tokens = lexicon::all_tokens(&concept::words(text).join(" "));
+        // Where there are only small words they are what names it.
+        if !tokens.iter().all(Token::is_small) {
+            tokens.retain(|token| !token.is_small());
+        }
+        for token in tokens {
             let is_vague = VAGUE_WORDS.contains(&token.word.as_str());
             let weight = if is_vague { Weight::Light } else { weight };
             self.insert(&token.word, weight, words);
