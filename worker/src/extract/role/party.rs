@@ -25,11 +25,15 @@ const NEAR_LINES: usize = 4;
 /// A shorter word of a name is no name of a site.
 const SITE_LETTERS_MIN: usize = 4;
 
+/// Behind the name of whom a document is sent to, in Japanese, Korean and Chinese.
+const HONORIFICS: [&str; 7] = ["御中", "様", "殿", "귀하", "귀중", "台启", "台啟"];
+
 /// Who is meant at a place, where it tells: the seller or the buyer.
 pub(super) fn of(text: &DocumentText<'_>, labels: &Labels<'_>, place: &Place) -> Option<Concept> {
     let stand = Stand { text, labels, place };
     let is_seller = stand.is_head() || stand.is_beside_bank() || stand.is_senders_line();
     match () {
+        () if stand.is_addressed() => Some(Concept::BuyerName),
         () if is_seller => Some(Concept::SellerName),
         () if stand.is_in_window() => Some(Concept::BuyerName),
         () => None,
@@ -92,6 +96,20 @@ impl Stand<'_> {
         self.place.page == 0
             && (0..row).filter(has_words).take(HEAD_LINES).count() < HEAD_LINES
             && self.before().trim().is_empty()
+    }
+
+    /// An honorific stands behind it, or is its end.
+    fn is_addressed(&self) -> bool {
+        let page = self.text.pages().get(self.place.page).map_or("", |page| page.text.as_str());
+        let Some(piece) = self.place.pieces.last() else { return false };
+        let own = page.get(piece.clone()).unwrap_or_default();
+        let after = page.get(piece.end..).unwrap_or_default().trim_start_matches([' ', '\u{3000}']);
+        let mut ends = HONORIFICS.iter();
+        ends.any(|end| {
+            let behind = after.strip_prefix(end);
+            own.ends_with(end)
+                || behind.is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
+        })
     }
 
     /// What stands before it in its line.
