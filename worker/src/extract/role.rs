@@ -189,7 +189,7 @@ impl Roles<'_> {
                 _ => None,
             };
             verdict.role = role.unwrap_or(verdict.role);
-            let is_whole = || verdict.places.iter().any(|place| self.is_cell(place));
+            let is_whole = || verdict.places.iter().any(|place| self.is_cell_or_part(place));
             let is_free = concept.is_none() && verdict.kind == Kind::Text;
             if verdict.role == Role::Silent
                 && (verdict.kind == Kind::Text && is_long(value) || is_free && is_whole())
@@ -232,6 +232,25 @@ impl Roles<'_> {
         let start = place.pieces.first().map_or(0, |piece| piece.start);
         let row = self.text.row(place.page, start);
         place.page == 0 && row < HEADING_LINES_MAX && self.is_cell(place)
+    }
+
+    /// The whole of a cell, or between the commas of one, as a town in an address, with its postal code
+    /// or without.
+    fn is_cell_or_part(&self, place: &Place) -> bool {
+        let Some(piece) = place.pieces.first().filter(|_| place.pieces.len() == 1) else {
+            return self.is_cell(place);
+        };
+        let line = self.text.line(place.page, self.text.row(place.page, piece.start));
+        let page = self.text.pages().get(place.page).map_or("", |page| page.text.as_str());
+        let before = page.get(line.start..piece.start).unwrap_or_default();
+        let after = page.get(piece.end..line.end.max(piece.end)).unwrap_or_default();
+        let is_border = |c: char| matches!(c, ',' | ';' | '|' | '•' | '·');
+        let before = before.rsplit("   ").next().unwrap_or_default();
+        let before = before.rsplit(is_border).next().unwrap_or_default();
+        let after = after.split("   ").next().unwrap_or_default();
+        let after = after.split(is_border).next().unwrap_or_default();
+        let is_code = |word: &str| !word.contains(char::is_alphabetic);
+        self.is_cell(place) || before.split_whitespace().all(is_code) && after.trim().is_empty()
     }
 
     /// The whole of a line, or of a cell of it.

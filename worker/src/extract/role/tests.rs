@@ -87,3 +87,37 @@ fn a_part_of_a_supported_value_is_supported() {
         ],
     );
 }
+
+#[test]
+fn a_property_that_is_called_by_a_small_word_is_named_by_it() {
+    check(
+        json!({ "de": "2024-06-03", "fr": "2024-07-01", "of": 17 }),
+        "de 3 June 2024\nfr 1 July 2024\nBest of 17\n",
+        &["/de verified by de", "/fr verified by fr", "/of verified by of"],
+    );
+}
+
+#[test]
+fn an_honorific_behind_a_name_is_of_whom_is_addressed() {
+    for addressed in ["海山工業株式会社 御中", "海山工業株式会社御中", "海山工業株式会社　様"]
+    {
+        let text = format!("納品のご案内\n{addressed}\n青葉印刷株式会社\n");
+        check(
+            json!({ "buyer": "海山工業株式会社", "seller": "海山工業株式会社" }),
+            &text,
+            &["/buyer conflict shared_place", "/seller conflict shared_place"],
+        );
+        check(json!({ "buyer": "海山工業株式会社" }), &text, &["/buyer verified"]);
+        let seller = fields(json!({}), &json!({ "seller": "海山工業株式会社" }), &text);
+        assert_ne!(seller["/seller"].status, FieldStatus::Verified, "{text}");
+    }
+}
+
+#[test]
+fn a_free_text_between_commas_stands_as_a_whole() {
+    check(
+        json!({ "place": "Ravensburg", "word": "pumps" }),
+        "Lieferschein\nMühlweg 3, 88212 Ravensburg, Deutschland\nwe sell pumps and more\n",
+        &["/place verified", "/word printed unlabelled"],
+    );
+}
