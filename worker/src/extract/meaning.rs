@@ -5,6 +5,7 @@
 
 use super::{
     concept::{self, Concept, Property},
+    currency,
     label::stem,
     lexicon::{self, Token},
     node::Node,
@@ -49,6 +50,8 @@ pub struct Meaning {
     pub words: BTreeMap<usize, Weight>,
     /// Whether it belongs to an item of a list.
     pub is_item: bool,
+    /// The currencies that its name is of: `rand`, `amount_in_euros`.
+    pub currencies: &'static [&'static str],
     /// Whether its description asks for a code of ISO 4217, and not for a sign.
     pub is_iso_currency: bool,
 }
@@ -111,7 +114,8 @@ impl Meanings {
         }
         let described = node.text("description").unwrap_or_default();
         let is_iso_currency = described.contains("4217");
-        Meaning { concept, words, is_item, is_iso_currency }
+        let currencies = currencies(name);
+        Meaning { concept, words, is_item, currencies, is_iso_currency }
     }
 
     fn add(&mut self, text: &str, weight: Weight, words: &mut BTreeMap<usize, Weight>) {
@@ -142,6 +146,16 @@ impl Meanings {
         let index = *self.words.entry(stem(word)).or_insert(next);
         let known = words.entry(index).or_insert(weight);
         *known = (*known).max(weight);
+    }
+}
+
+/// The currencies of a name that says nothing else of an amount.
+fn currencies(name: &str) -> &'static [&'static str] {
+    let mut words = concept::words(name);
+    words.retain(|word| word != "in" && !VAGUE_WORDS.contains(&word.as_str()));
+    match &words[..] {
+        [word] => currency::named(word),
+        _ => &[],
     }
 }
 

@@ -121,3 +121,18 @@ fn a_free_text_between_commas_stands_as_a_whole() {
         &["/place verified", "/word printed unlabelled"],
     );
 }
+
+#[test]
+fn the_sign_of_a_currency_names_what_is_called_by_it() {
+    let text = "Transfer of 2,300.50 kr and CHF410.20, fee €12.80 and €14.10\n";
+    check(
+        json!({ "francs": 410.2, "amount_chf": 2300.5, "euros": 12.8, "freight_chf": 410.2 }),
+        text,
+        &[
+            "/amount_chf printed unlabelled",
+            "/euros printed unlabelled",
+            "/francs verified by CHF",
+            "/freight_chf printed unlabelled",
+        ],
+    );
+}
