@@ -11,10 +11,10 @@ mod better;
 mod part;
 mod shape;
 mod item;
+mod signed;
 
 use super::{
     concept::{Concept, Kind},
-    currency::{self, SignPlace},
     document_text::{DocumentText, Place},
     evidence::Found,
     label::Labels,
@@ -32,7 +32,7 @@ use shared::{
 };
 use standing::{Standing, Standings, Strength};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     ops::Range,
     rc::Rc,
 };
@@ -227,40 +227,6 @@ impl Roles<'_> {
             }
             _ => None,
         }
-    }
-
-    /// The sign of a currency beside a figure names it where its property is called by the currency,
-    /// and no other figure has that sign.
-    fn beside_currencies(&self, verdicts: &mut Verdicts) {
-        let of = |meaning: &Meaning, place: &Place| {
-            let mut codes = meaning.currencies.iter();
-            codes.find_map(|code| self.sign_beside(code, place))
-        };
-        let open = verdicts.values_mut().filter(|v| v.kind == Kind::Figure && v.is_open());
-        for verdict in open.filter(|verdict| !verdict.meaning.currencies.is_empty()) {
-            let all = self.text.numbers.all();
-            let signed =
-                all.filter(|reading| of(&verdict.meaning, &self.text.place_of(reading)).is_some());
-            let amounts: BTreeSet<_> = signed.map(|reading| &reading.value).collect();
-            let named = verdict.places.iter().find_map(|place| of(&verdict.meaning, place));
-            if named.is_some() && amounts.len() == 1 {
-                (verdict.role, verdict.label) = (Role::Likely, named);
-            }
-        }
-    }
-
-    /// The sign of a currency beside a figure, with its page.
-    fn sign_beside(&self, code: &str, place: &Place) -> Option<(usize, Range<usize>)> {
-        let piece = place.pieces.first()?;
-        let page = &self.text.pages().get(place.page)?.text;
-        let line = self.text.line(place.page, self.text.row(place.page, piece.start));
-        let before = page.get(line.start..piece.start)?;
-        let after = page.get(piece.end..line.end)?;
-        let sign = match currency::beside(before, after, code)? {
-            SignPlace::Before(sign) => line.start + sign.start..line.start + sign.end,
-            SignPlace::Behind(sign) => piece.end + sign.start..piece.end + sign.end,
-        };
-        Some((place.page, sign))
     }
 
     /// The whole of a line near the top.
