@@ -49,13 +49,16 @@ pub struct Extraction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FieldStatus {
-    /// It stands in the text; numbers, dates and spacing are compared by value.
+    /// It stands in the text (numbers, dates and spacing are compared by value), and its role is
+    /// supported: by a label beside it, by its form and other values, by its place, or because it is
+    /// the only one of its kind.
     Verified,
-    /// It stands in the text, but the same words may as well say something else: `reason` tells
-    /// what is unsure, and `candidates` has the other reading.
+    /// It stands in the text, but nothing tells that it is what the field says, or the same words
+    /// may as well say something else: `reason` tells what is unsure, and `candidates` has the other
+    /// reading.
     Printed,
-    /// Something contradicts it: what is printed, its own form, or other values. `reason` tells
-    /// what, and `candidates` has what is printed instead.
+    /// Something contradicts it: what is printed, a label, its own form, or other values. `reason`
+    /// tells what, and `candidates` has what is printed instead.
     Conflict,
     /// It is not printed as such, and need not be (a choice, a yes or no, a field that its schema
     /// marks as not printed); or it may stand on a page that models were shown as an image, which
@@ -110,6 +113,14 @@ pub enum Reason {
     Check,
     /// The electronic invoice says it, and the pages say something else.
     Embedded,
+    /// Nothing beside it tells that it is what the field says, and others could be.
+    Unlabelled,
+    /// It is labelled as something else, or is itself a label.
+    Label,
+    /// A label names another value for this field.
+    Place,
+    /// Another field that cannot be equal has the same value.
+    SharedPlace,
 }
 
 /// Where a value is from that no model gave.
@@ -135,6 +146,10 @@ pub struct Field {
     /// Why the status is `printed` or `conflict`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
+    /// The words beside its first place that name it, as they are printed; in conflict by `label`,
+    /// those that name something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// Values that were given or are printed and do not stand in `data`. At most
     /// [`Field::CANDIDATES_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -152,7 +167,14 @@ impl Field {
 
     /// One without evidence.
     pub fn of(status: FieldStatus) -> Self {
-        Self { status, evidence: Vec::new(), reason: None, candidates: Vec::new(), source: None }
+        Self {
+            status,
+            evidence: Vec::new(),
+            reason: None,
+            label: None,
+            candidates: Vec::new(),
+            source: None,
+        }
     }
 }
 

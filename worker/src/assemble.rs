@@ -7,7 +7,7 @@ use crate::extract::{
     compiled::CompiledSchema,
     document_text::DocumentText,
     embedded::Known,
-    evidence, form, merge, rules,
+    evidence, form, merge, role, rules,
     set_aside::{Invalid, set_aside},
     shown,
 };
@@ -116,7 +116,7 @@ fn prefer_printed(schema: &CompiledSchema, pages: &Pages, parts: &mut [Part]) {
     let found = parts.iter().map(|part| {
         let own = pages.pages.iter().filter(|page| part.pages.contains(page.number));
         let own = Pages { pages: own.cloned().collect(), ..Pages::default() };
-        evidence::prove(&schema.schema, &part.data, &DocumentText::new(&own))
+        evidence::find(&schema.schema, &part.data, &DocumentText::new(&own))
     });
     let found: Vec<_> = found.collect();
     let status = |part: usize, place: &str| Some(found.get(part)?.get(place)?.status);
@@ -164,7 +164,8 @@ fn fields(
     checks: &[Check],
 ) -> BTreeMap<String, Field> {
     let text = DocumentText::new(pages);
-    let mut fields = evidence::prove(&schema.schema, data, &text);
+    let found = evidence::find(&schema.schema, data, &text);
+    let mut fields = role::judge(&schema.schema, data, &text, found);
     shown::judge(pages, &mut fields);
     form::judge(data, &text, checks, &mut fields);
     known.judge(data, &text, &mut fields);

@@ -81,6 +81,10 @@ concepts! {
     DeliveryNoteNumber "delivery_note_number" Identifier,
     /// What is sold.
     Description "description" Text,
+    /// The day that a document bears.
+    DocumentDate "document_date" Date,
+    /// The number that a document bears.
+    DocumentNumber "document_number" Identifier,
     /// The day by which something is to be paid.
     Due "due" Date,
     /// The number of an article by GS1.
@@ -234,6 +238,72 @@ impl Concept {
         )
     }
 
+    /// What a name of this one supports less surely: a sum that is to be paid is mostly the sum with
+    /// tax.
+    pub fn tolerates(self, printed: Self) -> bool {
+        use Concept as C;
+        let tolerated: &[Self] = match self {
+            C::BuyerName => &[C::RecipientName, C::PartyName],
+            C::DocumentDate => &[C::Issue, C::OrderDate, C::TermStart],
+            C::DocumentNumber => {
+                &[C::InvoiceNumber, C::OrderNumber, C::DeliveryNoteNumber, C::ContractNumber]
+            }
+            C::Gross => &[C::Payable],
+            C::InvoiceNumber => &[C::DocumentNumber],
+            C::Issue => &[C::DocumentDate],
+            C::LineAmount => &[C::Net, C::Gross, C::LineSum],
+            C::LineSum => &[C::Net],
+            C::Net => &[C::LineSum],
+            C::PartyName => &[C::SellerName, C::BuyerName, C::RecipientName],
+            C::Payable => &[C::Gross],
+            C::RecipientName => &[C::BuyerName],
+            C::SellerName => &[C::AccountHolder, C::PartyName],
+            C::TaxNumber => &[C::VatId],
+            C::TermStart => &[C::Issue, C::DocumentDate],
+            _ => &[],
+        };
+        tolerated.contains(&printed)
+    }
+
+    /// The concept under whose names it stands: a name and an address are in one block.
+    pub fn printed(self) -> Self {
+        match self {
+            Self::SellerAddress => Self::SellerName,
+            Self::BuyerAddress => Self::BuyerName,
+            Self::RecipientAddress => Self::RecipientName,
+            other => other,
+        }
+    }
+
+    /// The day on which what has this number was made.
+    pub fn day_of(self) -> Option<Self> {
+        match self {
+            Self::InvoiceNumber => Some(Self::Issue),
+            Self::OrderNumber => Some(Self::OrderDate),
+            Self::DeliveryNoteNumber => Some(Self::Delivery),
+            Self::ContractNumber => Some(Self::TermStart),
+            _ => None,
+        }
+    }
+
+    /// Whether a document cannot have one value for both.
+    pub fn cannot_equal(self, other: Self) -> bool {
+        let is_pair = |a, b| (self, other) == (a, b) || (self, other) == (b, a);
+        match (self.kind(), other.kind()) {
+            (Kind::Identifier, Kind::Identifier) => {
+                self != other && !self.tolerates(other) && !other.tolerates(self)
+            }
+            (Kind::Figure, Kind::Figure) => {
+                is_pair(Self::Tax, Self::Gross) || is_pair(Self::Tax, Self::Payable)
+            }
+            (Kind::Party, Kind::Party) => {
+                is_pair(Self::SellerName, Self::BuyerName)
+                    || is_pair(Self::SellerAddress, Self::BuyerAddress)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether a name of it is a part of a property's.
     pub fn is_part_of(self, property: &str) -> bool {
         let words = format!("_{}_", words(property).join("_"));
@@ -351,6 +421,7 @@ mod tests {
             ("seller_IBAN", Some(Concept::Iban)),
             ("payer_iban", Some(Concept::Iban)),
             ("librarian", None),
+            ("date", Some(Concept::DocumentDate)),
             ("total", Some(Concept::Gross)),
             ("lines[].total", Some(Concept::LineAmount)),
             ("lines[].vat_rate", Some(Concept::Rate)),

@@ -84,8 +84,7 @@ impl<'a> DocumentText<'a> {
     /// The place of these pieces, which are not empty.
     pub fn place(&self, page: usize, pieces: Vec<Range<usize>>) -> Place {
         let start = pieces.first().map_or(0, |piece| piece.start);
-        let lines = self.lines.get(page).map_or(&[][..], Vec::as_slice);
-        let line = lines.partition_point(|line| *line as usize <= start).saturating_sub(1);
+        let line = self.row(page, start);
         let line = line + self.lines_before.get(page).copied().unwrap_or_default();
         Place { page, line, pieces }
     }
@@ -95,9 +94,10 @@ impl<'a> DocumentText<'a> {
         self.place(reading.page as usize, vec![reading.place()])
     }
 
-    /// Its pages.
-    pub fn pages(&self) -> &'a [Page] {
-        self.pages
+    /// What is printed where a reading stands.
+    pub fn printed<T>(&self, reading: &PageReading<T>) -> &'a str {
+        let page = self.pages.get(reading.page as usize);
+        page.and_then(|page| page.text.get(reading.place())).unwrap_or_default()
     }
 
     /// Where a sign of a currency stands. It may touch a figure, but no letter: `$5` and `R$`.
@@ -119,15 +119,30 @@ impl<'a> DocumentText<'a> {
         })
     }
 
-    /// The line on which a place begins.
-    pub fn line_of(&self, place: &Place) -> &str {
-        let text = self.pages.get(place.page).map_or("", |page| page.text.as_str());
-        let start = place.pieces.first().map_or(0, |piece| piece.start);
-        let (before, after) =
-            (text.get(..start).unwrap_or_default(), text.get(start..).unwrap_or_default());
-        let from = before.rfind('\n').map_or(0, |end| end + 1);
-        let to = after.find('\n').map_or(text.len(), |end| start + end);
-        text.get(from..to).unwrap_or_default()
+    /// In which language it is written, as two letters.
+    pub fn language(&self) -> Option<&'static str> {
+        self.language
+    }
+
+    /// Its pages.
+    pub fn pages(&self) -> &'a [Page] {
+        self.pages
+    }
+
+    /// Which line of its page a byte stands on, counted from 0.
+    pub fn row(&self, page: usize, at: usize) -> usize {
+        let lines = self.lines.get(page).map_or(&[][..], Vec::as_slice);
+        lines.partition_point(|line| *line as usize <= at).saturating_sub(1)
+    }
+
+    /// Where a line of a page stands in the page's text, without its end; nothing where there is
+    /// none.
+    pub fn line(&self, page: usize, row: usize) -> Range<usize> {
+        let lines = self.lines.get(page).map_or(&[][..], Vec::as_slice);
+        let text = self.pages.get(page).map_or("", |page| page.text.as_str());
+        let from = lines.get(row).map_or(text.len(), |from| *from as usize);
+        let to = lines.get(row + 1).map_or(text.len(), |next| (*next as usize).saturating_sub(1));
+        from..to.max(from)
     }
 
     /// What stands at a place; `None` where there is no such page.

@@ -262,10 +262,11 @@ impl KnownValue {
             *field = Field::of(FieldStatus::Inferred);
         }
         field.source = Some(self.source);
-        let is_read_another_way = matches!(field.reason, None | Some(Reason::Ambiguous));
+        // An invoice says which reading is meant, and of what.
+        let is_read_another_way =
+            matches!(field.reason, None | Some(Reason::Ambiguous | Reason::Unlabelled));
         let is_of_sums = matches!(field.reason, Some(Reason::Amounts | Reason::Check));
         let is_proven = match field.status {
-            // Which reading is meant, and of what, is said.
             FieldStatus::Printed => is_read_another_way,
             FieldStatus::Conflict => self.is_adjusted && is_of_sums,
             // A tick is printed, and what it means is known.

@@ -1,4 +1,4 @@
-//! Proves each value from the document's own text: whether it stands there, and where.
+//! Finds each value in the document's own text: whether it stands there, and where.
 //!
 //! Worked out by code and never asked of the model. Only text that a reader sees is in the pages,
 //! so hidden text proves nothing. A value stands there only as a whole, and only where it can mean
@@ -15,7 +15,7 @@ use super::{
 use finding::Finding;
 use serde_json::Value;
 use shared::{
-    extraction::{Field, FieldStatus},
+    extraction::{Candidate, Field, FieldStatus, Reason},
     schema::ExtractionSchema,
 };
 use std::{
@@ -23,41 +23,66 @@ use std::{
     rc::Rc,
 };
 
-/// The evidence for every value of `data`, by its JSON pointer.
-pub fn prove(
+/// What is printed of a value.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// `verified` where it stands as a whole and can mean nothing else.
+    pub status: FieldStatus,
+    /// Why it is `printed` or in `conflict`.
+    pub reason: Option<Reason>,
+    /// What is printed instead.
+    pub candidates: Vec<Candidate>,
+    /// Where it stands; of an item of a list, nearest to its line.
+    pub places: Vec<Place>,
+    /// Whether it is chosen from given values, and need not be printed.
+    pub is_choice: bool,
+}
+
+impl Found {
+    fn nowhere(status: FieldStatus) -> Self {
+        Self { status, reason: None, candidates: Vec::new(), places: Vec::new(), is_choice: false }
+    }
+
+    /// The field with the first of its places.
+    pub fn field(&self, text: &DocumentText<'_>) -> Field {
+        let places = self.places.iter().take(Field::EVIDENCE_MAX);
+        Field {
+            evidence: places.filter_map(|place| text.evidence(place)).collect(),
+            reason: self.reason,
+            candidates: self.candidates.clone(),
+            ..Field::of(self.status)
+        }
+    }
+}
+
+/// Where every value of `data` is printed, by its JSON pointer.
+pub fn find(
     schema: &ExtractionSchema,
     data: &Value,
     text: &DocumentText<'_>,
-) -> BTreeMap<String, Field> {
-    let mut prover =
-        Prover { text, known: HashMap::new(), numbers: HashMap::new(), fields: BTreeMap::new() };
-    prover.value(Node::root(&schema.body), data, "", "", None);
-    prover.fields
+) -> BTreeMap<String, Found> {
+    let mut finder =
+        Finder { text, known: HashMap::new(), numbers: HashMap::new(), found: BTreeMap::new() };
+    finder.value(Node::root(&schema.body), data, "", None);
+    finder.found
 }
 
-struct Prover<'a> {
+struct Finder<'a> {
     text: &'a DocumentText<'a>,
     /// Places of strings that were looked for already.
     known: HashMap<String, Rc<Finding>>,
     numbers: HashMap<Decimal, Rc<Finding>>,
-    fields: BTreeMap<String, Field>,
+    found: BTreeMap<String, Found>,
 }
 
-impl Prover<'_> {
+impl Finder<'_> {
     /// `near` is the line of the item that the value belongs to.
-    fn value(
-        &mut self,
-        node: Node<'_>,
-        value: &Value,
-        path: &str,
-        name: &str,
-        near: Option<usize>,
-    ) {
+    fn value(&mut self, node: Node<'_>, value: &Value, path: &str, near: Option<usize>) {
         match value {
             Value::Object(object) => {
                 for (name, value) in object {
                     let path = format!("{path}/{}", name.replace('~', "~0").replace('/', "~1"));
-                    self.value(node.property(name), value, &path, name, near);
+                    self.value(node.property(name), value, &path, near);
                 }
             }
             Value::Array(items) => {
@@ -66,12 +91,12 @@ impl Prover<'_> {
                 for (index, item) in items.iter().enumerate() {
                     let line = self.line_of_item(item, after);
                     after = line.or(after);
-                    self.value(node.clone(), item, &format!("{path}/{index}"), name, line.or(near));
+                    self.value(node.clone(), item, &format!("{path}/{index}"), line.or(near));
                 }
             }
             plain => {
-                let field = self.field(&node, plain, name, near);
-                self.fields.insert(path.to_owned(), field);
+                let found = self.found(&node, plain, near);
+                self.found.insert(path.to_owned(), found);
             }
         }
     }
@@ -90,13 +115,13 @@ impl Prover<'_> {
         next.or(rarest.places.first()).map(|place| place.line)
     }
 
-    fn field(&mut self, node: &Node<'_>, value: &Value, name: &str, near: Option<usize>) -> Field {
+    fn found(&mut self, node: &Node<'_>, value: &Value, near: Option<usize>) -> Found {
         let finding = match value {
-            Value::Null => return Field::of(FieldStatus::Missing),
+            Value::Null => return Found::nowhere(FieldStatus::Missing),
             Value::String(text) if text.trim().is_empty() => {
-                return Field::of(FieldStatus::Missing);
+                return Found::nowhere(FieldStatus::Missing);
             }
-            Value::Bool(_) => return Field::of(FieldStatus::Inferred),
+            Value::Bool(_) => return Found::nowhere(FieldStatus::Inferred),
             Value::String(text) => self.finding(text),
             Value::Number(number) => self.number(Decimal::of(number)),
             _ => Rc::default(),
@@ -104,18 +129,17 @@ impl Prover<'_> {
         let is_choice = node.is_choice() || !node.is_printed();
         let status = match (finding.grade, is_choice) {
             (Some(Grade::Certain), _) => FieldStatus::Verified,
-            (_, true) => return Field::of(FieldStatus::Inferred),
-            (None, false) => return Field::of(FieldStatus::NotFound),
+            (_, true) => return Found::nowhere(FieldStatus::Inferred),
+            (None, false) => return Found::nowhere(FieldStatus::NotFound),
             (Some(Grade::Unsure), false) => FieldStatus::Printed,
             (Some(Grade::Contrary), false) => FieldStatus::Conflict,
         };
-        let places = self.best_first(&finding.places, name, near).into_iter();
-        Field {
+        Found {
             status,
-            evidence: places.filter_map(|place| self.text.evidence(place)).collect(),
             reason: finding.reason,
             candidates: finding.candidates.clone(),
-            source: None,
+            places: nearest(&finding.places, near),
+            is_choice,
         }
     }
 
@@ -134,35 +158,16 @@ impl Prover<'_> {
         self.known.insert(text.to_owned(), Rc::clone(&finding));
         finding
     }
+}
 
-    /// The nearest to its item; without one, all, on a line that names it first.
-    fn best_first<'f>(
-        &self,
-        places: &'f [Place],
-        name: &str,
-        near: Option<usize>,
-    ) -> Vec<&'f Place> {
-        if let Some(line) = near {
-            return places
-                .iter()
-                .min_by_key(|place| place.line.abs_diff(line))
-                .into_iter()
-                .collect();
-        }
-        let words: Vec<_> = name.split(['_', '-']).filter(|word| word.len() > 2).collect();
-        let words: Vec<_> = words.into_iter().map(str::to_lowercase).collect();
-        let is_named = |place: &&Place| {
-            let line = self.text.line_of(place).to_lowercase();
-            !words.iter().any(|word| line.contains(word))
-        };
-        let mut places: Vec<_> = places.iter().collect();
-        if places.len() > 1 {
-            places.sort_by_cached_key(is_named);
-        }
-        places.dedup();
-        places.truncate(Field::EVIDENCE_MAX);
-        places
-    }
+/// The places that are nearest to a line; without one, all.
+fn nearest(places: &[Place], near: Option<usize>) -> Vec<Place> {
+    let apart = |place: &Place| near.map_or(0, |line| place.line.abs_diff(line));
+    let least = places.iter().map(apart).min();
+    let mut nearest: Vec<_> =
+        places.iter().filter(|place| Some(apart(place)) == least).cloned().collect();
+    nearest.dedup();
+    nearest
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
-//! What contradicts a value besides its place: the rules of its kind, other values, and the checks of
-//! the schema.
+//! What supports and what contradicts a value besides its place: the rules of its kind, other values,
+//! and the checks of the schema.
 //!
 //! A property's kind is known by its name. It must know nothing of how values were found.
 
-mod code;
 mod amounts;
 
 use super::{
+    code,
     concept::{Concept, Property},
     document_text::DocumentText,
 };
@@ -79,6 +79,30 @@ impl Judge<'_, '_> {
         }
     }
 
+    /// Whether a label names the value.
+    fn is_named(&self, pointer: &str) -> bool {
+        let field = self.fields.get(pointer);
+        field.is_some_and(|field| field.status == FieldStatus::Verified && field.label.is_some())
+    }
+
+    /// What nothing else supports is supported by an equation whose members are all printed.
+    fn prove(&mut self, names: Vec<&str>, path: &str) {
+        let pointers: Vec<_> = names.into_iter().map(|name| pointer(path, name)).collect();
+        let is_printed = |pointer: &String| {
+            let status = self.fields.get(pointer).map(|field| field.status);
+            matches!(status, Some(FieldStatus::Verified | FieldStatus::Printed))
+        };
+        if !pointers.iter().all(is_printed) {
+            return;
+        }
+        for pointer in pointers {
+            let open = self.fields.get_mut(&pointer);
+            if let Some(field) = open.filter(|field| field.reason == Some(Reason::Unlabelled)) {
+                (field.status, field.reason) = (FieldStatus::Verified, None);
+            }
+        }
+    }
+
     fn codes(&mut self, object: &Map<String, Value>, path: &str) {
         for (name, value) in object {
             let Some(text) = value.as_str() else { continue };
@@ -108,8 +132,14 @@ impl Judge<'_, '_> {
             if let (Some((one, first)), Some((other, last))) = (day(first), day(last))
                 && last < first
             {
-                self.conflict(&one, Reason::Dates, None);
-                self.conflict(&other, Reason::Dates, None);
+                // The one that a label contradicts is wrong, and not the one that a label names.
+                let (is_one, is_other) = (self.is_named(&one), self.is_named(&other));
+                if !is_one || is_other {
+                    self.conflict(&one, Reason::Dates, None);
+                }
+                if !is_other || is_one {
+                    self.conflict(&other, Reason::Dates, None);
+                }
             }
         }
     }
@@ -118,6 +148,7 @@ impl Judge<'_, '_> {
     fn amounts(&mut self, object: &Map<String, Value>, path: &str) {
         let is_item = path.rsplit('/').next().is_some_and(|name| name.parse::<usize>().is_ok());
         let amounts = Amounts { object, text: self.text, is_item };
+        self.prove(amounts.proven(), path);
         for equation in amounts.broken() {
             let members: Vec<_> =
                 equation.members.into_iter().map(|m| (pointer(path, m.name), m)).collect();
@@ -129,9 +160,12 @@ impl Judge<'_, '_> {
                 matches!(status, Some(FieldStatus::Verified | FieldStatus::Printed))
             };
             let lost: Vec<_> = members.iter().filter(|(pointer, _)| !is_found(pointer)).collect();
+            let unnamed: Vec<_> =
+                members.iter().filter(|(pointer, _)| !self.is_named(pointer)).collect();
             let wrong = match (&lost[..], &mended[..]) {
                 ([one], _) if one.1.mended.is_some() => vec![*one],
                 ([], [one]) => vec![*one],
+                _ if !unnamed.is_empty() => unnamed,
                 _ => members.iter().collect(),
             };
             let wrong: Vec<_> = wrong.into_iter().cloned().collect();

@@ -121,4 +121,14 @@ impl<'a> Node<'a> {
         let own = self.schemas.iter().filter_map(|schema| schema.get(KEYWORD)?.get("printed"));
         !own.into_iter().any(|printed| printed == false)
     }
+
+    /// A text that it says about the value, such as its `title`; the first where several do.
+    pub fn text(&self, keyword: &str) -> Option<&'a str> {
+        self.schemas.iter().find_map(|schema| schema.get(keyword)?.as_str())
+    }
+
+    /// What one of our own keywords says.
+    pub fn own(&self, keyword: &str) -> Option<&'a Value> {
+        self.schemas.iter().find_map(|schema| schema.get(KEYWORD)?.get(keyword))
+    }
 }

@@ -1,7 +1,7 @@
 //! What is known of a document, what is asked for, and what the two make together.
 
 use super::*;
-use crate::extract::{document_text::DocumentText, evidence, form};
+use crate::extract::{document_text::DocumentText, evidence, form, role};
 use serde_json::json;
 use shared::{
     extraction::{FormField, FormValue, Page, PartyRole, Term, Terms},
@@ -91,6 +91,15 @@ fn asked(known: &Known) -> Option<Value> {
 
 fn builtin_invoice() -> Value {
     builtin::all().into_iter().find(|(name, _)| *name == "invoice").unwrap().1
+}
+
+/// What is printed of the values, and in which role.
+fn judged(
+    schema: &ExtractionSchema,
+    data: &Value,
+    text: &DocumentText<'_>,
+) -> BTreeMap<String, Field> {
+    role::judge(schema, data, text, evidence::find(schema, data, text))
 }
 
 #[test]
@@ -257,7 +266,7 @@ fn values_are_held_against_what_is_printed() {
     let known = known(&schema, &pages, limits(Embedded::Trusted));
     let (data, _) = known.with(&schema.schema, Value::Null);
     let text = DocumentText::new(&pages);
-    let mut fields = evidence::prove(&schema.schema, &data, &text);
+    let mut fields = judged(&schema.schema, &data, &text);
     known.judge(&data, &text, &mut fields);
     assert!(fields.values().all(|field| field.source == Some(FieldSource::Embedded)));
     let status = |place: &str| fields[place].status;
@@ -270,7 +279,7 @@ fn values_are_held_against_what_is_printed() {
     // A model's value is no longer that of the invoice.
     let mut other = data.clone();
     other["total"] = json!(40);
-    let mut fields = evidence::prove(&schema.schema, &other, &text);
+    let mut fields = judged(&schema.schema, &other, &text);
     known.judge(&other, &text, &mut fields);
     assert_eq!(fields["/total"].source, None);
 }
@@ -286,7 +295,7 @@ fn amounts_need_not_agree_where_the_invoice_says_what_it_takes() {
     let known = known(&schema, &pages, limits(Embedded::Trusted));
     let (data, _) = known.with(&schema.schema, Value::Null);
     let text = DocumentText::new(&pages);
-    let mut fields = evidence::prove(&schema.schema, &data, &text);
+    let mut fields = judged(&schema.schema, &data, &text);
     form::judge(&data, &text, &[], &mut fields);
     known.judge(&data, &text, &mut fields);
     assert_eq!(fields["/lines/0/amount"].status, FieldStatus::Verified);
@@ -330,7 +339,7 @@ fn the_fields_of_a_form_answer_properties_of_their_names() {
     assert_eq!(left.as_object().unwrap().keys().collect::<Vec<_>>(), ["reason", "child"]);
     let (data, _) = known.with(&schema.schema, Value::Null);
     let text = DocumentText::new(&pages);
-    let mut fields = evidence::prove(&schema.schema, &data, &text);
+    let mut fields = judged(&schema.schema, &data, &text);
     known.judge(&data, &text, &mut fields);
     let (tick, code) = (&fields["/own_car"], &fields["/code"]);
     assert_eq!((tick.status, tick.source), (FieldStatus::Verified, Some(FieldSource::Form)));
@@ -347,7 +356,7 @@ fn what_the_pages_say_instead_is_a_conflict() {
         let known = known(&schema, &pages, limits(Embedded::Trusted));
         let (data, _) = known.with(&schema.schema, Value::Null);
         let text = DocumentText::new(&pages);
-        let mut fields = evidence::prove(&schema.schema, &data, &text);
+        let mut fields = judged(&schema.schema, &data, &text);
         known.judge(&data, &text, &mut fields);
         for (place, status, candidates) in expected {
             let field = &fields[*place];
@@ -396,7 +405,7 @@ fn another_account_than_that_of_the_invoice_is_a_conflict() {
     let known = known(&schema, &pages, limits(Embedded::Trusted));
     let (data, _) = known.with(&schema.schema, Value::Null);
     let text = DocumentText::new(&pages);
-    let mut fields = evidence::prove(&schema.schema, &data, &text);
+    let mut fields = judged(&schema.schema, &data, &text);
     known.judge(&data, &text, &mut fields);
     let field = &fields["/seller_iban"];
     assert_eq!((field.status, field.reason), (FieldStatus::Conflict, Some(Reason::Embedded)));

@@ -17,6 +17,9 @@ const CENTS_APART_MAX: i64 = 2;
 /// An amount that is this share away from its product is within what rounding a price makes of it.
 const ROUNDING_SHARE: Decimal = Decimal::from_parts(5, 0, 0, false, 3);
 
+/// A tax is less than this share of what is taxed.
+const TAX_SHARE_MAX: Decimal = Decimal::from_parts(5, 0, 0, false, 1);
+
 /// The amounts of one object.
 pub(super) struct Amounts<'a, 'b> {
     pub(super) object: &'a Map<String, Value>,
@@ -42,14 +45,47 @@ pub(super) struct BrokenEquation<'a> {
 impl<'a> Amounts<'a, '_> {
     /// Those that do not hold. Where something else was added or taken, nothing is known.
     pub(super) fn broken(&self) -> Vec<BrokenEquation<'a>> {
-        let adjusted = self.object.iter().any(|(name, value)| {
-            Concept::Adjustment.is_part_of(name) && decimal(value).is_some_and(|d| !d.is_zero())
-        });
-        if adjusted {
+        if self.is_adjusted() {
             return Vec::new();
         }
         let item = if self.is_item { self.item() } else { None };
         [self.total(), item].into_iter().flatten().collect()
+    }
+
+    /// Whether something else was added to the sum, or taken from it.
+    fn is_adjusted(&self) -> bool {
+        self.object.iter().any(|(name, value)| {
+            Concept::Adjustment.is_part_of(name) && decimal(value).is_some_and(|d| !d.is_zero())
+        })
+    }
+
+    /// The names of those that hold together. A tax that is not much less than the net amount may
+    /// be the net amount, and proves nothing; nor does a product of one.
+    pub(super) fn proven(&self) -> Vec<&'a str> {
+        let mut proven = Vec::new();
+        let sums =
+            (self.amount(Concept::Net), self.amount(Concept::Tax), self.amount(Concept::Gross));
+        if let (Some(net), Some(tax), Some(gross)) = sums
+            && self.total().is_none()
+            && !tax.1.is_zero()
+            && tax.1.abs() < net.1.abs() * TAX_SHARE_MAX
+        {
+            proven.extend([net.0, tax.0, gross.0]);
+        }
+        let item = (
+            self.amount(Concept::Quantity),
+            self.amount(Concept::Price),
+            self.amount(Concept::LineAmount),
+        );
+        if let (Some(quantity), Some(price), Some(amount)) = item
+            && self.is_item
+            && self.item().is_none()
+            && quantity.1 != Decimal::ONE
+            && price.1 != Decimal::ONE
+        {
+            proven.extend([quantity.0, price.0, amount.0]);
+        }
+        proven
     }
 
     fn amount(&self, wanted: Concept) -> Option<(&'a str, Decimal)> {

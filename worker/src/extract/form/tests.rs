@@ -1,7 +1,7 @@
 //! Values that stand in the text and are in conflict all the same.
 
 use super::*;
-use crate::extract::evidence::prove;
+use crate::extract::evidence::find;
 use serde_json::json;
 use shared::{
     extraction::{Page, Pages},
@@ -15,7 +15,8 @@ fn conflicts(data: Value, text: &str, rules: &[&str]) -> Vec<String> {
     let text = DocumentText::new(&pages);
     let body = json!({ "type": "object", "x-sluice": { "checks": rules } });
     let schema = ExtractionSchema { reference: "x@1".parse().unwrap(), body };
-    let mut fields = prove(&schema, &data, &text);
+    let found = find(&schema, &data, &text).into_iter();
+    let mut fields = found.map(|(pointer, found)| (pointer, found.field(&text))).collect();
     let checks = crate::extract::rules::check(&schema, &data);
     judge(&data, &text, &checks, &mut fields);
     let conflicts = fields.iter().filter(|(_, field)| field.status == FieldStatus::Conflict);

@@ -2,12 +2,12 @@
 //!
 //! It must know nothing of documents.
 
-use crate::extract::language::lines;
+use super::language::lines;
 
 /// `country length`
-const IBANS: &str = include_str!("../data/ibans.txt");
+const IBANS: &str = include_str!("data/ibans.txt");
 /// `prefix form …`
-const VAT: &str = include_str!("../data/vat.txt");
+const VAT: &str = include_str!("data/vat.txt");
 
 /// Letters and digits alone, in capitals.
 fn compact(text: &str) -> String {
@@ -16,12 +16,12 @@ fn compact(text: &str) -> String {
 }
 
 /// Whether a part of the code is not printed, as on card slips: `DE** **** 1234`.
-pub(super) fn is_masked(text: &str) -> bool {
+pub fn is_masked(text: &str) -> bool {
     text.contains(['*', '•', '…']) || compact(text).contains("XXX")
 }
 
 /// ISO 13616: the country's length, and 1 modulo 97. A country that is not listed may have any length.
-pub(super) fn is_iban(text: &str) -> bool {
+pub fn is_iban(text: &str) -> bool {
     let code = compact(text);
     let (Some(country), Some(head), Some(rest)) = (code.get(..2), code.get(..4), code.get(4..))
     else {
@@ -44,7 +44,7 @@ pub(super) fn is_iban(text: &str) -> bool {
 }
 
 /// ISO 9362: eight letters and digits, or eleven.
-pub(super) fn is_bic(text: &str) -> bool {
+pub fn is_bic(text: &str) -> bool {
     let code = compact(text);
     matches!(code.len(), 8 | 11)
         && code.bytes().enumerate().all(|(at, c)| match at {
@@ -54,7 +54,7 @@ pub(super) fn is_bic(text: &str) -> bool {
 }
 
 /// GS1: 8, 12, 13 or 14 digits, of which the last is checked.
-pub(super) fn is_ean(text: &str) -> bool {
+pub fn is_ean(text: &str) -> bool {
     let code = compact(text);
     let digits: Option<Vec<u32>> = code.chars().map(|c| c.to_digit(10)).collect();
     let Some(digits) = digits.filter(|digits| matches!(digits.len(), 8 | 12 | 13 | 14)) else {
@@ -66,18 +66,26 @@ pub(super) fn is_ean(text: &str) -> bool {
 
 /// The form of the country whose prefix it has. Without a known prefix anything with digits will do,
 /// but a stroke, which only national tax numbers have.
-pub(super) fn is_vat_id(text: &str) -> bool {
+pub fn is_vat_id(text: &str) -> bool {
     let code = compact(text);
-    let known = lines(VAT).find_map(|line| {
+    let fits = of_country(&code);
+    fits.unwrap_or_else(|| !text.contains('/') && code.contains(|c: char| c.is_ascii_digit()))
+}
+
+/// The form of a country, with its prefix.
+pub fn is_prefixed_vat_id(text: &str) -> bool {
+    of_country(&compact(text)) == Some(true)
+}
+
+/// Whether a code has a form of the country whose prefix it has, where it has one.
+fn of_country(code: &str) -> Option<bool> {
+    let (rest, forms) = lines(VAT).find_map(|line| {
         let (prefix, forms) = line.split_once(' ')?;
         let rest = code.strip_prefix(prefix)?;
         // A word such as `DEPOT` is no prefix.
         rest.contains(|c: char| c.is_ascii_digit()).then_some((rest, forms))
-    });
-    match known {
-        Some((rest, forms)) => forms.split(' ').any(|form| fits(rest, form)),
-        None => !text.contains('/') && code.contains(|c: char| c.is_ascii_digit()),
-    }
+    })?;
+    Some(forms.split(' ').any(|form| fits(rest, form)))
 }
 
 fn fits(code: &str, form: &str) -> bool {
