@@ -81,7 +81,11 @@ fn of_header(property: Property<'_>, own: &str) -> Option<Binding> {
             let of_all = name.is_empty().then_some(Binding::Party(role, Term::Name));
             of_all.or_else(|| part(role, &name))
         });
-        let concept = Concept::of(property);
+        // A bare `number` or `date` is the document's only at the root.
+        let is_bare =
+            |concept: &Concept| matches!(concept, Concept::DocumentNumber | Concept::DocumentDate);
+        let is_root = property.parents.is_empty();
+        let concept = Concept::of(property).filter(|concept| is_root || !is_bare(concept));
         let by_concept = concept.and_then(|concept| of_concept(concept, whose));
         // A party is known more closely by its parts.
         match concept.is_some_and(|concept| concept.kind() == Kind::Party) {
