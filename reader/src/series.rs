@@ -9,6 +9,11 @@ pub fn describe_metrics() {
         Unit::Seconds,
         "Time to read a file, the wait for a child process included, in seconds, by engine"
     );
+    describe_histogram!(
+        "sluice_ocr_seconds",
+        Unit::Seconds,
+        "Time to read a page by OCR, in seconds"
+    );
     describe_counter!(
         "sluice_text_failures_total",
         Unit::Count,

@@ -131,6 +131,11 @@ impl Place {
              [worker]\nlease_seconds = 3\nsweep_seconds = 1\n{concurrency}\n{worker}\n",
             folder.path().display()
         );
+        // Else it would depend on the machine whether there is OCR. What a test adds is of the last
+        // deployment.
+        if !text.contains("[text]") {
+            text.push_str("[text]\nscans = \"fail\"\n");
+        }
         for deployment in &config.deployments {
             let model = deployment.model.as_deref().unwrap_or(&deployment.name);
             let auth = match deployment.entra_scope {
@@ -147,10 +152,6 @@ impl Place {
                 deployment.tokens_per_minute,
                 deployment.requests_per_minute,
             ));
-        }
-        // Else it would depend on the machine whether there is OCR.
-        if !text.contains("[text]") {
-            text.push_str("[text]\nscans = \"fail\"\n");
         }
         std::fs::write(folder.path().join("sluice.toml"), text).expect("the configuration");
         Self { folder, simulation, http: Client::new(), settings: Vec::new(), port }

@@ -265,10 +265,12 @@ impl KnownValue {
         // An invoice says which reading is meant, and of what.
         let is_read_another_way =
             matches!(field.reason, None | Some(Reason::Ambiguous | Reason::Unlabelled));
+        let is_of_role =
+            matches!(field.reason, Some(Reason::Label | Reason::Place | Reason::SharedPlace));
         let is_of_sums = matches!(field.reason, Some(Reason::Amounts | Reason::Check));
         let is_proven = match field.status {
             FieldStatus::Printed => is_read_another_way,
-            FieldStatus::Conflict => self.is_adjusted && is_of_sums,
+            FieldStatus::Conflict => is_of_role || self.is_adjusted && is_of_sums,
             // A tick is printed, and what it means is known.
             FieldStatus::Inferred => self.evidence.is_some(),
             FieldStatus::Verified => true,

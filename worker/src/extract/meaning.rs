@@ -177,11 +177,16 @@ fn tied(node: &Node<'_>, property: Property<'_>) -> Option<Concept> {
     };
     let concept = said
         .or_else(|| Concept::of(property))
-        .or_else(|| named(property.name))
+        .or_else(|| named(property.name).filter(|_| !is_vague(property.name)))
         .or_else(|| node.text("title").and_then(named))
         .or_else(|| named(first))?;
     let is_of_buyer = concept == Concept::VatId && speaks_of_buyer(description);
     Some(if is_of_buyer { Concept::BuyerVatId } else { concept })
+}
+
+/// Whether a name tells nothing by itself, such as `value`.
+fn is_vague(name: &str) -> bool {
+    concept::words(name).iter().all(|word| VAGUE_WORDS.contains(&word.as_str()))
 }
 
 /// The one concept that documents print under this name.
@@ -221,6 +226,7 @@ mod tests {
             "Menge (Stück)": {},
             "vat": { "type": "string", "description": "x", "x-sluice": { "concept": "vat_id" } },
             "vat_id": { "description": "VAT number of the customer" },
+            "value": {},
             "vessel_name": { "description": "The ship." },
         });
         let body = json!({ "type": "object", "properties": properties });
@@ -235,6 +241,7 @@ mod tests {
             Some(Concept::Quantity),
             Some(Concept::VatId),
             Some(Concept::BuyerVatId),
+            None,
             None,
         ];
         assert_eq!(concepts, expected);

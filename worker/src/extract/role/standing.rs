@@ -137,7 +137,13 @@ impl Standings<'_> {
                 let strength = if is_sure { Strength::Sure } else { Strength::Likely };
                 Standing::Named(strength, label.place.clone())
             }
-            None => match senses.iter().find(|(sense, _)| !sense.is_weak) {
+            None => match senses.iter().find(|(sense, label)| {
+                // A sum stands under the column of the items, and the head of that is not of it.
+                let is_of_items = senses
+                    .iter()
+                    .any(|(other, of)| other.concept.is_of_item() && of.place == label.place);
+                !sense.is_weak && (concept.is_of_item() || !is_of_items)
+            }) {
                 Some((_, label)) => Standing::Contrary(label.place.clone()),
                 None => Standing::Silent,
             },
