@@ -11,7 +11,7 @@ mod otherwise;
 use super::{
     compiled::CompiledSchema, document_text::DocumentText, node::Node, pointer, subschema,
 };
-use find::Finder;
+use find::SchemaFiller;
 use form_index::FormIndex;
 use otherwise::{Otherwise, Printable};
 use serde_json::{Map, Value};
@@ -93,9 +93,9 @@ pub fn known(schema: &Arc<CompiledSchema>, pages: &Pages, limits: AskingLimits) 
         ));
     }
     let only = pages.e_invoices.first().filter(|_| pages.e_invoices.len() == 1);
-    let mut finder = Finder::new(only, form, embedded);
-    let data = finder.whole(&schema.schema.body);
-    let Finder { mut values, mut asked, .. } = finder;
+    let mut filler = SchemaFiller::new(only, form, embedded);
+    let data = filler.whole(&schema.schema.body);
+    let SchemaFiller { mut values, mut asked, .. } = filler;
     if values.keys().all(|place| data.pointer(place).is_none_or(Value::is_null)) {
         known.warnings.extend(
             only.map(|invoice| format!("{} says nothing that the schema asks for", named(invoice))),

@@ -29,7 +29,7 @@ const DEPTH_MAX: usize = 12;
 const OTHER_TYPES: [&str; 5] = ["number", "integer", "boolean", "object", "array"];
 
 /// Goes through a schema with an invoice and a form.
-pub(super) struct Finder<'a> {
+pub(super) struct SchemaFiller<'a> {
     invoice: Option<&'a EInvoice>,
     form: FormIndex<'a>,
     embedded: Embedded,
@@ -74,7 +74,7 @@ impl<'a, 's> Here<'a, 's> {
     }
 }
 
-impl<'a> Finder<'a> {
+impl<'a> SchemaFiller<'a> {
     pub(super) fn new(
         invoice: Option<&'a EInvoice>,
         form: FormIndex<'a>,
