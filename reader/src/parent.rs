@@ -172,7 +172,8 @@ impl TextReader {
             pages.warnings.extend(said);
         }
         if looked > 0 {
-            pages.engine = format!("{}+{}", pages.engine, ocr.tesseract.engine);
+            // What is read again with other settings is another text.
+            pages.engine = format!("{}+{}-{}", pages.engine, ocr.tesseract.engine, self.dpi);
         }
         pdf::finish(pages)
     }
@@ -222,6 +223,18 @@ impl TextReader {
             }
         }
         answer
+    }
+
+    /// Whether a file opens only with a password. Cancel-safe as [`TextReader::read`].
+    ///
+    /// # Errors
+    /// When nobody can say now: [`TextError::Unavailable`].
+    pub async fn is_locked(&self, bytes: &Bytes, file_type: FileType) -> Result<bool, TextError> {
+        match self.text(bytes, file_type, "").await {
+            Err(TextError::PasswordRequired) => Ok(true),
+            Err(error @ TextError::Unavailable(_)) => Err(error),
+            _ => Ok(false),
+        }
     }
 
     /// The image of a page, counted from 1, with no side longer than `side_max` pixels, nor than

@@ -107,6 +107,8 @@ async fn one(
     // As it was before there was anything to split, where nothing is asked.
     let mut asked = vec![name.as_str(), &upload.schema, priority, &metadata];
     asked.extend(split);
+    // One that was refused for want of a password is asked for again.
+    asked.extend(password.map(|_| "with a password"));
     let key = key(file, &asked)?;
     let mut path = format!(
         "/v1/documents?schema={}&priority={priority}&filename={}&metadata={}",

@@ -205,11 +205,15 @@ fn document(submission: &Submission, file: &StoredFile) -> NewDocument {
 fn idempotency_key(submission: &Submission, files: &[StoredFile]) -> Option<IdempotencyKey> {
     let key = submission.idempotency_key.clone()?;
     let metadata: BTreeMap<_, _> = submission.metadata.iter().collect();
+    let is_unlocked = files.iter().any(|file| file.text.is_some());
     let files: Vec<_> = files.iter().map(|file| (&file.filename, &file.sha256)).collect();
     let mut everything = json!([submission.schema_requested, submission.priority, metadata, files]);
     // Left out where it is not given, so that keys of older programs stay good.
     if let (Some(split), Some(list)) = (submission.split, everything.as_array_mut()) {
         list.push(split.as_str().into());
+    }
+    if let (true, Some(list)) = (is_unlocked, everything.as_array_mut()) {
+        list.push("unlocked".into());
     }
     let fingerprint = hexadecimal(&Sha256::digest(everything.to_string()));
     Some(IdempotencyKey { key, fingerprint })

@@ -81,11 +81,9 @@ impl Unlocking {
         file_type: FileType,
         password: &Secret,
     ) -> Result<Option<Pages>, UnlockError> {
-        match self.text.read(&bytes, file_type).await {
-            Err(TextError::PasswordRequired) => {}
-            Err(error @ TextError::Unavailable(_)) => return Err(UnlockError::Unavailable(error)),
-            // What else is wrong with it is for the worker to say.
-            Ok(_) | Err(_) => return Ok(None),
+        // What else is wrong with it is for the worker to say.
+        if !self.text.is_locked(&bytes, file_type).await.map_err(UnlockError::Unavailable)? {
+            return Ok(None);
         }
         let filename = filename.to_owned();
         let read = self.text.read_locked(&bytes, file_type, password.expose()).await;

@@ -44,7 +44,7 @@ pub(crate) async fn divide(
         pages.warnings.extend(starts.first().map(Start::warning));
     }
     for (number, range) in (0..).zip(&ranges) {
-        let member = range_member(claim, number, *range, &pages);
+        let member = range_member(claim, number, *range);
         pages.warnings.push(format!("{range} of the file: a document of its own, {}", member.id));
         made.push(member);
     }
@@ -151,10 +151,9 @@ async fn attachment(
 }
 
 /// The document to be made of some pages of the claimed one. Its file is the same.
-fn range_member(claim: &Claim, number: u32, range: PageRange, pages: &Pages) -> NewMember {
-    let content = format!("{range}, {}", pages.engine);
+fn range_member(claim: &Claim, number: u32, range: PageRange) -> NewMember {
     NewMember {
-        id: claim.document.of_part(number, &content),
+        id: claim.document.of_part(number, &range.to_string()),
         part: Part::Pages(range),
         source: claim.source.clone(),
         filename: claim.filename.clone(),

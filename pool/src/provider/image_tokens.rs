@@ -42,7 +42,8 @@ const RULES: [(&str, Rule); 12] = [
     ("computer-use", Rule::Tiles(65.0, 129.0)),
 ];
 
-/// The rule of a family that is not known: the dearest of patches, as too much costs only pace.
+/// The rule of a family that is not known: the dearest of patches. gpt-4o-mini counts up to seven times
+/// that, so a deployment of it under another name has `image_tokens`, until a response names the model.
 const RULE_DEFAULT: Rule = Rule::Patches(2.46);
 
 /// What an image of this width and height counts as at a deployment: as configured, or as the family
