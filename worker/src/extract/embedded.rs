@@ -81,7 +81,9 @@ pub fn known(schema: &Arc<CompiledSchema>, pages: &Pages, limits: AskingLimits) 
     };
     let embedded = schema.schema.embedded().unwrap_or(limits.embedded);
     let form = FormIndex::new(pages);
-    if embedded == Embedded::Ignored || pages.e_invoices.is_empty() && form.is_empty() {
+    let is_empty = pages.e_invoices.is_empty() && form.is_empty();
+    // Of a schema that contains itself there is no end of places.
+    if embedded == Embedded::Ignored || is_empty || !subschema::is_finite(&schema.schema) {
         return known;
     }
     if pages.e_invoices.len() > 1 {

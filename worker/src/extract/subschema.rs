@@ -26,8 +26,10 @@ const ROOT_KEYWORDS: [&str; 13] = [
     "x-sluice",
 ];
 
-/// Deeper than this no properties are counted: a schema may contain itself.
-const DEPTH_MAX: usize = 12;
+/// A schema with more properties than this, or deeper ones, is taken to contain itself, and is asked as a
+/// whole.
+const PROPERTIES_MAX: usize = 5_000;
+const DEPTH_MAX: usize = 50;
 
 /// The schemas of the questions about these places of a schema, each with no more properties than
 /// `properties_max`, in its order. A list is one question, however many its items have: the items of two
@@ -37,25 +39,35 @@ pub fn questions(
     places: &BTreeSet<String>,
     properties_max: usize,
 ) -> Vec<Arc<CompiledSchema>> {
+    if !is_finite(&schema.schema) {
+        return vec![Arc::clone(schema)];
+    }
     let root = Node::root(&schema.schema.body);
-    let asked = |place: &String| (place.clone(), properties(&at(&root, place), 0));
-    let mut open: Vec<(String, usize)> = places.iter().map(asked).collect();
-    open.sort_by_key(|(place, _)| rank(&root, place));
+    let count =
+        |place: &str| properties(&at(&root, place), 0, &mut { PROPERTIES_MAX }).unwrap_or(1);
+    let mut sorted: Vec<&String> = places.iter().collect();
+    sorted.sort_by_key(|place| rank(&root, place));
+    let mut open: Vec<Vec<String>> = sorted
+        .chunk_by(|a, b| list_of(&root, a).is_some() && list_of(&root, a) == list_of(&root, b))
+        .map(|places| places.iter().map(|place| (*place).clone()).collect())
+        .collect();
     open.reverse();
     let mut questions: Vec<(BTreeSet<String>, usize)> = Vec::new();
-    while let Some((place, count)) = open.pop() {
-        let node = at(&root, &place);
-        let inner = node.names().map(|name| format!("{place}{}", pointer::of(&[name.to_owned()])));
-        let inner: Vec<_> = inner.map(|place| asked(&place)).collect();
+    while let Some(together) = open.pop() {
+        let own: usize = together.iter().map(|place| count(place)).sum();
+        let inner = match &together[..] {
+            [place] if list_of(&root, place).is_none() => within(&root, place),
+            _ => Vec::new(),
+        };
         match questions.last_mut() {
-            Some((places, sum)) if *sum + count <= properties_max => {
-                places.insert(place);
-                *sum += count;
+            Some((places, sum)) if *sum + own <= properties_max => {
+                places.extend(together);
+                *sum += own;
             }
-            _ if count > properties_max && !inner.is_empty() && !is_in_list(&root, &place) => {
-                open.extend(inner.into_iter().rev());
+            _ if own > properties_max && !inner.is_empty() => {
+                open.extend(inner.into_iter().rev().map(|place| vec![place]));
             }
-            _ => questions.push((BTreeSet::from([place]), count)),
+            _ => questions.push((together.into_iter().collect(), own)),
         }
     }
     match questions.as_slice() {
@@ -78,10 +90,17 @@ fn at<'a>(root: &Node<'a>, place: &str) -> Node<'a> {
     root.at(&pointer::tokens(place))
 }
 
-/// Whether a place lies in the items of a list.
-fn is_in_list(root: &Node<'_>, place: &str) -> bool {
+/// The places of the properties of a place.
+fn within(root: &Node<'_>, place: &str) -> Vec<String> {
+    let node = at(root, place);
+    node.names().map(|name| format!("{place}{}", pointer::of(&[name.to_owned()]))).collect()
+}
+
+/// The outermost list that a place is or lies in.
+fn list_of(root: &Node<'_>, place: &str) -> Option<String> {
     let tokens = pointer::tokens(place);
-    (1..tokens.len()).any(|end| root.at(tokens.get(..end).unwrap_or_default()).has_type("array"))
+    let mut outer = (1..=tokens.len()).filter_map(|end| tokens.get(..end));
+    outer.find(|outer| root.at(outer).has_type("array")).map(pointer::of)
 }
 
 /// The order of a place in its schema.
@@ -94,14 +113,22 @@ fn rank(root: &Node<'_>, place: &str) -> Vec<usize> {
     (0..tokens.len()).map(|end| rank(end).unwrap_or(usize::MAX)).collect()
 }
 
-/// How many properties there are at and below a place.
-fn properties(node: &Node<'_>, depth: usize) -> usize {
-    if depth > DEPTH_MAX {
-        return 1;
+/// Whether the properties of a schema can be counted: it does not contain itself.
+pub fn is_finite(schema: &ExtractionSchema) -> bool {
+    properties(&Node::root(&schema.body), 0, &mut { PROPERTIES_MAX }).is_some()
+}
+
+/// How many properties there are at and below a place, if no more than `left`.
+fn properties(node: &Node<'_>, depth: usize, left: &mut usize) -> Option<usize> {
+    *left = left.checked_sub(1).filter(|_| depth <= DEPTH_MAX)?;
+    let mut count = 1;
+    for name in node.names() {
+        count += properties(&node.property(name), depth + 1, left)?;
     }
-    let own: usize = node.names().map(|name| properties(&node.property(name), depth + 1)).sum();
-    let is_list = node.has_type("array");
-    1 + own + if is_list { properties(&node.items(), depth + 1) - 1 } else { 0 }
+    if node.has_type("array") {
+        count += properties(&node.items(), depth + 1, left)? - 1;
+    }
+    Some(count)
 }
 
 /// The schema of these places alone; none where it cannot be cut.
@@ -149,6 +176,37 @@ mod tests {
             names
         };
         questions.iter().map(names).collect()
+    }
+
+    #[test]
+    fn a_schema_that_contains_itself_is_one_question() {
+        let mut body = many("a", 9);
+        body["properties"]["parent"] = json!({ "$ref": "#" });
+        assert_eq!(count(body), 1);
+        let tree = json!({
+            "type": "object", "properties": { "tree": { "$ref": "#/$defs/tree" } },
+            "$defs": { "tree": { "type": "object", "properties": {
+                "children": { "type": "array", "items": { "$ref": "#/$defs/tree" } },
+                "left": { "$ref": "#/$defs/tree" },
+            } } },
+        });
+        assert_eq!(count(tree), 1);
+    }
+
+    fn count(body: Value) -> usize {
+        let schema = ExtractionSchema { reference: "x@1".parse().unwrap(), body };
+        let schema = Arc::new(CompiledSchema::new(schema).unwrap());
+        questions(&schema, &all(&schema), 4).len()
+    }
+
+    #[test]
+    fn what_is_asked_of_the_items_of_a_list_stays_together() {
+        let lines = json!({ "type": "array", "items": many("l", 6) });
+        let body = object(json!({ "a": { "type": "string" }, "lines": lines }));
+        let schema = ExtractionSchema { reference: "x@1".parse().unwrap(), body };
+        let schema = Arc::new(CompiledSchema::new(schema).unwrap());
+        let places = (0..6).map(|n| format!("/lines/0/l{n}")).chain(["/a".to_owned()]).collect();
+        assert_eq!(questions(&schema, &places, 4).len(), 2);
     }
 
     #[test]
