@@ -42,6 +42,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) worker: &'a Worker,
     pub(crate) claim: &'a Claim,
     pub(crate) schema: &'a CompiledSchema,
+    /// Whether that is all of the document's schema.
+    pub(crate) is_all: bool,
     pub(crate) request: &'a Request,
     /// Values that are not asked for: they are known.
     pub(crate) kept: &'a Map<String, Value>,
@@ -205,7 +207,7 @@ impl Series<'_> {
         let Answered { asked, model, warning } = ask_any(worker, claim, question).await?;
         self.is_old &= asked.is_old;
         // The answer for a few fields says nothing of the size of one for all.
-        if self.asking.kept.is_empty() {
+        if self.asking.is_all && self.asking.kept.is_empty() {
             learn(worker, claim, question, &asked);
         }
         question.request.model.clone_from(&model);

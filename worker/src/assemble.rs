@@ -50,12 +50,12 @@ pub(crate) struct Part {
 ///
 /// # Errors
 /// Every other verdict: it is about the document.
-pub(crate) fn lost(verdict: Verdict, total: usize) -> Result<Part, Verdict> {
+pub(crate) fn lost(verdict: Verdict, is_only: bool) -> Result<Part, Verdict> {
     use FailureCode::{ContentFiltered, InvalidReply, ModelRefused, OutputTruncated};
     let is_of_part =
         |code| matches!(code, OutputTruncated | ModelRefused | ContentFiltered | InvalidReply);
     match verdict {
-        Verdict::Reject(failure) if total > 1 && is_of_part(failure.code) => {
+        Verdict::Reject(failure) if !is_only && is_of_part(failure.code) => {
             Ok(Part { lost: Some(failure), ..Part::default() })
         }
         verdict => Err(verdict),
@@ -77,7 +77,8 @@ pub(crate) fn assemble(
 ) -> Result<Extraction, Failure> {
     let mut warnings = warnings(pages, known, &parts);
     let is_lost = |part: &Part| part.lost.is_some();
-    if parts.iter().all(is_lost)
+    if known.is_empty()
+        && parts.iter().all(is_lost)
         && let Some(failure) = parts.iter_mut().find_map(|part| part.lost.take())
     {
         return Err(failure);

@@ -56,7 +56,10 @@ pub async fn process(worker: &Worker, claim: &Claim) -> Verdict {
         let mut parts = Vec::new();
         for asked in &known.asked {
             let requests = requests(worker, asked, &pages, &images, &kept);
-            parts.extend(ask(worker, claim, asked, requests, kept.clone(), started).await?);
+            let is_all = known.is_plain();
+            parts.extend(
+                ask(worker, claim, (asked, is_all), requests, kept.clone(), started).await?,
+            );
         }
         let timings = timings(claim, started.elapsed(), text_took, &parts);
         let usage = spent(worker, claim, &parts).await?;
@@ -121,12 +124,12 @@ fn broken(error: JoinError) -> Verdict {
     Verdict::Retry { error: format!("the proof broke: {error}") }
 }
 
-/// Asks about every part. When one part cannot go on no other is begun, but calls under way are
+/// Asks about every part; with `is_all` nothing else is known of the document. When one part cannot go on no other is begun, but calls under way are
 /// waited for: they are paid. A part about which there will never be an answer stops no other.
 async fn ask(
     worker: &Worker,
     claim: &Claim,
-    schema: &CompiledSchema,
+    (schema, is_all): (&CompiledSchema, bool),
     requests: Vec<Planned>,
     kept: Kept,
     started: Instant,
@@ -144,9 +147,11 @@ async fn ask(
         }
         // They belong to the document, once.
         let kept = if index == 0 { &kept } else { &none };
+        let request = &request;
         let asking =
-            Asking { worker, claim, schema, request: &request, kept, index, total, deadline };
-        let part = answer(&asking).await.or_else(|verdict| lost(verdict, total));
+            Asking { worker, claim, schema, is_all, request, kept, index, total, deadline };
+        let is_only = is_all && total == 1;
+        let part = answer(&asking).await.or_else(|verdict| lost(verdict, is_only));
         goes_on.fetch_and(part.is_ok(), Ordering::Relaxed);
         if total > 1 && part.is_ok() {
             let done = pages_done.fetch_add(pages.count(), Ordering::Relaxed) + pages.count();

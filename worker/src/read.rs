@@ -54,6 +54,10 @@ pub(crate) async fn read(
         (pages.members, pages.warnings) = (Vec::new(), Vec::new());
         pages.e_invoices.clear();
     }
+    // Of a saved text: they are to be shown again.
+    for page in pages.pages.iter_mut().filter(|page| page.is_shown) {
+        (page.is_shown, page.is_picture) = (false, true);
+    }
     let images = match are_shown(worker, worker.model(schema), &pages).map_err(Verdict::Reject)? {
         true => show(worker, claim, &mut pages).await?,
         false => Images::new(),
@@ -131,14 +135,12 @@ fn are_shown(worker: &Worker, model: &str, pages: &Pages) -> Result<bool, Failur
 async fn show(worker: &Worker, claim: &Claim, pages: &mut Pages) -> Result<Images, Verdict> {
     let most = worker.settings.scan_pages_max;
     let mut images = Images::new();
-    // In a saved text, those of another document that was shown the same pages.
-    let is_seen = |page: &Page| page.is_unread() || page.is_shown;
-    if !pages.pages.iter().any(is_seen) {
+    if !pages.pages.iter().any(Page::is_unread) {
         return Ok(images);
     }
     let source = source(worker, claim).await?;
     let mut bytes = 0;
-    for page in pages.pages.iter_mut().filter(|page| is_seen(page)) {
+    for page in pages.pages.iter_mut().filter(|page| page.is_unread()) {
         let is_full = images.len() as u64 >= u64::from(most);
         if is_full || bytes > IMAGES_BYTES_MAX {
             page.error.get_or_insert_with(|| {

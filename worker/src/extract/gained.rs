@@ -53,12 +53,13 @@ fn is_same(old: &CompiledSchema, new: &CompiledSchema, name: &str) -> bool {
     said(old) == said(new)
 }
 
-/// Whether nothing of a field had to be set aside.
+/// Whether nothing of a field had to be set aside, or was from elsewhere than a model.
 fn is_valid(earlier: &Extraction, name: &str) -> bool {
     let place = pointer::of(&[name.to_owned()]);
     let below = format!("{place}/");
     earlier.fields.iter().all(|(of, field)| {
-        (*of != place && !of.starts_with(&below)) || field.status != FieldStatus::Invalid
+        let is_asked = field.status != FieldStatus::Invalid && field.source.is_none();
+        (*of != place && !of.starts_with(&below)) || is_asked
     })
 }
 
