@@ -141,8 +141,14 @@ impl<'a> DocumentText<'a> {
         let lines = self.lines.get(page).map_or(&[][..], Vec::as_slice);
         let text = self.pages.get(page).map_or("", |page| page.text.as_str());
         let from = lines.get(row).map_or(text.len(), |from| *from as usize);
-        let to = lines.get(row + 1).map_or(text.len(), |next| (*next as usize).saturating_sub(1));
-        from..to.max(from)
+        let to = lines.get(row + 1).map_or(text.len(), |next| *next as usize);
+        let end = text.get(from..to).map_or(to, |line| from + line.trim_end_matches('\n').len());
+        from..end.max(from)
+    }
+
+    /// How many lines a page has.
+    pub fn rows(&self, page: usize) -> usize {
+        self.lines.get(page).map_or(0, Vec::len)
     }
 
     /// What stands at a place; `None` where there is no such page.
@@ -166,7 +172,49 @@ fn masks(text: &str, dates: &[Reading<Date>]) -> Vec<Range<usize>> {
     dates.iter().filter(is_date).map(|reading| reading.place.clone()).collect()
 }
 
+/// A longer line counts as several: whoever looks at a line for every value of it would never end.
+const LINE_BYTES_MAX: usize = 2_000;
+
 fn line_starts(text: &str) -> Vec<u32> {
-    let ends = text.match_indices('\n').filter_map(|(at, _)| u32::try_from(at + 1).ok());
-    std::iter::once(0).chain(ends).collect()
+    let mut starts = Vec::new();
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let mut rest = line;
+        while rest.len() > LINE_BYTES_MAX {
+            let most = rest.floor_char_boundary(LINE_BYTES_MAX);
+            let part = rest.get(..most).unwrap_or_default();
+            let end = part.rfind(' ').map_or(most, |blank| blank + 1);
+            starts.push(start);
+            start += end;
+            rest = rest.get(end..).unwrap_or_default();
+        }
+        starts.push(start);
+        start += rest.len();
+    }
+    if text.is_empty() || text.ends_with('\n') {
+        starts.push(start);
+    }
+    starts.into_iter().filter_map(|start| u32::try_from(start).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_is_several() {
+        let long = format!("first\n{}\nlast", "net 1.00 ".repeat(100_000));
+        let page = Page { number: 1, text: long.clone(), ..Page::default() };
+        let pages = Pages { pages: vec![page], ..Pages::default() };
+        let text = DocumentText::new(&pages);
+        let rows: Vec<_> = (0..text.rows(0)).map(|row| text.line(0, row)).collect();
+        assert!(rows.iter().all(|row| row.len() <= LINE_BYTES_MAX));
+        assert!(rows.iter().enumerate().all(|(row, line)| text.row(0, line.start) == row));
+        let all: Vec<_> = rows.iter().map(|row| &long[row.clone()]).collect();
+        assert_eq!((all[0], all[all.len() - 1]), ("first", "last"));
+        assert_eq!(all[1..all.len() - 1].concat(), long.split('\n').nth(1).unwrap());
+        for (given, expected) in [("", vec![0]), ("a\n", vec![0, 2]), ("a\n\nb", vec![0, 2, 3])] {
+            assert_eq!(line_starts(given), expected);
+        }
+    }
 }

@@ -366,8 +366,10 @@ fn read(text: &DocumentText<'_>, page: usize, words: &HashMap<String, usize>) ->
         return Vec::new();
     };
     let mut labels = Vec::new();
-    for (row, line) in all.split('\n').enumerate() {
-        let mut start = text.line(page, row).start;
+    for row in 0..text.rows(page) {
+        let line = text.line(page, row);
+        let mut start = line.start;
+        let line = all.get(line).unwrap_or_default();
         for cell in line.split(COLUMN_GAP) {
             let all = lexicon::all_tokens(cell);
             let tokens: Vec<_> = all.iter().filter(|token| !token.is_small()).cloned().collect();
