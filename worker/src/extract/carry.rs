@@ -11,6 +11,9 @@ use std::sync::LazyLock;
 /// The longest line that is a heading or the head of a table, in characters.
 const LINE_CHARS_MAX: usize = 200;
 
+/// So many lines before the part are looked at: a section of about thirty pages.
+const LINES_BEFORE_MAX: usize = 2_000;
+
 /// So many lines of the part tell whether it begins within a table.
 const FIRST_LINES: usize = 6;
 
@@ -30,7 +33,9 @@ static HEADING: LazyLock<Regex> = LazyLock::new(|| {
 /// The lines to carry into the part that follows on these pieces, in their order; at most a heading
 /// of the section, and the heading and the head of a table.
 pub fn carried<'a>(before: &[Piece<'a>], part: &[Piece<'_>]) -> Vec<&'a str> {
-    let before: Vec<&str> = before.iter().flat_map(|piece| piece.text.lines()).collect();
+    let lines = before.iter().rev().flat_map(|piece| piece.text.lines().rev());
+    let mut before: Vec<&str> = lines.take(LINES_BEFORE_MAX).collect();
+    before.reverse();
     let first: Vec<&str> = part.iter().flat_map(|piece| piece.text.lines()).collect();
     let first: Vec<&str> =
         first.into_iter().filter(|line| !line.trim().is_empty()).take(FIRST_LINES).collect();
