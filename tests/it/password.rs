@@ -92,6 +92,9 @@ async fn the_command_line_takes_a_password_from_where_nobody_sees_it() {
     assert!(code == 2 && said.contains("NOT_SET"), "{code} {said}");
     let _sluice = place.start("up").await;
     let url = place.url("");
+    // As the failure says: once more, with the password.
+    let (code, line, said) = run(&["upload", file, "--wait", "--url", &url], folder, &[]).await;
+    assert!(code == 1 && line.contains("password_required"), "{code} {line} {said}");
     let upload = ["upload", file, "--wait", "--url", &url, "--password-file", key];
     let (code, line, said) = run(&upload, folder, &environment).await;
     assert_eq!(code, 0, "{line} {said}");
